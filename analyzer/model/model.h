@@ -1,0 +1,161 @@
+/*
+ * model.h - what the collector knows, in memory.
+ *
+ * The model is fed with decoded events in (nearly) time order and keeps live
+ * blocks, totals per stack, peaks, series and the process tree.  It knows
+ * neither the rings nor SQLite: collect/ feeds it, store/writer.c reads it.
+ * Not thread-safe; one owner.
+ *
+ * Times are ns since the capture's start.  "Stack" is a session stack id.
+ * Objects belong to the model and live until model_free; strings are copied.
+ */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LIFE_BUCKETS 48 /* log2 of a lifetime in ns */
+
+struct series;      /* series.h */
+struct live_table;  /* live.h */
+
+/* Totals of one stack in one process.  "Peak" is the composition at the
+ * process's peak, exact (PIPELINE: epoch scheme). */
+struct heap_site {
+	uint32_t stack;
+	uint32_t last_thread;
+	uint64_t alloc_blocks, alloc_bytes;
+	uint64_t free_blocks, free_bytes;
+	uint64_t live_blocks, live_bytes;
+	uint64_t peak_blocks, peak_bytes; /* valid after model_settle() */
+	uint64_t own_peak_bytes;
+	uint64_t temporary_blocks;
+	uint64_t cross_frees;
+	uint64_t realloc_in;
+	uint64_t min_size, max_size;
+	uint64_t first_ns, last_ns;
+	uint64_t life_ns_sum;
+	uint32_t life_hist[LIFE_BUCKETS];
+	struct series *series; /* NULL until it is worth one */
+	/* private to sites.c: */
+	uint64_t at_peak_blocks, at_peak_bytes, epoch;
+};
+
+struct model_thread {
+	uint32_t number; /* as in mms_block.thread_number */
+	uint32_t tid;
+	char name[16];
+	uint64_t begin_ns, end_ns; /* end 0: not ended */
+	uint64_t alloc_blocks, alloc_bytes;
+};
+
+struct model_module {
+	uint32_t context;
+	uint8_t flags; /* enum mms_module_flag */
+	uint64_t start, end, bias;
+	uint64_t load_ns, unload_ns; /* unload 0: still there */
+	char *path;
+	uint8_t build_id[24];
+	uint8_t build_id_length;
+	uint64_t process; /* number of the process that reported it */
+};
+
+struct model_process {
+	uint64_t number;
+	uint32_t pid, ns_pid, parent_pid;
+	uint64_t parent; /* process number; 0: none */
+	char *exe, *argv; /* argv: NUL separated, argv_bytes long */
+	size_t argv_bytes;
+	uint32_t begin;   /* enum mms_begin; 0 unknown */
+	uint32_t end;     /* enum mms_end */
+	int32_t status;
+	bool status_known;
+	uint64_t begin_ns, end_ns;
+	uint32_t context;
+	uint32_t coverage; /* enum mms_coverage bits */
+	uint32_t engine;
+	uint64_t lost_records, nested, self_bytes, audited, audit_failed;
+
+	uint64_t alloc_blocks, alloc_bytes, free_blocks;
+	uint64_t live_blocks, live_bytes;
+	uint64_t peak_bytes, peak_blocks, peak_ns;
+	uint64_t inherited_blocks, inherited_bytes, inherited_freed;
+	uint64_t unknown_frees, failed_allocs;
+	uint64_t repaired, replaced, nested_allocs; /* tolerant pairing, PIPELINE 2 */
+	uint64_t hiwater_rss;
+
+	struct live_table *live;
+	struct series *series; /* of the whole process */
+	struct model_thread *threads;
+	size_t n_threads;
+	struct heap_site **sites; /* by first appearance */
+	size_t n_sites;
+	void *private_data; /* model.c */
+};
+
+struct model_vm_event {
+	uint64_t process;
+	uint32_t thread, stack, op; /* enum mms_long */
+	uint64_t t_ns;
+	uint64_t address, length, address2, length2, offset;
+	uint32_t prot, flags;
+	int32_t fd;
+};
+
+struct model_fork {
+	uint64_t parent;    /* process number */
+	uint64_t child;     /* 0: child not seen */
+	uint32_t child_pid, kind, thread, stack;
+	uint64_t t_ns, pause_ns;
+};
+
+struct model {
+	struct model_process **processes; /* by first appearance */
+	size_t n_processes;
+	struct model_module *modules;
+	size_t n_modules;
+	struct model_vm_event *vm_events;
+	size_t n_vm_events;
+	struct model_fork *forks;
+	size_t n_forks;
+	uint64_t now_ns; /* time of the latest event */
+};
+
+/* Returns NULL when out of memory. */
+struct model *model_new(void);
+void model_free(struct model *m);
+
+/* Finds or makes the process.  Parent and begin may be filled in later. */
+struct model_process *model_process(struct model *m, uint64_t number);
+struct model_thread *model_thread(struct model_process *p, uint32_t number, uint32_t tid, uint64_t t_ns);
+
+/* The child starts with its parent's live totals counted as inherited. */
+void model_forked(struct model *m, struct model_process *child, struct model_process *parent, uint64_t t_ns);
+
+/* Heap events.  Order and meaning as in record.h; tolerant pairing as
+ * PIPELINE.md 2 (early frees, pending allocations, hidden nesting). */
+void model_alloc(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
+	uint64_t size, uint32_t stack, uint64_t t_ns);
+void model_release(struct model *m, struct model_process *p, uint32_t thread, uint64_t address, uint64_t t_ns);
+void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, uint64_t t_ns);
+void model_realloc_end(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
+	uint64_t size, uint32_t stack, uint64_t t_ns);
+/* freed: realloc(p, 0) freed the block; otherwise it lives on. */
+void model_realloc_fail(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, bool freed, uint64_t t_ns);
+
+/* Called by collect at the end of each round (horizon reached): old entries
+ * of the early and pending lists are decided. */
+void model_round(struct model *m, uint64_t horizon_ns);
+
+/* Brings lazily kept figures up to date (peak composition).  Idempotent; the
+ * model can be fed further afterwards. */
+void model_settle(struct model *m);
+
+/* Calls fn for every live block of the process, in no order. */
+void model_live_blocks(const struct model_process *p,
+	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack, uint32_t thread, uint64_t t_ns),
+	void *arg);
+
+#endif

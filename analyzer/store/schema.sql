@@ -1,0 +1,247 @@
+-- schema.sql - the database, version 1.  docs/data-model.md explains it.
+--
+-- Units: bytes; times in ns since the capture's start; addresses as signed
+-- 64-bit integers (print with hex_address()).  A NULL says "not known".
+-- Written by the collector alone, while recording in WAL mode; totals are
+-- rewritten at each flush, so a reader sees the state of the last flush.
+
+CREATE TABLE meta (
+	key   TEXT PRIMARY KEY,   -- see docs/data-model.md for the keys
+	value TEXT
+) STRICT, WITHOUT ROWID;
+
+-- One row per image: a process between two execs.
+CREATE TABLE process (
+	id            INTEGER PRIMARY KEY,     -- the session's process number
+	pid           INTEGER NOT NULL,        -- as the collector sees it, else as the process does
+	ns_pid        INTEGER,                 -- as the process sees itself
+	parent_id     INTEGER REFERENCES process(id),
+	parent_pid    INTEGER,
+	exe           TEXT,
+	argv          TEXT,                    -- JSON array of strings
+	cwd           TEXT,
+	begin_how     TEXT NOT NULL CHECK (begin_how IN ('start','fork','exec','spawn','unknown')),
+	begin_ns      INTEGER NOT NULL,
+	end_how       TEXT NOT NULL CHECK (end_how IN ('exit','signal','exec','running','unknown')),
+	end_ns        INTEGER,
+	status        INTEGER,                 -- exit status, or the signal's number
+	peak_bytes    INTEGER NOT NULL,        -- live heap at its highest
+	peak_ns       INTEGER,
+	live_blocks   INTEGER NOT NULL,
+	live_bytes    INTEGER NOT NULL,
+	inherited_blocks INTEGER NOT NULL,     -- live at the fork that made it, parent's blocks
+	inherited_bytes  INTEGER NOT NULL,
+	inherited_freed  INTEGER NOT NULL,     -- of these, freed here
+	alloc_blocks  INTEGER NOT NULL,
+	alloc_bytes   INTEGER NOT NULL,
+	free_blocks   INTEGER NOT NULL,
+	unknown_frees INTEGER NOT NULL,        -- frees of blocks never seen given out
+	failed_allocs INTEGER NOT NULL,
+	hiwater_rss   INTEGER,                 -- VmHWM in bytes, last seen
+	lost_records  INTEGER NOT NULL,
+	engine        TEXT,                    -- own, libunwind
+	followed      INTEGER NOT NULL DEFAULT 1 -- 0: known by name only (not recorded)
+) STRICT;
+
+CREATE TABLE thread (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	number     INTEGER NOT NULL,           -- 1 = first seen in the process
+	tid        INTEGER NOT NULL,
+	name       TEXT,
+	begin_ns   INTEGER NOT NULL,
+	end_ns     INTEGER,
+	alloc_blocks INTEGER NOT NULL,
+	alloc_bytes  INTEGER NOT NULL,
+	PRIMARY KEY (process_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- A module context: pcs of a stack are read in the context of its root.
+CREATE TABLE module (
+	id         INTEGER PRIMARY KEY,
+	context    INTEGER NOT NULL,
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	path       TEXT NOT NULL,
+	build_id   TEXT,                       -- lower-case hex
+	start      INTEGER NOT NULL,
+	end        INTEGER NOT NULL,
+	bias       INTEGER NOT NULL,
+	kind       TEXT NOT NULL CHECK (kind IN ('exe','library','vdso','loader','mmscope','jit')),
+	load_ns    INTEGER NOT NULL,
+	unload_ns  INTEGER,
+	symbols    TEXT NOT NULL CHECK (symbols IN ('full','dynamic','none','missing','pending'))
+) STRICT;
+
+-- One row per (context, pc, exact): what an address is.  Inlined functions
+-- are rows of their own, chained by inlined_by.
+CREATE TABLE frame (
+	id         INTEGER PRIMARY KEY,
+	module_id  INTEGER REFERENCES module(id),
+	offset     INTEGER,                    -- pc minus bias: address in the module's file
+	function   TEXT,                       -- demangled; NULL: not resolved
+	file       TEXT,
+	line       INTEGER,
+	inlined_by INTEGER REFERENCES frame(id) -- the frame it was inlined into
+) STRICT;
+
+-- Parent-linked: the stack is the chain to parent NULL, innermost first.
+-- Same ids as in the session's table.
+CREATE TABLE stack (
+	id        INTEGER PRIMARY KEY,
+	parent_id INTEGER,                     -- the caller's node; NULL: outermost
+	pc        INTEGER NOT NULL,
+	context   INTEGER NOT NULL,
+	frame_id  INTEGER REFERENCES frame(id), -- innermost (inlined) frame; NULL: not resolved yet
+	depth     INTEGER NOT NULL,
+	flags     INTEGER NOT NULL             -- 2 guessed step, 4 truncated here
+) STRICT;
+
+-- Stable id of a stack: functions, files and modules, not addresses or
+-- lines.  Stacks that differ in lines only share a site.
+CREATE TABLE site (
+	id       INTEGER PRIMARY KEY,
+	stable   TEXT NOT NULL UNIQUE,         -- 16 hex digits
+	title    TEXT NOT NULL,                -- the innermost functions, for lists
+	own      TEXT NOT NULL CHECK (own IN ('target','loader','libc','libstdc++','mmscope'))
+) STRICT;
+
+-- Totals of a stack in a process.
+CREATE TABLE heap_site (
+	process_id   INTEGER NOT NULL REFERENCES process(id),
+	stack_id     INTEGER NOT NULL,         -- 0: the stack was not captured
+	site_id      INTEGER REFERENCES site(id),
+	alloc_blocks INTEGER NOT NULL,
+	alloc_bytes  INTEGER NOT NULL,
+	free_blocks  INTEGER NOT NULL,
+	free_bytes   INTEGER NOT NULL,
+	live_blocks  INTEGER NOT NULL,
+	live_bytes   INTEGER NOT NULL,
+	peak_blocks  INTEGER NOT NULL,         -- at the peak of the process
+	peak_bytes   INTEGER NOT NULL,
+	own_peak_bytes INTEGER NOT NULL,       -- this site's own highest
+	temporary_blocks INTEGER NOT NULL,     -- freed by the next event of the same thread
+	cross_frees  INTEGER NOT NULL,         -- freed by another thread
+	realloc_in   INTEGER NOT NULL,         -- blocks that came from a realloc of another block
+	min_size     INTEGER NOT NULL,
+	max_size     INTEGER NOT NULL,
+	first_ns     INTEGER NOT NULL,
+	last_ns      INTEGER NOT NULL,
+	life_ns_sum  INTEGER NOT NULL,         -- of freed blocks
+	life_hist    BLOB,                     -- u32le counts by log2 of lifetime in ns
+	last_thread  INTEGER,                  -- the thread that allocated or freed here last
+	PRIMARY KEY (process_id, stack_id)
+) STRICT, WITHOUT ROWID;
+
+-- Live bytes and blocks of a site over time, at most 600 buckets.
+CREATE TABLE heap_series (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	stack_id   INTEGER NOT NULL,           -- -1: the whole process
+	bucket_ns  INTEGER NOT NULL,           -- width of a bucket
+	data       BLOB NOT NULL,              -- docs/data-model.md: varint triples
+	PRIMARY KEY (process_id, stack_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE live_block (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	address    INTEGER NOT NULL,
+	size       INTEGER NOT NULL,
+	stack_id   INTEGER NOT NULL,
+	thread     INTEGER NOT NULL,
+	t_ns       INTEGER NOT NULL,
+	verdict    TEXT,                       -- NULL: unclassified
+	PRIMARY KEY (process_id, address)
+) STRICT, WITHOUT ROWID;
+
+-- Wrapped calls that changed the address space.
+CREATE TABLE vm_event (
+	id         INTEGER PRIMARY KEY,
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	thread     INTEGER NOT NULL,
+	t_ns       INTEGER NOT NULL,
+	op         TEXT NOT NULL,              -- mmap, munmap, mremap, brk, mprotect, madvise, mlock, munlock, shmat, shmdt
+	address    INTEGER NOT NULL,
+	length     INTEGER NOT NULL,
+	address2   INTEGER,
+	length2    INTEGER,
+	prot       INTEGER,
+	flags      INTEGER,
+	fd         INTEGER,
+	offset     INTEGER,
+	stack_id   INTEGER NOT NULL
+) STRICT;
+
+-- fork and its family, seen from the parent.
+CREATE TABLE fork (
+	id         INTEGER PRIMARY KEY,
+	parent_id  INTEGER NOT NULL REFERENCES process(id),
+	child_id   INTEGER REFERENCES process(id),
+	child_pid  INTEGER,
+	kind       TEXT NOT NULL,              -- fork, _Fork, atfork, vfork, spawn, clone, system
+	t_ns       INTEGER NOT NULL,
+	pause_ns   INTEGER NOT NULL,
+	thread     INTEGER NOT NULL,
+	stack_id   INTEGER NOT NULL
+) STRICT;
+
+-- One row per tick and process, read from outside.
+CREATE TABLE sample (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	t_ns       INTEGER NOT NULL,
+	rss        INTEGER,
+	vm_size    INTEGER,
+	shared     INTEGER,
+	data       INTEGER,
+	minflt     INTEGER,
+	majflt     INTEGER,
+	live_bytes INTEGER NOT NULL,
+	live_blocks INTEGER NOT NULL,
+	PRIMARY KEY (process_id, t_ns)
+) STRICT, WITHOUT ROWID;
+
+-- Raw heap events, only with --events.
+CREATE TABLE heap_event (
+	id         INTEGER PRIMARY KEY,
+	process_id INTEGER NOT NULL,
+	thread     INTEGER NOT NULL,
+	t_ns       INTEGER NOT NULL,
+	op         TEXT NOT NULL,
+	address    INTEGER NOT NULL,
+	size       INTEGER,
+	stack_id   INTEGER NOT NULL
+) STRICT;
+
+-- What was not seen, and why.
+CREATE TABLE coverage (
+	id         INTEGER PRIMARY KEY,
+	process_id INTEGER REFERENCES process(id), -- NULL: the whole capture
+	kind       TEXT NOT NULL,              -- a word: static, setuid, lost, seccomp, ...
+	count      INTEGER NOT NULL,
+	text       TEXT NOT NULL               -- one plain sentence
+) STRICT;
+
+-- Judgements of the analyzer, kept with the data they were made from.
+CREATE TABLE finding (
+	id         INTEGER PRIMARY KEY,
+	process_id INTEGER REFERENCES process(id),
+	verb       TEXT NOT NULL,
+	verdict    TEXT NOT NULL,
+	stack_id   INTEGER,
+	text       TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX stack_frame ON stack(frame_id);
+CREATE INDEX heap_site_site ON heap_site(site_id);
+CREATE INDEX vm_event_process ON vm_event(process_id, t_ns);
+
+CREATE VIEW v_sites AS
+SELECT h.process_id, p.pid, p.exe, s.stable, s.title, h.stack_id,
+       h.alloc_blocks, h.alloc_bytes, h.live_blocks, h.live_bytes,
+       h.peak_bytes, h.temporary_blocks
+FROM heap_site h JOIN process p ON p.id = h.process_id LEFT JOIN site s ON s.id = h.site_id;
+
+CREATE VIEW v_leaks AS
+SELECT * FROM v_sites WHERE live_blocks > 0 ORDER BY live_bytes DESC;
+
+CREATE VIEW v_forks AS
+SELECT f.id, f.t_ns, f.kind, f.pause_ns, pp.pid AS parent_pid, f.child_pid,
+       c.end_how AS child_end, c.status AS child_status
+FROM fork f JOIN process pp ON pp.id = f.parent_id LEFT JOIN process c ON c.id = f.child_id;

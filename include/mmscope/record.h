@@ -1,0 +1,179 @@
+/*
+ * record.h - what stands in a ring block.
+ *
+ * A record is one or more 16-byte slots; the first holds two words:
+ *
+ *   w0 = stamp:38 | stack:24 | gen:2      w1 = ptr:44 | op:4 | size:16
+ *
+ * stamp  clock >> clock_shift (4), low 38 bits; the reader extends it from
+ *        the block's base_stamp.  6.2 ns at 2.6 GHz, wraps after 28 minutes.
+ * stack  id of the innermost node of the interned stack (stacks.h); 0: none.
+ * gen    the block's generation; published last (ring.h).
+ * ptr    address >> 3.
+ * size   bytes, for sizes below 65535 and addresses that fit; otherwise the
+ *        _EXT form of the op with a second slot {u64 size, u64 address}.
+ *
+ * MMS_OP_LONG: everything that is not a heap event.  size = number of slots,
+ * the head included; ptr = enum mms_long; the payload (structs below) fills
+ * the following slots.  A long record never crosses the end of a block: the
+ * writer that does not fit publishes MMS_OP_PAD over what it reserved inside
+ * the block (size = slots) and takes the next block.
+ *
+ * ORDER.  What gives memory away (free, munmap, the begin of realloc and
+ * mremap) is stamped and published BEFORE the real call; what takes memory
+ * (malloc, mmap, the end of realloc) AFTER it.
+ */
+#ifndef MMSCOPE_RECORD_H
+#define MMSCOPE_RECORD_H
+
+#include <stdint.h>
+
+enum mms_op {
+	MMS_OP_MALLOC = 1,  /* malloc, operator new, valloc */
+	MMS_OP_CALLOC = 2,
+	MMS_OP_ALIGNED = 3, /* memalign, aligned_alloc, posix_memalign, pvalloc, valloc */
+	MMS_OP_FREE = 4,
+	MMS_OP_REALLOC_BEGIN = 5, /* ptr = old block; NULL old is a plain MALLOC */
+	MMS_OP_REALLOC_END = 6,   /* ptr, size, stack = new block; realloc and reallocarray */
+	MMS_OP_REALLOC_FAIL = 7,  /* ptr = old block, which lives on; size 0: it was freed
+	                           * (realloc(p, 0) that returned NULL) when the size field is 1 */
+	MMS_OP_MALLOC_EXT = 8,
+	MMS_OP_CALLOC_EXT = 9,
+	MMS_OP_ALIGNED_EXT = 10,
+	MMS_OP_FREE_EXT = 11,
+	MMS_OP_REALLOC_BEGIN_EXT = 12,
+	MMS_OP_REALLOC_END_EXT = 13,
+	MMS_OP_LONG = 14,
+	MMS_OP_PAD = 15,
+};
+
+#define MMS_STAMP_BITS 38
+#define MMS_STACK_BITS 24
+#define MMS_STAMP_MASK ((1ull << MMS_STAMP_BITS) - 1)
+#define MMS_STACK_MASK ((1u << MMS_STACK_BITS) - 1)
+#define MMS_SIZE_EXT 65535u      /* sizes from here on use _EXT */
+#define MMS_PTR_LIMIT (1ull << 47) /* addresses from here on, or not 8-aligned: _EXT */
+
+static inline uint64_t mms_w0(uint64_t stamp, uint32_t stack, uint32_t gen)
+{
+	return stamp << 26 | (uint64_t)stack << 2 | gen;
+}
+static inline uint64_t mms_w1(uint64_t ptr_or_long, uint32_t op, uint32_t size)
+{
+	return ptr_or_long << 20 | (uint64_t)op << 16 | size;
+}
+static inline uint64_t mms_w0_stamp(uint64_t w0) { return w0 >> 26; }
+static inline uint32_t mms_w0_stack(uint64_t w0) { return (uint32_t)(w0 >> 2) & MMS_STACK_MASK; }
+static inline uint32_t mms_w0_gen(uint64_t w0) { return (uint32_t)w0 & 3; }
+static inline uint64_t mms_w1_ptr(uint64_t w1) { return w1 >> 20 << 3; }
+static inline uint32_t mms_w1_long(uint64_t w1) { return (uint32_t)(w1 >> 20); }
+static inline uint32_t mms_w1_op(uint64_t w1) { return (uint32_t)(w1 >> 16) & 15; }
+static inline uint32_t mms_w1_size(uint64_t w1) { return (uint32_t)w1 & 0xffff; }
+
+/* The second slot of an _EXT record. */
+struct mms_ext {
+	uint64_t size;
+	uint64_t address;
+};
+
+/* Long records.  Strings are not NUL-ended: their length is given. */
+enum mms_long {
+	MMS_LONG_MMAP = 1,       /* struct mms_vm; after success */
+	MMS_LONG_MUNMAP = 2,     /* struct mms_vm; before */
+	MMS_LONG_MREMAP_BEGIN = 3, /* struct mms_vm: address, length = old; before */
+	MMS_LONG_MREMAP = 4,     /* struct mms_vm: new; address2, length2 = old; after */
+	MMS_LONG_BRK = 5,        /* struct mms_vm: address = new end, address2 = old end */
+	MMS_LONG_MPROTECT = 6,   /* struct mms_vm; after success */
+	MMS_LONG_MADVISE = 7,    /* struct mms_vm: flags = advice; after success */
+	MMS_LONG_MLOCK = 8,
+	MMS_LONG_MUNLOCK = 9,
+	MMS_LONG_SHMAT = 10,     /* struct mms_vm: offset = shmid */
+	MMS_LONG_SHMDT = 11,     /* before */
+	MMS_LONG_VM_FAIL = 12,   /* struct mms_vm: the preceding BEFORE record of this
+	                          * thread (flags = its enum mms_long) did not happen */
+	MMS_LONG_PROCESS = 20,   /* struct mms_process_note + exe path + argv (NUL separated) */
+	MMS_LONG_MODULE = 21,    /* struct mms_module + path */
+	MMS_LONG_CONTEXT = 22,   /* struct mms_context: this process changed its context */
+	MMS_LONG_THREAD_NAME = 23, /* struct mms_thread_note + name */
+	MMS_LONG_THREAD_END = 24,  /* struct mms_thread_note */
+	MMS_LONG_FORK = 25,      /* struct mms_fork; parent's side, after the call */
+	MMS_LONG_EXEC = 26,      /* struct mms_exec + path; before the call */
+	MMS_LONG_EXEC_FAIL = 27, /* struct mms_exec; the image goes on */
+	MMS_LONG_EXIT = 28,      /* struct mms_exit; the last word of the process */
+	MMS_LONG_HEAP_FAIL = 29, /* struct mms_heap_fail: an allocation returned NULL */
+	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
+};
+
+struct mms_vm {
+	uint64_t address;
+	uint64_t length;   /* bytes as passed by the caller */
+	uint64_t address2;
+	uint64_t length2;
+	uint64_t offset;   /* file offset in bytes */
+	uint32_t prot;
+	uint32_t flags;
+	int32_t fd;
+	int32_t error;     /* errno of a failure record, else 0 */
+};
+_Static_assert(sizeof(struct mms_vm) == 56, "vm payload");
+
+struct mms_process_note {
+	uint64_t number;
+	uint32_t context;
+	uint16_t exe_length;
+	uint16_t argv_length; /* cut at 1 KiB */
+};
+
+/* A module context is a set of loaded modules: every pc of a stack is to be
+ * read in the context that stands in the stack's root node.  A process takes
+ * a new context when something was unloaded, or when a forked child's modules
+ * first differ from its parent's; it then lists all modules again. */
+struct mms_module {
+	uint64_t start, end; /* lowest and highest address of its PT_LOAD segments */
+	uint64_t bias;       /* dlpi_addr: runtime address minus address in the file */
+	uint32_t context;
+	uint16_t path_length;
+	uint8_t build_id_length; /* 0: none */
+	uint8_t flags;           /* bit 0: main executable; bit 1: vdso; bit 2: loader;
+	                          * bit 3: mmscope itself */
+	uint8_t build_id[24];
+};
+_Static_assert(sizeof(struct mms_module) == 56, "module payload");
+enum mms_module_flag { MMS_MODULE_EXE = 1, MMS_MODULE_VDSO = 2, MMS_MODULE_LOADER = 4, MMS_MODULE_SELF = 8 };
+
+struct mms_context {
+	uint32_t context;
+	uint32_t previous;
+};
+
+struct mms_thread_note {
+	uint32_t tid;
+	uint32_t name_length;
+};
+
+enum mms_fork_kind { MMS_FORK_FORK = 1, MMS_FORK_UNDERSCORE = 2, MMS_FORK_ATFORK = 3, MMS_FORK_VFORK = 4,
+	MMS_FORK_SPAWN = 5, MMS_FORK_CLONE = 6, MMS_FORK_SYSTEM = 7 };
+struct mms_fork {
+	uint64_t begin_stamp; /* full clock before the call */
+	uint64_t end_stamp;   /* full clock after it: the pause of the parent */
+	uint32_t child_pid;   /* 0: not known (atfork handlers only) */
+	uint32_t kind;        /* enum mms_fork_kind */
+};
+
+struct mms_exec {
+	uint32_t path_length;
+	int32_t error;
+};
+
+struct mms_exit {
+	int32_t status;
+	uint32_t how; /* 0 exit (last handler), 1 _exit/_Exit, 2 quick_exit */
+};
+
+struct mms_heap_fail {
+	uint64_t size;
+	int32_t error;
+	uint32_t op; /* enum mms_op */
+};
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * unwind.h - the stack of the caller, at every malloc.
+ *
+ * Engines: `own` (rules read from .eh_frame, no lock, no system call, no
+ * allocation, signal-safe) and `libunwind` (only when chosen).
+ *
+ * The walk starts at a wrapper's own frame: the wrapper is compiled with a
+ * frame pointer and passes __builtin_frame_address(0), so that fp[1] is the
+ * return address into the caller, fp + 2 the caller's sp and fp[0] its rbp.
+ */
+#ifndef CAPTURE_UNWIND_H
+#define CAPTURE_UNWIND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One frame as it goes into the stack table: pc in bits 0..47, enum
+ * mms_node_flag in 48..63 (stacks.h). */
+typedef uint64_t unwind_frame;
+
+struct unwind_thread; /* what an engine keeps per thread */
+
+/* Chooses the engine; called in the lazy stage of the start for `own` (may
+ * make raw system calls only), in the constructor for `libunwind`.
+ * Returns 0 or -errno. */
+int unwind_init(int engine, uint32_t audit_every);
+
+/* Memory for one thread: size in bytes, and set-up of zeroed memory. */
+size_t unwind_thread_bytes(void);
+void unwind_thread_init(struct unwind_thread *t, uintptr_t stack_low, uintptr_t stack_high);
+
+/* Fills frames[0] (innermost: the return address of the wrapper) .. n-1
+ * (outermost) and returns n <= max.  t may be NULL (thread without state):
+ * a plain walk.  Never fails: a walk that gives up sets MMS_NODE_TRUNCATED on
+ * its last frame. */
+size_t unwind_walk(struct unwind_thread *t, void *const *fp, unwind_frame *frames, size_t max);
+
+/* Modules were unloaded: rules are dropped, remembered stacks forgotten.
+ * Callable from any thread at any time. */
+void unwind_invalidate(void);
+
+/* Counters since init, for the report. */
+struct unwind_counters {
+	uint64_t n_walks, n_audited, n_audit_failed, n_rules, n_guessed;
+};
+void unwind_counters(struct unwind_counters *ret);
+
+#endif
