@@ -1,0 +1,122 @@
+/*
+ * main.c - the mmscope command: finds the verb and calls it.
+ *
+ * Knows nothing but names: options of a verb are the verb's own affair.
+ * A new verb is one line in the table below and its prototype in verbs.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "verbs.h"
+
+/* Groups stand in the order of their first verb. */
+static const struct verb verbs[] = {
+	{NULL},
+};
+
+static const struct verb *find_verb(const char *name)
+{
+	for (const struct verb *v = verbs; v->name; v++)
+		if (strcmp(v->name, name) == 0)
+			return v;
+	return NULL;
+}
+
+static int min3(int a, int b, int c)
+{
+	int m = a < b ? a : b;
+	return m < c ? m : c;
+}
+
+/* Levenshtein distance; words longer than the row are not compared. */
+static int distance(const char *a, const char *b)
+{
+	int row[32];
+	int n = (int)strlen(b);
+	if (n >= 32)
+		return 99;
+	for (int j = 0; j <= n; j++)
+		row[j] = j;
+	for (int i = 0; a[i]; i++) {
+		int diagonal = row[0];
+		row[0] = i + 1;
+		for (int j = 1; j <= n; j++) {
+			int up = row[j];
+			row[j] = min3(up + 1, row[j - 1] + 1, diagonal + (a[i] != b[j - 1]));
+			diagonal = up;
+		}
+	}
+	return row[n];
+}
+
+/* The listed verb that is at most two typing errors away, or NULL. */
+static const char *nearest_verb(const char *name)
+{
+	const char *best = NULL;
+	int best_distance = 3;
+	for (const struct verb *v = verbs; v->name; v++) {
+		int d = v->group ? distance(name, v->name) : 99;
+		if (d < best_distance && d < (int)strlen(name)) {
+			best_distance = d;
+			best = v->name;
+		}
+	}
+	return best;
+}
+
+static int unknown_verb(const char *name)
+{
+	const char *near = nearest_verb(name);
+	if (near)
+		fprintf(stderr, "mmscope: unknown verb '%s', did you mean '%s'?\n", name, near);
+	else
+		fprintf(stderr, "mmscope: unknown verb '%s' (mmscope --help lists them)\n", name);
+	return VERB_USAGE;
+}
+
+static void print_help(void)
+{
+	printf("Usage: mmscope VERB [OPTION...] [ARGUMENT...]\n"
+	       "\n"
+	       "Shows what a program does with its memory: record it, then ask.\n"
+	       "\n"
+	       "    mmscope run -- CMD...        record CMD and all its children\n"
+	       "    mmscope report FILE.db       one screen about what happened\n");
+	const char *group = NULL;
+	for (const struct verb *v = verbs; v->name; v++) {
+		if (!v->group)
+			continue;
+		if (!group || strcmp(group, v->group) != 0)
+			printf("\n%s\n", v->group);
+		group = v->group;
+		printf("  %-10s %s\n", v->name, v->help);
+	}
+	printf("\n"
+	       "  mmscope VERB --help    options and an example\n"
+	       "  mmscope --version      version of program\n");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		fprintf(stderr, "mmscope: no verb given (mmscope --help lists them)\n");
+		return VERB_USAGE;
+	}
+	const char *name = argv[1];
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+		printf("mmscope %s\n", MMS_VERSION);
+		return VERB_OK;
+	}
+	if (strcmp(name, "help") == 0 && argc > 2) {
+		argv[1] = argv[2];
+		argv[2] = (char *)"--help";
+		name = argv[1];
+	}
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+		print_help();
+		return VERB_OK;
+	}
+	const struct verb *v = find_verb(name);
+	return v ? v->main(argc - 1, argv + 1) : unknown_verb(name);
+}
