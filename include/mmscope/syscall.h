@@ -95,6 +95,28 @@ static inline long mms_read(int fd, void *buffer, size_t n)
 {
 	return mms_syscall3(SYS_read, fd, (long)buffer, (long)n);
 }
+static inline long mms_pread(int fd, void *buffer, size_t n, uint64_t offset)
+{
+	return mms_syscall4(SYS_pread64, fd, (long)buffer, (long)n, (long)offset);
+}
+
+static inline long mms_ioctl(int fd, unsigned long request, void *argument)
+{
+	return mms_syscall3(SYS_ioctl, fd, (long)request, (long)argument);
+}
+
+static inline int mms_mincore(uintptr_t address, size_t length, unsigned char *ret)
+{
+	return (int)mms_syscall3(SYS_mincore, (long)address, (long)length, (long)ret);
+}
+
+static inline void mms_sleep_ns(uint64_t ns)
+{
+	struct timespec t = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
+
+	mms_syscall3(SYS_nanosleep, (long)&t, 0, 0);
+}
+
 static inline long mms_readlinkat(int dir, const char *path, char *buffer, size_t n)
 {
 	return mms_syscall4(SYS_readlinkat, dir, (long)path, (long)buffer, (long)n);
