@@ -20,27 +20,28 @@
 
 struct series;      /* series.h */
 struct live_table;  /* live.h */
+struct lineage;
 
 /* Totals of one stack in one process.  "Peak" is the composition at the
  * process's peak, exact (PIPELINE: epoch scheme). */
 struct heap_site {
+	/* What every event touches comes first. */
 	uint32_t stack;
 	uint32_t last_thread;
 	uint64_t alloc_blocks, alloc_bytes;
 	uint64_t free_blocks, free_bytes;
 	uint64_t live_blocks, live_bytes;
-	uint64_t peak_blocks, peak_bytes; /* valid after model_settle() */
 	uint64_t own_peak_bytes;
+	uint64_t at_peak_blocks, at_peak_bytes, epoch; /* private to sites.c */
+	uint64_t min_size, max_size;
+	uint64_t first_ns, last_ns;
+	uint64_t life_ns_sum; /* of freed blocks */
+	struct series *series; /* live bytes; NULL until it is worth one */
+	uint64_t peak_blocks, peak_bytes; /* valid after model_settle() */
 	uint64_t temporary_blocks;
 	uint64_t cross_frees;
 	uint64_t realloc_in;
-	uint64_t min_size, max_size;
-	uint64_t first_ns, last_ns;
-	uint64_t life_ns_sum;
 	uint32_t life_hist[LIFE_BUCKETS];
-	struct series *series; /* NULL until it is worth one */
-	/* private to sites.c: */
-	uint64_t at_peak_blocks, at_peak_bytes, epoch;
 };
 
 struct model_thread {
@@ -81,7 +82,10 @@ struct model_process {
 	uint64_t alloc_blocks, alloc_bytes, free_blocks;
 	uint64_t live_blocks, live_bytes;
 	uint64_t peak_bytes, peak_blocks, peak_ns;
-	uint64_t inherited_blocks, inherited_bytes, inherited_freed;
+	/* The parent's blocks in the child's memory: at the fork, and of these
+	 * freed here. */
+	uint64_t inherited_blocks, inherited_bytes;
+	uint64_t inherited_freed, inherited_freed_bytes;
 	uint64_t unknown_frees, failed_allocs;
 	uint64_t repaired, replaced, nested_allocs; /* tolerant pairing, PIPELINE 2 */
 	uint64_t hiwater_rss;
@@ -92,7 +96,7 @@ struct model_process {
 	size_t n_threads;
 	struct heap_site **sites; /* by first appearance */
 	size_t n_sites;
-	void *private_data; /* model.c */
+	struct process_state *state; /* private, process.h */
 };
 
 struct model_vm_event {
@@ -121,6 +125,7 @@ struct model {
 	struct model_fork *forks;
 	size_t n_forks;
 	uint64_t now_ns; /* time of the latest event */
+	struct lineage *lineage; /* private to lineage.c */
 };
 
 /* Returns NULL when out of memory. */
@@ -131,7 +136,33 @@ void model_free(struct model *m);
 struct model_process *model_process(struct model *m, uint64_t number);
 struct model_thread *model_thread(struct model_process *p, uint32_t number, uint32_t tid, uint64_t t_ns);
 
-/* The child starts with its parent's live totals counted as inherited. */
+/* NULL: not known.  Does not make one. */
+struct model_process *model_process_find(const struct model *m, uint64_t number);
+
+/* The process has ended (end_how and status are filled in by the caller). */
+void model_process_ended(struct model *m, struct model_process *p, uint64_t t_ns);
+
+void model_thread_named(struct model_process *p, uint32_t number, const char *name, size_t length);
+void model_thread_ended(struct model_process *p, uint32_t number, uint64_t t_ns);
+
+/* Copies *module; its path is given apart and need not end with NUL.  What
+ * stood in the process's previous context and is listed again keeps its
+ * load_ns and stays loaded. */
+void model_module_loaded(struct model *m, struct model_process *p, const struct model_module *module,
+	const char *path, size_t path_length, uint64_t t_ns);
+/* The process reads its pcs in a new context from now on. */
+void model_context(struct model *m, struct model_process *p, uint32_t context, uint64_t t_ns);
+
+void model_vm(struct model *m, const struct model_vm_event *e);
+/* The parent's VM record of this thread did not happen after all. */
+void model_vm_failed(struct model *m, uint64_t process, uint32_t thread, uint32_t op);
+
+/* fork and its family, from the parent's record: f->child is found by pid
+ * now or when the child appears. */
+void model_fork_seen(struct model *m, const struct model_fork *f);
+
+/* The child of a fork begins: it starts with its parent's live totals, as
+ * they were at the fork, counted as inherited. */
 void model_forked(struct model *m, struct model_process *child, struct model_process *parent, uint64_t t_ns);
 
 /* Heap events.  Order and meaning as in record.h; tolerant pairing as
@@ -146,7 +177,7 @@ void model_realloc_end(struct model *m, struct model_process *p, uint32_t thread
 void model_realloc_fail(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, bool freed, uint64_t t_ns);
 
 /* Called by collect at the end of each round (horizon reached): old entries
- * of the early and pending lists are decided. */
+ * of the early and pending lists are decided; UINT64_MAX decides all. */
 void model_round(struct model *m, uint64_t horizon_ns);
 
 /* Brings lazily kept figures up to date (peak composition).  Idempotent; the

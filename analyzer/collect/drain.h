@@ -1,0 +1,70 @@
+/*
+ * drain.h - reads the ring blocks of a session and gives them back.
+ *
+ * The collector's loop calls drain_round when it is woken or its poll time is
+ * over, tells drain which processes have ended (it watches pidfds), and calls
+ * drain_finish when the session is over:
+ *
+ *   feed_open(&feed, model, ...);             feed.h: the sink of the model
+ *   d = drain_open(session, &feed.sink);
+ *   loop: drain_round(d); ... drain_process_gone(d, number) ...
+ *   drain_finish(d); drain_close(d);
+ *
+ * drain never sleeps and makes no system call but futex wakes (free_seq).
+ * It keeps n_full, wakes waiting targets, frees thread slots of dead threads
+ * and the process slots of gone processes.  It does not extend the session:
+ * drain_stats says how full the ring is, header->want what ran out.
+ */
+#ifndef COLLECT_DRAIN_H
+#define COLLECT_DRAIN_H
+
+#include <stdint.h>
+
+#include <mmscope/session.h>
+
+#include "collect/order.h"
+#include "collect/stamp.h"
+
+struct drain;
+
+struct drain_stats {
+	uint64_t n_records; /* delivered */
+	uint64_t n_blocks;  /* given back */
+	uint64_t n_late;    /* stamped before a horizon that had passed */
+	uint64_t n_holes;   /* reserved, never published: one lost record each */
+	uint64_t n_bad;     /* words that are no record (damaged block) */
+	uint64_t n_torn;    /* claimed by a process that died before the header */
+	uint32_t ring_cells, free_cells; /* at the end of the last round */
+	uint32_t threads; /* known and not yet gone */
+};
+
+/* The session and the sink must outlive the drain.  n_cells_mapped may grow
+ * between rounds.  NULL: no memory. */
+struct drain *drain_open(const struct mms_session *session, const struct order_sink *sink);
+void drain_close(struct drain *d);
+
+/* One round: delivers everything stamped up to now.  Returns the number of
+ * records delivered. */
+uint64_t drain_round(struct drain *d);
+
+/* The same with a given full stamp as "now" (tests). */
+uint64_t drain_round_at(struct drain *d, uint64_t stamp);
+
+/* The process (one image) has ended: what it left is read to its end in the
+ * next rounds, then its slot is given back (order_sink.process_read). */
+void drain_process_gone(struct drain *d, uint64_t number);
+
+/* Delivers all that is left, taking every thread and process for dead. Ends
+ * with round(UINT64_MAX). */
+void drain_finish(struct drain *d);
+
+/* Records of the process that found no block so far; 0 when it is not known
+ * (its slot was given back: see process_read). */
+uint64_t drain_lost(const struct drain *d, uint64_t number);
+
+void drain_stats(const struct drain *d, struct drain_stats *ret);
+
+/* For full stamps in payloads and slots, and for ticks of the collector. */
+const struct stamp_clock *drain_clock(const struct drain *d);
+
+#endif
