@@ -69,6 +69,7 @@ struct model_process {
 	uint64_t parent; /* process number; 0: none */
 	char *exe, *argv; /* argv: NUL separated, argv_bytes long */
 	size_t argv_bytes;
+	char *cwd; /* read from outside by the collector; NULL: not known */
 	uint32_t begin;   /* enum mms_begin; 0 unknown */
 	uint32_t end;     /* enum mms_end */
 	int32_t status;

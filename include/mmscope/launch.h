@@ -31,6 +31,7 @@ struct mms_create_options {
 	const char *follow_glob;   /* with MMS_FOLLOW_GLOB; else NULL */
 	const char *cwd;           /* NULL: not known */
 	uint32_t n_cells_max;      /* 0: MMS_MAX_CELLS */
+	uint32_t n_ring_max;       /* 0: MMS_RING_CELLS */
 	uint32_t policy, mode, follow, cow, engine; /* 0: block, exact, all, auto, own */
 	uint64_t sample_bytes;     /* 0: 512 KiB */
 	uint32_t record_events;
@@ -152,6 +153,7 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	h->version = MMS_PROTOCOL_VERSION;
 	h->header_bytes = sizeof(struct mms_header);
 	h->n_cells_max = o->n_cells_max ? o->n_cells_max : MMS_MAX_CELLS;
+	h->n_ring_max = o->n_ring_max ? o->n_ring_max : MMS_RING_CELLS;
 	h->policy = o->policy ? o->policy : MMS_POLICY_BLOCK;
 	h->mode = o->mode ? o->mode : MMS_MODE_EXACT;
 	h->sample_bytes = o->sample_bytes ? o->sample_bytes : 512u << 10;

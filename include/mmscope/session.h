@@ -34,6 +34,7 @@
 #define MMS_CELL_SHIFT 16
 #define MMS_INITIAL_CELLS 4u /* header, first stack nodes, two ring blocks */
 #define MMS_MAX_CELLS 1024u  /* 64 MiB: bound of the file whatever is asked */
+#define MMS_RING_CELLS 512u  /* 32 MiB: bound of the ring when nothing is asked */
 
 /* Environment variables.  MMSCOPE_SESSION holds the path of the session file
  * and is set by `mmscope run` or by the first process's constructor. */
@@ -159,6 +160,7 @@ struct mms_header {
 	uint32_t record_events; /* K: --events, keep raw heap events in the database */
 	uint32_t audit_every;   /* K: compare one stack in N with the full walk; 0 off */
 	uint32_t creator_pid;   /* K */
+	uint32_t n_ring_max;    /* K: ring cells at most (--ring); the collector keeps to it */
 
 	uint32_t clock;          /* K: enum mms_clock, for all processes */
 	uint32_t clock_shift;    /* K: a record's stamp is clock >> clock_shift (4) */
