@@ -1,0 +1,122 @@
+"""known.py - what the generator did against what mmscope says it did.
+
+    known.py FIRST_SEED N_SEEDS [run|preload]
+
+The program known prints its own truth per function; the JSON of `sites`,
+`leaks` and `report` is added up by the innermost function of each stack and
+must be the same number for number.  Seeds go round 1 to 8 threads; the ordered
+ones also check the peak and its composition.
+"""
+import json
+import os
+import subprocess
+import sys
+
+import mms
+
+KNOWN = os.path.join(mms.PROGRAMS, 'known')
+OPERATIONS = 1500
+KEYS = ('alloc_blocks', 'alloc_bytes', 'live_blocks', 'live_bytes', 'temporary_blocks')
+
+
+def parameters(seed):
+    threads = seed % 8 + 1
+    ordered = threads == 1 or (seed // 8) % 2 == 0
+    return [str(seed), str(threads), str(OPERATIONS), 'ordered' if ordered else 'free'], ordered
+
+
+def record(work, seed, mode):
+    arguments, ordered = parameters(seed)
+    db = work.db(mode)
+    command = [mms.MMSCOPE, 'run', '--wait', '-o', db, '--'] if mode == 'run' else mms.prefix(mode, db)
+    r = subprocess.run(command + [KNOWN] + arguments, env=mms.environment(), stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=work.top, timeout=60)
+    if r.returncode or r.stderr:
+        raise AssertionError('known ended with %d: %s' % (r.returncode, r.stderr.decode()))
+    return db, json.loads(r.stdout), ordered
+
+
+def function_of(site):
+    stack = site['stack']
+    return stack[0]['function'] if stack else None
+
+
+def by_function(sites, keys):
+    """Sums the sites of the generator's functions."""
+    total = {}
+    for s in sites:
+        name = function_of(s)
+        if name and name.startswith('site_'):
+            have = total.setdefault(name, dict.fromkeys(keys, 0))
+            for k in keys:
+                have[k] += s[k]
+    return total
+
+
+def check_sites(answer, truth, ordered, faults, what):
+    keys = KEYS + (('peak_bytes',) if ordered else ())
+    got = by_function(answer['sites'], keys)
+    for name, want in truth['sites'].items():
+        for k in keys:
+            faults.equal(got.get(name, {}).get(k, 0), want[k], '%s: %s %s' % (what, name, k))
+    for name in set(got) - set(truth['sites']):
+        faults.add('%s: %s is not a function of the generator' % (what, name))
+    foreign = [s for s in answer['sites'] if not (function_of(s) or '').startswith('site_')]
+    for k in ('alloc_blocks', 'alloc_bytes', 'live_blocks', 'live_bytes', 'peak_bytes'):
+        faults.equal(answer['totals'][k], sum(s[k] for s in answer['sites']), '%s: totals.%s' % (what, k))
+    if ordered:
+        beside = sum(s['peak_bytes'] for s in foreign)
+        faults.equal(answer['totals']['peak_bytes'] - beside, truth['peak_bytes'], what + ': peak_bytes')
+
+
+def check_leaks(answer, truth, faults, what):
+    got = by_function(answer['sites'], ('blocks', 'bytes'))
+    for name, want in truth['sites'].items():
+        have = got.get(name, {'blocks': 0, 'bytes': 0})
+        faults.equal((have['blocks'], have['bytes']), (want['live_blocks'], want['live_bytes']),
+                     '%s: leaks of %s' % (what, name))
+    live = answer['totals']['live']
+    faults.equal((live['blocks'], live['bytes']),
+                 (sum(s['blocks'] for s in answer['sites']), sum(s['bytes'] for s in answer['sites'])),
+                 what + ': totals.live of leaks')
+
+
+def check_report(answer, sites, faults, what):
+    faults.equal(len(answer['processes']), 1, what + ': processes of the report')
+    for p in answer['processes'][:1]:
+        faults.equal(p['peak_bytes'], sites['totals']['peak_bytes'], what + ': report peak_bytes')
+        faults.equal(p['live_bytes'], sites['totals']['live_bytes'], what + ': report live_bytes')
+        faults.equal((p['end'], p['status']), ('exit', 0), what + ': report end')
+    faults.equal(answer['self_cost']['lost_records'], 0, what + ': lost records')
+
+
+def check_seed(work, seed, mode, faults):
+    db, truth, ordered = record(work, seed, mode)
+    what = 'seed %d' % seed
+    if mode == 'preload' and not mms.wait_finished(db):
+        faults.add(what + ': the database is not finished')
+        return
+    sites = mms.ask('sites', db)
+    check_sites(sites, truth, ordered, faults, what)
+    check_leaks(mms.ask('leaks', db), truth, faults, what)
+    check_report(mms.ask('report', db), sites, faults, what)
+    os.unlink(db)
+
+
+def main():
+    first, n = int(sys.argv[1]), int(sys.argv[2])
+    mode = sys.argv[3] if len(sys.argv) > 3 else 'run'
+    faults = mms.Faults()
+    with mms.Work('known') as work:
+        for seed in range(first, first + n):
+            try:
+                check_seed(work, seed, mode, faults)
+            except (AssertionError, KeyError, TypeError, subprocess.TimeoutExpired) as e:
+                faults.add('seed %d: %s: %s' % (seed, type(e).__name__, e))
+            if len(faults.list) > 40:
+                break
+    return faults.done('%d seeds from %d, %s' % (n, first, mode))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
