@@ -33,7 +33,7 @@ bool preload_start(void);              /* init.c */
 
 static inline bool preload_enter(void)
 {
-	if (__builtin_expect(__atomic_load_n(&preload_state, __ATOMIC_ACQUIRE) == PRELOAD_READY, 1))
+	if (__builtin_expect(atomic_load_explicit(&preload_state, memory_order_acquire) == PRELOAD_READY, 1))
 		return false;
 	return preload_start();
 }
