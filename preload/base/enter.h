@@ -20,6 +20,7 @@
 #ifndef BASE_ENTER_H
 #define BASE_ENTER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
