@@ -1,0 +1,7 @@
+-- Totals of every stack that allocated, with its site.
+SELECT h.process_id, h.stack_id, s.stable, coalesce(s.own, 'target'),
+       h.alloc_blocks, h.alloc_bytes, h.free_blocks, h.live_blocks, h.live_bytes,
+       h.peak_blocks, h.peak_bytes, h.temporary_blocks, h.cross_frees, h.realloc_in,
+       h.min_size, h.max_size, h.first_ns, h.last_ns, h.life_ns_sum
+FROM heap_site h LEFT JOIN site s ON s.id = h.site_id
+ORDER BY h.process_id, h.stack_id

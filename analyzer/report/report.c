@@ -1,0 +1,379 @@
+/*
+ * report.c - mmscope report: one screen about a whole recording.
+ *
+ * For somebody who has never seen mmscope: what ran, how it ended, how much
+ * memory it held at most, where that came from, what was left at the end,
+ * what could not be seen, and what the measuring cost.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/alloc.h"
+#include "report/head.h"
+#include "report/options.h"
+#include "report/render.h"
+#include "report/rows.h"
+#include "report/text.h"
+#include "verbs.h"
+
+#define TOP_SITES 4
+#define TOP_LEFT 3
+#define TOP_PROCESSES 6
+#define LABEL 22 /* width of the left column */
+
+struct report {
+	struct answer a;
+	struct rows rows;
+	int format;
+};
+
+/* ---- JSON ---- */
+
+static void known_json(struct json *j, const char *key, int64_t value)
+{
+	if (value < 0)
+		json_null(j, key);
+	else
+		json_i64(j, key, value);
+}
+
+static void process_json(struct json *j, const struct answer_process *p)
+{
+	json_object(j, NULL);
+	json_i64(j, "pid", p->pid);
+	known_json(j, "parent", p->parent_pid > 0 ? p->parent_pid : -1);
+	json_string(j, "exe", p->exe);
+	json_string(j, "begin", p->begin);
+	json_string(j, "end", p->end);
+	known_json(j, "status", p->status);
+	if (p->followed) {
+		json_u64(j, "peak_bytes", p->peak_bytes);
+		json_u64(j, "live_bytes", p->live_bytes);
+	} else {
+		json_null(j, "peak_bytes");
+		json_null(j, "live_bytes");
+	}
+	known_json(j, "hiwater_rss", p->hiwater_rss);
+	json_i64(j, "begin_ns", p->begin_ns);
+	known_json(j, "end_ns", p->end_ns);
+	json_array(j, "argv");
+	for (size_t i = 0; i < p->n_argv; i++)
+		json_string(j, NULL, p->argv[i]);
+	json_end(j);
+	json_i64(j, "id", p->id);
+	known_json(j, "parent_id", p->parent_id > 0 ? p->parent_id : -1);
+	json_bool(j, "followed", p->followed);
+	json_u64(j, "live_blocks", p->live_blocks);
+	json_u64(j, "alloc_blocks", p->alloc_blocks);
+	json_u64(j, "alloc_bytes", p->alloc_bytes);
+	json_u64(j, "free_blocks", p->free_blocks);
+	json_u64(j, "inherited_blocks", p->inherited_blocks);
+	json_u64(j, "inherited_bytes", p->inherited_bytes);
+	json_u64(j, "lost_records", p->lost_records);
+	json_end(j);
+}
+
+/* The largest rows of the main process by `order`. */
+static void top_json(struct json *j, struct report *r, enum row_order order, size_t n)
+{
+	rows_sort(&r->rows, &r->a, order);
+	json_array(j, "sites");
+	for (size_t i = 0; i < r->rows.n && n > 0; i++) {
+		const struct row *row = &r->rows.row[i];
+		if (row->process != r->a.main || row_value(row, order) == 0)
+			continue;
+		json_object(j, NULL);
+		json_string(j, "id", row->id[0] ? row->id : NULL);
+		json_u64(j, "blocks", order == BY_PEAK ? row->peak_blocks : row->live_blocks);
+		json_u64(j, "bytes", row_value(row, order));
+		json_string(j, "own", row->own);
+		answer_stack_json(j, row->stack);
+		json_end(j);
+		n--;
+	}
+	json_end(j);
+}
+
+static void peak_json(struct json *j, struct report *r)
+{
+	const struct answer_process *p = r->a.main;
+	json_object(j, "peak");
+	answer_process_json(j, p);
+	json_u64(j, "bytes", p->peak_bytes);
+	json_u64(j, "t_ns", p->peak_ns);
+	top_json(j, r, BY_PEAK, 5);
+	json_end(j);
+}
+
+static void live_json(struct json *j, struct report *r)
+{
+	json_object(j, "live");
+	answer_process_json(j, r->a.main);
+	json_u64(j, "blocks", r->a.main->live_blocks);
+	json_u64(j, "bytes", r->a.main->live_bytes);
+	json_end(j);
+}
+
+static void leaks_json(struct json *j, struct report *r)
+{
+	uint64_t blocks = 0, bytes = 0, sites = 0;
+	for (size_t i = 0; i < r->rows.n; i++) {
+		blocks += r->rows.row[i].live_blocks;
+		bytes += r->rows.row[i].live_bytes;
+		sites += r->rows.row[i].live_blocks > 0;
+	}
+	json_object(j, "leaks");
+	json_object(j, "unclassified");
+	json_u64(j, "blocks", blocks);
+	json_u64(j, "bytes", bytes);
+	json_end(j);
+	json_null(j, "definite");
+	json_u64(j, "n_sites", sites);
+	top_json(j, r, BY_LIVE, 5);
+	json_end(j);
+}
+
+static void self_cost_json(struct json *j, struct report *r)
+{
+	int64_t cpu_ns = capture_meta_number(r->a.capture, "collector_cpu_ns", -1);
+	json_object(j, "self_cost");
+	known_json(j, "target_bytes", capture_meta_number(r->a.capture, "target_bytes", -1));
+	if (cpu_ns < 0)
+		json_null(j, "collector_cpu_s");
+	else
+		json_double(j, "collector_cpu_s", (double)cpu_ns / 1e9);
+	json_u64(j, "lost_records", r->a.lost_records);
+	json_end(j);
+}
+
+static void print_json(struct report *r)
+{
+	struct json j;
+	answer_head_json(&j, &r->a);
+	json_array(&j, "processes");
+	for (size_t i = 0; i < r->a.n_processes; i++)
+		process_json(&j, &r->a.processes[i]);
+	json_end(&j);
+	if (r->a.any_followed) {
+		peak_json(&j, r);
+		live_json(&j, r);
+		leaks_json(&j, r);
+	} else {
+		json_null(&j, "peak");
+		json_null(&j, "live");
+		json_null(&j, "leaks");
+	}
+	json_null(&j, "never_touched_bytes");
+	json_null(&j, "cow");
+	json_null(&j, "oom");
+	self_cost_json(&j, r);
+	json_finish(&j);
+}
+
+/* ---- text ---- */
+
+static void label(const char *text)
+{
+	printf("  %-*s", LABEL, text);
+}
+
+static void print_what_ran(struct report *r)
+{
+	struct answer *a = &r->a;
+	char time[RENDER_TIME], duration[TEXT_NUMBER];
+	const char *started = render_time(time, capture_meta_number(a->capture, "start_realtime_ns", -1));
+	const char *host = capture_meta(a->capture, "host");
+	label("recorded");
+	printf("%s%s%s, for %s\n", started ? started : "at an unknown time", host ? " on " : "",
+		host ? host : "", text_duration(duration, (uint64_t)a->duration_ns));
+	char *end = head_end_text(a->main);
+	label("ended");
+	printf("%s\n", end);
+	free(end);
+}
+
+static void print_process_count(const struct answer *a)
+{
+	size_t forks = 0, execs = 0, spawned = 0, failed = 0, killed = 0;
+	for (size_t i = 0; i < a->n_processes; i++) {
+		const struct answer_process *p = &a->processes[i];
+		forks += strcmp(p->begin, "fork") == 0;
+		execs += strcmp(p->begin, "exec") == 0;
+		spawned += strcmp(p->begin, "spawn") == 0;
+		failed += strcmp(p->end, "exit") == 0 && p->status > 0;
+		killed += strcmp(p->end, "signal") == 0;
+	}
+	if (a->n_processes < 2)
+		return;
+	label("programs");
+	printf("%zu: %zu by fork, %zu by exec, %zu spawned", a->n_processes, forks, execs, spawned);
+	if (failed)
+		printf("; %zu exited non-zero", failed);
+	if (killed)
+		printf("; %zu killed", killed);
+	putchar('\n');
+}
+
+static void print_figures(const struct answer_process *p)
+{
+	char size[TEXT_NUMBER], count[TEXT_NUMBER], when[TEXT_NUMBER];
+	label("heap at its highest");
+	printf("%s%s%s, %s after the start\n", render_style(STYLE_BOLD), text_size(size, p->peak_bytes),
+		render_style(STYLE_PLAIN), text_duration(when, p->peak_ns));
+	label("heap at the end");
+	printf("%s in %s %s not freed\n", text_size(size, p->live_bytes), text_count(count, p->live_blocks),
+		text_plural(p->live_blocks, "block", "blocks"));
+	label("allocated in all");
+	printf("%s in %s %s\n", text_size(size, p->alloc_bytes), text_count(count, p->alloc_blocks),
+		text_plural(p->alloc_blocks, "block", "blocks"));
+	if (p->hiwater_rss >= 0) {
+		label("resident at most");
+		printf("%s (everything: heap, code, stacks)\n", text_size(size, (uint64_t)p->hiwater_rss));
+	}
+}
+
+/* The first rows of the main process, one line of figures and call chain. */
+static void print_top(struct report *r, enum row_order order, const char *heading, size_t n)
+{
+	uint64_t whole = order == BY_PEAK ? r->a.main->peak_bytes : r->a.main->live_bytes;
+	bool any = false;
+	rows_sort(&r->rows, &r->a, order);
+	for (size_t i = 0; i < r->rows.n && n > 0; i++) {
+		const struct row *row = &r->rows.row[i];
+		uint64_t value = row_value(row, order);
+		if (row->process != r->a.main || value == 0)
+			continue;
+		if (!any)
+			render_heading(heading);
+		any = true;
+		n--;
+		char size[TEXT_NUMBER], part[TEXT_NUMBER];
+		char *chain = render_chain(row->stack, render_width() - 24);
+		printf("%12s %8s  %s\n", text_size(size, value), text_percent(part, value, whole), chain);
+		free(chain);
+	}
+}
+
+static int by_peak(const void *left, const void *right)
+{
+	const struct answer_process *a = *(struct answer_process *const *)left,
+				    *b = *(struct answer_process *const *)right;
+	if (a->peak_bytes != b->peak_bytes)
+		return a->peak_bytes > b->peak_bytes ? -1 : 1;
+	return a->id < b->id ? -1 : 1;
+}
+
+static void process_row(struct table *t, const struct answer_process *p)
+{
+	char pid[TEXT_NUMBER];
+	snprintf(pid, sizeof(pid), "%lld", (long long)p->pid);
+	char *end = head_end_text(p), *command = render_command(p->argv, p->n_argv, p->exe, 200);
+	table_cell(t, pid);
+	table_cell(t, p->begin);
+	table_cell(t, end);
+	if (p->followed) {
+		table_size(t, p->peak_bytes);
+		table_size(t, p->live_bytes);
+	} else {
+		table_cell(t, "-");
+		table_cell(t, "-");
+	}
+	table_cell(t, command);
+	free(command);
+	free(end);
+}
+
+static void print_processes(const struct answer *a)
+{
+	static const struct table_column columns[] = {{"pid", true}, {"by", false}, {"end", false},
+		{"peak", true}, {"at end", true}, {"command", false, true}};
+	if (a->n_processes < 2)
+		return;
+	const struct answer_process **order = xcalloc(a->n_processes, sizeof(*order));
+	for (size_t i = 0; i < a->n_processes; i++)
+		order[i] = &a->processes[i];
+	qsort(order, a->n_processes, sizeof(*order), by_peak);
+	render_heading("Programs, by heap at its highest");
+	size_t shown = a->n_processes > TOP_PROCESSES ? TOP_PROCESSES : a->n_processes;
+	struct table t;
+	table_begin(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t i = 0; i < shown; i++)
+		process_row(&t, order[i]);
+	table_print(&t, 2);
+	if (shown < a->n_processes)
+		printf("  and %zu more (--format json lists all)\n", a->n_processes - shown);
+	free(order);
+}
+
+static void print_cost(struct report *r)
+{
+	char size[TEXT_NUMBER], cpu[TEXT_NUMBER], lost[TEXT_NUMBER];
+	int64_t bytes = capture_meta_number(r->a.capture, "target_bytes", -1);
+	int64_t cpu_ns = capture_meta_number(r->a.capture, "collector_cpu_ns", -1);
+	render_heading("Cost of measuring");
+	printf("  %s in the target, collector %s CPU, %s records lost\n",
+		bytes < 0 ? "memory not known" : text_size(size, (uint64_t)bytes),
+		cpu_ns < 0 ? "unknown" : text_duration(cpu, (uint64_t)cpu_ns),
+		text_count(lost, r->a.lost_records));
+}
+
+static void print_text(struct report *r)
+{
+	head_print(&r->a);
+	putchar('\n');
+	if (!r->a.main) {
+		printf("  No process joined the recording.\n");
+		head_print_coverage(&r->a, 6);
+		return;
+	}
+	print_what_ran(r);
+	print_process_count(&r->a);
+	if (r->a.main->followed) {
+		print_figures(r->a.main);
+		print_top(r, BY_PEAK, "Held at the highest moment by", TOP_SITES);
+		print_top(r, BY_LIVE, "Not freed at the end", TOP_LEFT);
+	} else {
+		label("heap");
+		printf("not recorded for this program\n");
+	}
+	print_processes(&r->a);
+	head_print_coverage(&r->a, 4);
+	print_cost(r);
+	const char *path = capture_path(r->a.capture);
+	printf("\n  More: mmscope leaks %s, mmscope sites %s\n", path, path);
+}
+
+int verb_report(int argc, char **argv)
+{
+	struct report r = {.format = FORMAT_TEXT};
+	const struct option_spec options[] = {
+		OPTION_FORMAT(&r.format),
+		{OPTION_END},
+	};
+	const struct verb_spec spec = {
+		.name = "report",
+		.operands = "FILE.db",
+		.summary = "Shows a recording on one screen: what ran, how it ended, peak, what was\n"
+			   "left at the end, what was not seen and what the measuring cost.",
+		.example = "    mmscope run -o prog.db -- ./prog && mmscope report prog.db",
+		.options = options,
+		.min_operands = 1,
+		.max_operands = 1,
+		.missing = "no database given",
+	};
+	const char *path;
+	int status = options_parse(&spec, argc, argv, &path);
+	if (status >= 0)
+		return status;
+	status = answer_open(&r.a, "report", path);
+	if (status)
+		return status;
+	rows_load(&r.rows, &r.a, false, 0);
+	if (r.format == FORMAT_JSON)
+		print_json(&r);
+	else
+		print_text(&r);
+	rows_done(&r.rows);
+	return answer_close(&r.a, VERB_OK);
+}
