@@ -10,6 +10,10 @@ import re
 
 
 
+# Shells and sanitizers name pids in their messages.
+PID = re.compile(rb'(?<=: )\d+(?= )|(?<===)\d+(?===)')
+
+
 def place(link):
     """What a descriptor leads to, without what differs from run to run."""
     link = re.sub(r'^(pipe|socket):\[\d+\]', r'\1', link)
@@ -43,6 +47,8 @@ def field(o, name):
         return len(o.processes)
     if name in OF_PROCESS:
         return portraits(o, [f for f in OF_PROCESS if f not in (name, 'images')])
+    if name in ('stdout', 'stderr'):
+        return PID.sub(b'PID', getattr(o, name))
     return getattr(o, name)
 
 
