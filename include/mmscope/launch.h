@@ -287,20 +287,28 @@ static inline int mms_session_create(const struct mms_create_options *o, char pa
 
 /* ---- joining ---- */
 
+/* The first words of struct mms_header: all of it is 5 KiB, stacks are small. */
+struct mms_header_start {
+	uint64_t magic;
+	uint32_t version, header_bytes, n_cells_max, n_cells_ready;
+};
+_Static_assert(offsetof(struct mms_header, n_cells_max) == offsetof(struct mms_header_start, n_cells_max) &&
+		offsetof(struct mms_header, n_cells_ready) == offsetof(struct mms_header_start, n_cells_ready),
+	"start of the header");
+
 static inline int mms_join_fd(int fd, struct mms_session *ret)
 {
 	struct stat st;
-	struct mms_header head;
+	struct mms_header_start head;
 	int r = mms_fstat(fd, &st);
 	if (r < 0)
 		return r;
 	/* A stranger's file could be cut short under us, which is SIGBUS. */
 	if (!S_ISREG(st.st_mode) || (st.st_uid != mms_geteuid() && st.st_uid != mms_getuid() && st.st_uid != 0))
 		return -EPERM;
-	/* The first words only: the header is 5 KiB, stacks are small. */
-	if (mms_read(fd, &head, offsetof(struct mms_header, policy)) != (long)offsetof(struct mms_header, policy))
+	if (mms_read(fd, &head, sizeof(head)) != (long)sizeof(head))
 		return -EPROTO;
-	uint32_t n_ready = atomic_load_explicit(&head.n_cells_ready, memory_order_relaxed);
+	uint32_t n_ready = head.n_cells_ready;
 	if (head.magic != MMS_SESSION_MAGIC || head.version != MMS_PROTOCOL_VERSION ||
 		head.header_bytes != sizeof(struct mms_header) || head.n_cells_max > MMS_MAX_CELLS ||
 		n_ready < MMS_INITIAL_CELLS || n_ready > head.n_cells_max ||
@@ -381,6 +389,7 @@ struct mms_collector_options {
 	const char *path;    /* "PATH=..." or NULL */
 	int target_pid;      /* 0: the caller */
 	int ready_fd;        /* becomes descriptor 10 of the collector; -1: none */
+	int *ret_pid;        /* pid of the collector; may be NULL */
 };
 
 struct mms_spawn_state {
@@ -498,6 +507,8 @@ static inline void mms_spawn_a(void *argument)
 		s->stack_b, mms_spawn_b, s);
 	if (b < 0)
 		s->error = (int)b;
+	else if (s->options->ret_pid)
+		*s->options->ret_pid = (int)b;
 	mms_exit_group(b < 0 ? 127 : 0);
 }
 
