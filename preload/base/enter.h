@@ -24,6 +24,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Before the definition of each wrapper: all else is hidden. */
+#define WRAPPER __attribute__((visibility("default")))
+
 enum preload_state {
 	PRELOAD_COLD = 0,     /* nobody has called us yet */
 	PRELOAD_STARTING = 1, /* somebody is in the first stage */

@@ -8,7 +8,8 @@
  *
  * Every function may return NULL: the pool is used up and jemalloc could not
  * start (tight address space), or this is a forked child whose parent was
- * inside jemalloc in another thread at that moment.  Callers must go on
+ * inside jemalloc in another thread at that moment (nothing of ours is locked
+ * over a fork: a fork of the target never waits for us).  Callers must go on
  * without.
  */
 #ifndef BASE_HEAP_H
@@ -19,12 +20,6 @@
 void *heap_alloc(size_t bytes); /* 16-byte aligned */
 void *heap_realloc(void *p, size_t bytes);
 void heap_free(void *p);        /* NULL is fine */
-
-/* The fork bracket (wrap/process.c): nobody is inside jemalloc while the
- * process is copied. */
-void heap_fork_before(void);
-void heap_fork_parent(void);
-void heap_fork_child(void);
 
 /* Bytes that the private heap holds now (mms_process.self_bytes). */
 size_t heap_bytes(void);

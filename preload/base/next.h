@@ -55,8 +55,8 @@ struct next {
 	int (*execvpe)(const char *, char *const[], char *const[]);
 	int (*fexecve)(int, char *const[], char *const[]);
 	int (*execveat)(int, const char *, char *const[], char *const[], int);
-	void (*_exit)(int) __attribute__((noreturn));
-	void (*quick_exit)(int) __attribute__((noreturn));
+	void (*_exit)(int);
+	void (*quick_exit)(int);
 	int (*prctl)(int, ...);
 	long (*syscall)(long, ...);
 	int (*dlclose)(void *);

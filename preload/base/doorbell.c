@@ -1,0 +1,38 @@
+/*
+ * doorbell.c - rings for the collector, or keeps silent.
+ *
+ * Raw system calls, never waits.  Called by capture/ whenever a process slot
+ * was claimed, silenced by the wrappers that see a filter being installed
+ * and by the start when one is in force already.
+ */
+#include "doorbell.h"
+
+#include <stdatomic.h>
+
+#include <mmscope/launch.h>
+
+#include "sys.h"
+
+static _Atomic bool silent;
+
+void doorbell_silence(void)
+{
+	atomic_store_explicit(&silent, true, memory_order_relaxed);
+}
+
+bool doorbell_is_silent(void)
+{
+	return atomic_load_explicit(&silent, memory_order_relaxed);
+}
+
+void doorbell_ring(const struct mms_session *s, uint32_t slot, uint32_t begin, uint64_t number)
+{
+	if (doorbell_is_silent())
+		return;
+	/* A full queue means that the collector is about to empty it. */
+	for (int i = 0; i < 4; i++) {
+		if (mms_doorbell_ring(s->header, slot, begin, number) != -EAGAIN)
+			return;
+		mms_sched_yield();
+	}
+}
