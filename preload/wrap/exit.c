@@ -1,0 +1,66 @@
+/*
+ * exit.c - the last word of a process.
+ *
+ * The exit handler (init.c) covers exit and the return from main; _exit,
+ * _Exit and quick_exit run no handlers and are wrapped.  Wrappers go on
+ * working after the last word: destructors that run later are recorded.
+ * What ends without a word (a signal, a raw exit_group) is told by the
+ * collector's pidfd.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/enter.h"
+#include "base/next.h"
+#include "base/sys.h"
+#include "capture/emit.h"
+#include "wrap/process.h"
+
+bool process_is_own(void)
+{
+	struct mms_process *p = capture_on() ? capture_process() : NULL;
+	return p && p->pid == (uint32_t)mms_getpid();
+}
+
+void process_last_word(int status, uint32_t how)
+{
+	if (!capture_on())
+		return;
+	capture_forked(); /* a child of a raw clone that never allocated */
+	struct mms_process *p = capture_process();
+	if (!process_is_own())
+		return;
+	struct mms_exit note = { .status = status & 0xff, .how = how };
+	emit_long(MMS_LONG_EXIT, 0, &note, sizeof(note), NULL, 0, NULL, 0);
+	atomic_store_explicit(&p->status, status & 0xff, memory_order_relaxed);
+	atomic_store_explicit(&p->end_stamp, capture_stamp(), memory_order_relaxed);
+	atomic_store_explicit(&p->end, MMS_END_EXIT, memory_order_release);
+}
+
+static void last_word(int status, enum process_exit how)
+{
+	if (capture_on() || preload_enter())
+		process_last_word(status, how);
+}
+
+WRAPPER void _exit(int status)
+{
+	last_word(status, PROCESS_UNDERSCORE);
+	next._exit(status);
+	mms_exit_group(status);
+}
+
+WRAPPER void _Exit(int status)
+{
+	last_word(status, PROCESS_UNDERSCORE);
+	next._exit(status);
+	mms_exit_group(status);
+}
+
+WRAPPER void quick_exit(int status)
+{
+	last_word(status, PROCESS_QUICK);
+	next.quick_exit(status);
+	mms_exit_group(status);
+}

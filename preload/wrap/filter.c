@@ -1,0 +1,139 @@
+/*
+ * filter.c - prctl and syscall, watched for what changes our own rules.
+ *
+ * After a system call filter is in force a call that it does not allow may
+ * kill: the doorbell is silenced before the switch, for ever; before strict
+ * mode, which allows four calls in all, recording ends.  A thread's new name
+ * is told.
+ *
+ * syscall() is passed on by a jump, not by a call: programs clone and vfork
+ * through it, and such a child returns a second time to the caller's frame,
+ * which a frame of ours in between would break.
+ */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/doorbell.h"
+#include "base/enter.h"
+#include "base/next.h"
+#include "base/sys.h"
+#include "capture/emit.h"
+#include "wrap/process.h"
+
+void process_filtered(bool strict)
+{
+	struct mms_process *p = capture_process();
+	if (!process_is_own())
+		return;
+	atomic_fetch_or_explicit(&p->coverage, MMS_COV_SECCOMP, memory_order_relaxed);
+	doorbell_silence();
+	if (strict)
+		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
+}
+
+static void note_name(const char *name)
+{
+	struct mms_thread_note note = { .tid = (uint32_t)mms_gettid() };
+	size_t n = mms_strlen(name);
+	note.name_length = (uint32_t)(n < 15 ? n : 15); /* as the kernel cuts it */
+	emit_long(MMS_LONG_THREAD_NAME, 0, &note, sizeof(note), name, note.name_length, NULL, 0);
+}
+
+WRAPPER int prctl(int op, ...)
+{
+	unsigned long a[4];
+	va_list list;
+	va_start(list, op);
+	for (int i = 0; i < 4; i++)
+		a[i] = va_arg(list, unsigned long);
+	va_end(list);
+	bool on = capture_on() || preload_enter();
+	if (on && op == PR_SET_SECCOMP)
+		process_filtered(a[0] == SECCOMP_MODE_STRICT);
+	int r = next.prctl(op, a[0], a[1], a[2], a[3]);
+	if (on && r == 0 && op == PR_SET_NAME)
+		note_name((const char *)a[0]);
+	return r;
+}
+
+/* ---- syscall ---- */
+
+/* Where syscall() jumps to; the table itself once it is filled. */
+long (*syscall_target)(long, ...) __attribute__((visibility("hidden")));
+
+void process_prepare(void)
+{
+	__atomic_store_n(&syscall_target, next.syscall, __ATOMIC_RELEASE);
+}
+
+/* Called by the stub below for the numbers that it picks out, before the
+ * call; must_not change errno. */
+void syscall_note(long number, long a, long b) __attribute__((visibility("hidden")));
+void syscall_note(long number, long a, long b)
+{
+	int error = errno;
+	if (capture_on() || preload_enter()) {
+		if (number == SYS_seccomp && a <= SECCOMP_SET_MODE_FILTER)
+			process_filtered(a == SECCOMP_SET_MODE_STRICT);
+		else if (number == SYS_prctl && a == PR_SET_SECCOMP)
+			process_filtered(b == SECCOMP_MODE_STRICT);
+		else if (number == SYS_exit_group)
+			process_last_word((int)a, PROCESS_UNDERSCORE);
+	}
+	if (!__atomic_load_n(&syscall_target, __ATOMIC_ACQUIRE))
+		__atomic_store_n(&syscall_target, next.syscall, __ATOMIC_RELEASE);
+	errno = error;
+}
+
+/* rdi = number; rsi, rdx, rcx, r8, r9 and 8(%rsp) = the arguments. */
+__asm__(".text\n"
+	".globl syscall\n"
+	".type syscall, @function\n"
+	"syscall:\n"
+	"	.cfi_startproc\n"
+	"	cmp $317, %rdi\n" /* seccomp */
+	"	je 1f\n"
+	"	cmp $157, %rdi\n" /* prctl */
+	"	je 1f\n"
+	"	cmp $231, %rdi\n" /* exit_group */
+	"	je 1f\n"
+	"	cmpq $0, syscall_target(%rip)\n"
+	"	je 1f\n"
+	"2:	jmp *syscall_target(%rip)\n"
+	"1:	push %rdi\n"
+	"	.cfi_adjust_cfa_offset 8\n"
+	"	push %rsi\n"
+	"	.cfi_adjust_cfa_offset 8\n"
+	"	push %rdx\n"
+	"	.cfi_adjust_cfa_offset 8\n"
+	"	push %rcx\n"
+	"	.cfi_adjust_cfa_offset 8\n"
+	"	push %r8\n"
+	"	.cfi_adjust_cfa_offset 8\n"
+	"	push %r9\n"
+	"	.cfi_adjust_cfa_offset 8\n"
+	"	sub $8, %rsp\n"
+	"	.cfi_adjust_cfa_offset 8\n"
+	"	call syscall_note\n"
+	"	add $8, %rsp\n"
+	"	.cfi_adjust_cfa_offset -8\n"
+	"	pop %r9\n"
+	"	.cfi_adjust_cfa_offset -8\n"
+	"	pop %r8\n"
+	"	.cfi_adjust_cfa_offset -8\n"
+	"	pop %rcx\n"
+	"	.cfi_adjust_cfa_offset -8\n"
+	"	pop %rdx\n"
+	"	.cfi_adjust_cfa_offset -8\n"
+	"	pop %rsi\n"
+	"	.cfi_adjust_cfa_offset -8\n"
+	"	pop %rdi\n"
+	"	.cfi_adjust_cfa_offset -8\n"
+	"	jmp 2b\n"
+	"	.cfi_endproc\n"
+	".size syscall, .-syscall\n");

@@ -1,0 +1,117 @@
+/*
+ * fork.c - the fork bracket.
+ *
+ *	parent  --before--[ real fork ]--parent side: MMS_LONG_FORK----->
+ *	child                        \--child side: own identity-------->
+ *
+ * Law: no lock of ours is held over a fork, by any thread; everything that a
+ * child could find half done is lock-free or is given up in the child
+ * (base/heap.c).  fork and _Fork are wrapped; daemon and forkpty fork inside
+ * libc and pass the atfork handlers only; vfork is not wrapped, because a C
+ * function cannot return twice on one stack, and posix_spawn, system and
+ * popen are seen when the new image starts.  A raw clone is noticed by its
+ * first event (capture/thread.c).  fork runs the atfork handlers too: the
+ * mark of the thread keeps one fork from being told twice.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "base/enter.h"
+#include "base/next.h"
+#include "base/sys.h"
+#include "capture/emit.h"
+#include "wrap/process.h"
+
+/* When the fork that this thread is in began; 0: not in one. */
+static __thread uint64_t begun __attribute__((tls_model("initial-exec")));
+static __thread bool in_wrapper __attribute__((tls_model("initial-exec")));
+
+static void before(void)
+{
+	begun = capture_on() ? capture_stamp() : 0;
+}
+
+static void parent_side(pid_t child, enum mms_fork_kind kind, uint32_t stack)
+{
+	if (!begun)
+		return;
+	struct mms_fork note = {
+		.begin_stamp = begun,
+		.end_stamp = capture_stamp(),
+		.child_pid = (uint32_t)child,
+		.kind = kind,
+	};
+	begun = 0;
+	emit_long(MMS_LONG_FORK, stack, &note, sizeof(note), NULL, 0, NULL, 0);
+}
+
+/* With --follow none the main process alone is recorded. */
+static void child_side(void)
+{
+	if (!begun)
+		return;
+	begun = 0;
+	if (capture_session()->header->follow == MMS_FOLLOW_NONE)
+		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
+	else
+		capture_forked();
+}
+
+static pid_t bracket(pid_t (*real)(void), enum mms_fork_kind kind, void *const *fp)
+{
+	if (!capture_on() && !preload_enter())
+		return real();
+	uint32_t stack = capture_stack(fp);
+	in_wrapper = true;
+	before();
+	pid_t pid = real();
+	in_wrapper = false;
+	if (pid == 0)
+		child_side();
+	else if (pid > 0)
+		parent_side(pid, kind, stack);
+	else
+		begun = 0;
+	return pid;
+}
+
+static pid_t real_fork(void) { return next.fork(); }
+static pid_t real_underscore(void) { return next._Fork(); }
+
+WRAPPER pid_t fork(void)
+{
+	return bracket(real_fork, MMS_FORK_FORK, __builtin_frame_address(0));
+}
+
+WRAPPER pid_t _Fork(void)
+{
+	return bracket(real_underscore, MMS_FORK_UNDERSCORE, __builtin_frame_address(0));
+}
+
+/* ---- forks inside libc ---- */
+
+static void handler_before(void)
+{
+	if (!in_wrapper)
+		before();
+}
+
+static void handler_parent(void)
+{
+	if (!in_wrapper)
+		parent_side(0, MMS_FORK_ATFORK, 0);
+}
+
+static void handler_child(void)
+{
+	if (!in_wrapper)
+		child_side();
+}
+
+void process_register(void)
+{
+	pthread_atfork(handler_before, handler_parent, handler_child);
+}

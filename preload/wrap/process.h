@@ -1,0 +1,30 @@
+/*
+ * process.h - what the wrappers of fork, exec and exit share, and what
+ * init.c needs of them.
+ */
+#ifndef WRAP_PROCESS_H
+#define WRAP_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum process_exit { PROCESS_EXIT = 0, PROCESS_UNDERSCORE = 1, PROCESS_QUICK = 2 }; /* mms_exit.how */
+
+/* First stage: next is filled. */
+void process_prepare(void);
+
+/* Constructor: fork handlers for what no wrapper sees (daemon, forkpty). */
+void process_register(void);
+
+/* Stores how this process ends.  Nothing happens in a child that shares our
+ * memory (vfork): its end is not ours. */
+void process_last_word(int status, uint32_t how);
+
+/* True when the caller is the process that its slot describes; false in a
+ * vfork child, and when nothing is recorded. */
+bool process_is_own(void);
+
+/* A filter for system calls is about to be switched on. */
+void process_filtered(bool strict);
+
+#endif
