@@ -44,6 +44,17 @@ except ChildProcessError:
 sys.exit(6)
 '''
 
+FORKS = '''
+import os
+pids = []
+for i in range(400):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(i % 256)
+    pids.append(pid)
+print([os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]) for p in pids] == [i % 256 for i in range(400)])
+'''
+
 PYTHON_MULTI = '''
 import multiprocessing, sys
 def work(n):
@@ -112,6 +123,7 @@ CASES = {
     'bash-200': bash('for i in $(seq 1 100); do x=$(echo $i | tr 0-9 a-j); y="$y$x"; done; echo ${#y}; '
                      '(exit 3); echo $?; ls -l /proc/self/fd | wc -l; trap "echo chld" CHLD; true & wait $!; '
                      'sleep 0.05 & sleep 0.1 & wait -n; wait; set -m; sleep 0.05 & fg >/dev/null; exit 8'),
+    'forks-401': Case(['/usr/bin/python3', '-c', FORKS]),
     'dash': Case(['/usr/bin/dash', '-c', 'for i in 1 2 3 4 5; do (echo $i | cat); done; exit 5']),
     'signals': bash('trap "echo got; exit 9" TERM; kill -TERM $$; sleep 5'),
     'killed': bash('bash -c "kill -SEGV \\$\\$"; echo $?; bash -c "kill -9 \\$\\$"; echo $?; kill -ABRT $$',
@@ -185,6 +197,11 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     'own-malloc': Case(['PROGRAMS/own_malloc']),
     'jemalloc-linked': Case(['/usr/bin/env', 'LD_PRELOAD=libjemalloc.so.2', '/usr/bin/python3', '-c', 'print(len([str(i) for i in range(50000)]))'],
                             modes=('run',), unseen=('python3.11',), masked=('threads',)),
+    'tcmalloc-linked': Case(['/usr/bin/env', 'LD_PRELOAD=libtcmalloc_minimal.so.4', '/usr/bin/python3', '-c',
+                             'print(len([str(i) for i in range(50000)]))'], modes=('run',), unseen=('python3.11',)),
+    'busybox': bash('busybox sh -c "echo x | cat; exit 3"; echo $?', needs=['busybox'], unseen=('busybox',)),
+    'bwrap': bash('bwrap --unshare-all --ro-bind / / --dev /dev --proc /proc bash -c "echo inside | cat; exit 3"; echo $?',
+                  needs=['bwrap']),
     'strace-on-top': bash('strace -f -o log bash -c "echo x | cat; exit 3"; echo $?; grep -c exit_group log', needs=['strace'], onlook=False),
     'gdb-on-top': Case(['/usr/bin/gdb', '-q', '-batch', '-nx', '-ex', 'set debuginfod enabled off', '-ex', 'run', '-ex', 'info inferiors', '--args', '/bin/echo', 'hello'],
                        needs=['gdb'], onlook=False, masked=('stdout',)),

@@ -76,6 +76,15 @@ def first_difference(a, b):
     return (a[-80:], b[-80:])
 
 
+def check_parent(p, row, db_rows, pids, faults, what):
+    """The parent that the database names is the one that made the process."""
+    if p['by'] == 'start' or p['parent'] not in pids:
+        return
+    have = [r['pid'] for r in db_rows if r['id'] == row['parent_id']]
+    if have != [p['parent']]:
+        faults.add('%s: parent is %s, should be %d' % (what, have, p['parent']))
+
+
 def check_tree(o, db_rows, unseen, faults, mode):
     """Every process onlooker saw stands in the database, with its images and
     its end, and nothing else does.  unseen: programs that no preload can
@@ -96,6 +105,7 @@ def check_tree(o, db_rows, unseen, faults, mode):
         new = [r['exe'] for r in have if r['begin_how'] in ('start', 'exec', 'spawn')]
         if sorted(map(str, new)) != sorted(own):
             faults.add('%s: images are %r, should be %r' % (what, new, own))
+        check_parent(p, have[0], db_rows, {q['pid'] for q in o.processes}, faults, what)
         last = have[-1]
         if p['images'] and os.path.basename(p['images'][-1]) in unseen:
             continue

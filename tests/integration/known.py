@@ -1,11 +1,12 @@
 """known.py - what the generator did against what mmscope says it did.
 
-    known.py FIRST_SEED N_SEEDS [run|preload]
+    known.py FIRST_SEED N_SEEDS [run|preload|forked]
 
 The program known prints its own truth per function; the JSON of `sites`,
 `leaks` and `report` is added up by the innermost function of each stack and
 must be the same number for number.  Seeds go round 1 to 8 threads; the ordered
-ones also check the peak and its composition.
+ones also check the peak and its composition.  `forked`: both sides of a fork,
+each against its own truth, read from the tables.
 """
 import json
 import os
@@ -28,12 +29,16 @@ def parameters(seed):
 def record(work, seed, mode):
     arguments, ordered = parameters(seed)
     db = work.db(mode)
-    command = [mms.MMSCOPE, 'run', '--wait', '-o', db, '--'] if mode == 'run' else mms.prefix(mode, db)
+    command = mms.prefix(mode, db) if mode == 'preload' else [mms.MMSCOPE, 'run', '--wait', '-o', db, '--']
+    if mode == 'forked':
+        arguments[1:] = ['1', str(OPERATIONS), 'forked']
+        ordered = False
     r = subprocess.run(command + [KNOWN] + arguments, env=mms.environment(), stdin=subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=work.top, timeout=60)
     if r.returncode or r.stderr:
         raise AssertionError('known ended with %d: %s' % (r.returncode, r.stderr.decode()))
-    return db, json.loads(r.stdout), ordered
+    truths = [json.loads(t) for t in r.stdout.decode().replace('}\n{', '}\0{').split('\0')]
+    return db, truths, ordered
 
 
 def function_of(site):
@@ -90,8 +95,40 @@ def check_report(answer, sites, faults, what):
     faults.equal(answer['self_cost']['lost_records'], 0, what + ': lost records')
 
 
+OF_PROCESS = '''
+SELECT f.function, sum(h.alloc_blocks) alloc_blocks, sum(h.alloc_bytes) alloc_bytes, sum(h.live_blocks) live_blocks,
+       sum(h.live_bytes) live_bytes, sum(h.temporary_blocks) temporary_blocks
+FROM heap_site h JOIN stack s ON s.id = h.stack_id JOIN frame f ON f.id = s.frame_id
+WHERE h.process_id = ? AND f.function LIKE 'site!_%' ESCAPE '!' GROUP BY f.function
+'''
+
+
+def check_process(db, process, truth, faults, what):
+    got = {r['function']: r for r in mms.rows(db, OF_PROCESS, process['id'])}
+    for name, want in truth['sites'].items():
+        for k in KEYS:
+            faults.equal(got.get(name, {}).get(k, 0), want[k], '%s: %s %s' % (what, name, k))
+    # What libc keeps beside is inherited too: at least, not exactly.
+    if process['inherited_blocks'] < truth['inherited_blocks'] or process['inherited_bytes'] < truth['inherited_bytes']:
+        faults.add('%s: inherited %d blocks, %d bytes, should be at least %d, %d' % (
+            what, process['inherited_blocks'], process['inherited_bytes'], truth['inherited_blocks'], truth['inherited_bytes']))
+    faults.equal(process['inherited_freed'], truth['inherited_freed'], what + ': inherited_freed')
+
+
+def check_forked(work, seed, faults):
+    db, truths, _ = record(work, seed, 'forked')
+    processes = mms.rows(db, 'SELECT * FROM process ORDER BY begin_ns, id')
+    faults.equal([p['begin_how'] for p in processes], ['start', 'fork'], 'seed %d: processes' % seed)
+    for process, truth, side in zip(processes, reversed(truths), ('parent', 'child')):
+        check_process(db, process, truth, faults, 'seed %d, %s' % (seed, side))
+    os.unlink(db)
+
+
 def check_seed(work, seed, mode, faults):
-    db, truth, ordered = record(work, seed, mode)
+    if mode == 'forked':
+        check_forked(work, seed, faults)
+        return
+    db, (truth,), ordered = record(work, seed, mode)
     what = 'seed %d' % seed
     if mode == 'preload' and not mms.wait_finished(db):
         faults.add(what + ': the database is not finished')

@@ -2,12 +2,14 @@
  * known.c - random operations with every function of the malloc family, and
  * the truth about them.
  *
- *     known SEED THREADS OPERATIONS ordered|free
+ *     known SEED THREADS OPERATIONS ordered|free|forked
  *
  * Each way of allocating is a function of its own (site_...), so that a
  * profiler's answer can be compared by function name.  Blocks are freed by any
  * thread.  `ordered` lets one thread at a time perform an operation: then the
- * peak and its composition are known too.  The truth goes to stdout as one
+ * peak and its composition are known too.  `forked` (one thread) forks in the
+ * middle: the child prints its own truth first, in which blocks of its parent
+ * are counted apart, then the parent does.  The truth goes to stdout as one
  * JSON object, kept in static memory: the program's own book-keeping never
  * allocates.
  */
@@ -21,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define N_SLOTS 400
@@ -32,6 +35,7 @@ struct slot {
 	void *p;
 	size_t size;
 	int site;
+	int generation; /* 1: given out in the forked child */
 };
 
 struct count {
@@ -49,7 +53,9 @@ struct thread {
 static struct slot slots[N_SLOTS];
 static struct thread threads[MAX_THREADS];
 static unsigned long n_operations;
-static bool ordered;
+static bool ordered, forked;
+static int generation;
+static uint64_t inherited_blocks, inherited_bytes, inherited_freed;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t start, end;
 
@@ -144,14 +150,16 @@ static void note_peak(void)
 static void note_gone(struct thread *t, const struct slot *s)
 {
 	t->n_freed++;
+	inherited_freed += s->generation != generation;
 	if (ordered) {
 		live_total -= s->size;
 		live_of[s->site] -= s->size;
 	}
 }
 
-static void note_given(struct thread *t, const struct slot *s)
+static void note_given(struct thread *t, struct slot *s)
 {
+	s->generation = generation;
 	t->count[s->site].alloc_blocks++;
 	t->count[s->site].alloc_bytes += s->size;
 	t->last = s->p;
@@ -291,7 +299,7 @@ static struct count sum_of(int site, int n_threads)
 		c.temporary += threads[i].count[site].temporary;
 	}
 	for (int i = 0; i < N_SLOTS; i++)
-		if (slots[i].p && slots[i].site == site) {
+		if (slots[i].p && slots[i].site == site && slots[i].generation == generation) {
 			c.live_blocks++;
 			c.live_bytes += slots[i].size;
 		}
@@ -316,8 +324,33 @@ static void print_truth(int n_threads)
 		put(", \"%s\": %lu", "peak_bytes", peak_of[i]);
 		put(", \"%s\": %lu}", "temporary_blocks", c.temporary);
 	}
-	put("}, \"%s\": %lu}\n", "peak_bytes", peak_total);
+	put("}, \"%s\": %lu", "peak_bytes", peak_total);
+	put(", \"%s\": %lu", "inherited_blocks", inherited_blocks);
+	put(", \"%s\": %lu", "inherited_bytes", inherited_bytes);
+	put(", \"%s\": %lu}\n", "inherited_freed", inherited_freed);
 	if (failed || write(1, text, used) != (ssize_t)used)
+		_exit(3);
+}
+
+/* Half of the operations before the fork, half after it on each side. */
+static void work_forked(struct thread *t)
+{
+	work(t);
+	pid_t pid = fork();
+	if (pid == 0) {
+		generation = 1;
+		memset(t->count, 0, sizeof t->count);
+		t->n_freed = 0;
+		t->last = NULL;
+		t->random ^= 0x5555555555;
+		for (int i = 0; i < N_SLOTS; i++)
+			if (slots[i].p) {
+				inherited_blocks++;
+				inherited_bytes += slots[i].size;
+			}
+	}
+	work(t);
+	if (pid && waitpid(pid, NULL, 0) != pid)
 		_exit(3);
 }
 
@@ -330,6 +363,7 @@ int main(int argc, char **argv)
 		return 2;
 	n_operations = strtoul(argv[3], NULL, 10);
 	ordered = !strcmp(argv[4], "ordered");
+	forked = !strcmp(argv[4], "forked");
 	pthread_barrier_init(&start, NULL, (unsigned)n_threads);
 	pthread_barrier_init(&end, NULL, (unsigned)n_threads);
 	for (int i = 0; i < n_threads; i++) {
@@ -337,7 +371,10 @@ int main(int argc, char **argv)
 		if (i)
 			pthread_create(&threads[i].id, NULL, work, &threads[i]);
 	}
-	work(&threads[0]);
+	if (forked)
+		work_forked(&threads[0]);
+	else
+		work(&threads[0]);
 	for (int i = 1; i < n_threads; i++)
 		pthread_join(threads[i].id, NULL);
 	print_truth(n_threads);
