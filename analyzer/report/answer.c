@@ -50,6 +50,14 @@ bool answer_row(struct answer *a, struct query *q)
 	return r > 0;
 }
 
+const struct capture_stack *answer_stack(struct answer *a, int64_t id)
+{
+	const struct capture_stack *stack = capture_stack(a->capture, id);
+	if (!stack)
+		die_damaged(a);
+	return stack;
+}
+
 static char *text_column(struct query *q, int column)
 {
 	const char *s = query_text(q, column);

@@ -65,6 +65,9 @@ struct query *answer_query(struct answer *a, const char *sql);
 /* True for a row; false at the end; a damaged file ends the program. */
 bool answer_row(struct answer *a, struct query *q);
 
+/* Never NULL: a damaged file ends the program. */
+const struct capture_stack *answer_stack(struct answer *a, int64_t id);
+
 const struct answer_process *answer_find(const struct answer *a, int64_t id);
 /* pid 0 stands for all. */
 bool answer_has_pid(const struct answer *a, int64_t pid);

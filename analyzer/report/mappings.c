@@ -199,7 +199,7 @@ static void add_area(struct mappings *m, struct answer *a, const struct space *s
 		XGROW(m->mapping, m->n, m->capacity);
 		i = ++m->n;
 		m->mapping[i - 1] = (struct mapping){.process = s->process, .stack_id = x->stack_id,
-			.stack = capture_stack(a->capture, x->stack_id)};
+			.stack = answer_stack(a, x->stack_id)};
 	}
 	m->mapping[i - 1].areas++;
 	m->mapping[i - 1].bytes += x->end - x->start;

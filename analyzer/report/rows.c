@@ -162,7 +162,6 @@ static void read_row(struct row *r, struct query *q)
 
 void rows_load(struct rows *rows, struct answer *a, bool live_only, int64_t pid)
 {
-	static const struct capture_stack no_stack;
 	struct merge_table table = {NULL};
 	memset(rows, 0, sizeof(*rows));
 	struct query *q = answer_query(a, sql_heap_sites);
@@ -174,9 +173,7 @@ void rows_load(struct rows *rows, struct answer *a, bool live_only, int64_t pid)
 		read_row(&r, q);
 		if (live_only && r.live_blocks == 0)
 			continue;
-		r.stack = capture_stack(a->capture, stack_id);
-		if (!r.stack)
-			r.stack = &no_stack;
+		r.stack = answer_stack(a, stack_id);
 		add_row(rows, &table, &r);
 	}
 	query_close(q);

@@ -1,0 +1,225 @@
+"""fixed_db.py - databases made by hand, the same at every run.
+
+    fixed_db.py KIND FILE
+
+small        one program with a forked child and an exec, every kind of frame
+empty        a program that allocates nothing
+many-sites   1,000 sites in one process
+many-pids    500 processes
+unrecorded   a program that could not be recorded
+recording    small, whose collector has not finished
+"""
+import json
+import os
+import sqlite3
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SCHEMA = os.path.join(TOP, 'analyzer', 'store', 'schema.sql')
+APPLICATION_ID = 0x4d4d5343
+SCHEMA_VERSION = 1
+START = 1_700_000_000_000_000_000
+CPP = ('std::_Rb_tree<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, '
+       'std::pair<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > const, int>, '
+       'std::_Select1st<std::pair<std::__cxx11::basic_string<char> const, int> >, std::less<void> >'
+       '::_M_insert_node(std::_Rb_tree_node_base*, std::_Rb_tree_node_base*, std::_Rb_tree_node<int>*)')
+LONG = '/home/build/of/somebody/with/a/very/deep/tree/of/source/folders/and/more/of/them/src/tree.h'
+
+
+class Maker:
+    def __init__(self, path):
+        if os.path.exists(path):
+            os.unlink(path)
+        self.c = sqlite3.connect(path)
+        with open(SCHEMA, encoding='utf-8') as f:
+            self.c.executescript(f.read())
+        self.c.execute('PRAGMA application_id = %d' % APPLICATION_ID)
+        self.c.execute('PRAGMA user_version = %d' % SCHEMA_VERSION)
+        self.n_frames = self.n_stacks = self.n_sites = self.n_modules = 0
+        self.modules, self.frames, self.stacks, self.sites = {}, {}, {}, {}
+
+    def insert(self, table, **values):
+        marks = ','.join('?' * len(values))
+        self.c.execute('INSERT INTO %s (%s) VALUES (%s)' % (table, ','.join(values), marks), list(values.values()))
+
+    def meta(self, **values):
+        for key, value in values.items():
+            self.insert('meta', key=key, value=str(value))
+
+    def process(self, number, pid, exe, argv, begin='start', end='exit', status=0, parent=None, parent_pid=1, **more):
+        row = dict(id=number, pid=pid, ns_pid=pid, parent_id=parent, parent_pid=parent_pid, exe=exe,
+                   argv=json.dumps(argv), cwd='/srv', begin_how=begin, begin_ns=number * 1000000, end_how=end,
+                   end_ns=None if end == 'running' else 2500000000 + number, status=status, peak_bytes=0,
+                   peak_ns=1200000000, live_blocks=0, live_bytes=0, inherited_blocks=0, inherited_bytes=0,
+                   inherited_freed=0, alloc_blocks=0, alloc_bytes=0, free_blocks=0, unknown_frees=0, failed_allocs=0,
+                   hiwater_rss=31 << 20, lost_records=0, engine='own', followed=1)
+        row.update(more)
+        self.insert('process', **row)
+
+    def module(self, path, process=1, kind='library'):
+        if path not in self.modules:
+            self.n_modules += 1
+            self.modules[path] = self.n_modules
+            self.insert('module', id=self.n_modules, context=1, process_id=process, path=path, build_id=None,
+                        start=self.n_modules << 24, end=(self.n_modules + 1) << 24, bias=self.n_modules << 24,
+                        kind=kind, load_ns=0, unload_ns=None, symbols='full')
+        return self.modules[path]
+
+    def frame(self, function, file=None, line=None, module='/srv/bin/prog', offset=None, inlined_by=None):
+        key = (function, file, line, module, offset, inlined_by)
+        if key not in self.frames:
+            self.n_frames += 1
+            self.frames[key] = self.n_frames
+            self.insert('frame', id=self.n_frames, module_id=module and self.module(module),
+                        offset=(offset or 0x1000 + 16 * self.n_frames) if module else None, function=function,
+                        file=file, line=line, inlined_by=inlined_by)
+        return self.frames[key]
+
+    def stack(self, *frames, salt=0, flags=0):
+        """Frames outermost first; salt makes another stack of the same frames."""
+        parent = None
+        for depth, frame in enumerate(frames):
+            key = (parent, frame, salt)
+            if key not in self.stacks:
+                self.n_stacks += 1
+                self.stacks[key] = self.n_stacks
+                self.insert('stack', id=self.n_stacks, parent_id=parent, pc=0x550000000000 + self.n_stacks * 64,
+                            context=1, frame_id=frame, depth=depth + 1, flags=flags if depth == 0 else 0)
+            parent = self.stacks[key]
+        return parent
+
+    def site(self, stable, title, own='target'):
+        if stable not in self.sites:
+            self.n_sites += 1
+            self.sites[stable] = self.n_sites
+            self.insert('site', id=self.n_sites, stable=stable, title=title, own=own)
+        return self.sites[stable]
+
+    def heap(self, process, stack, site, blocks, size, live=0, peak=None, temporary=0):
+        peak = live if peak is None else peak
+        self.insert('heap_site', process_id=process, stack_id=stack, site_id=site, alloc_blocks=blocks,
+                    alloc_bytes=blocks * size, free_blocks=blocks - live, free_bytes=(blocks - live) * size,
+                    live_blocks=live, live_bytes=live * size, peak_blocks=peak, peak_bytes=peak * size,
+                    own_peak_bytes=peak * size, temporary_blocks=temporary, cross_frees=1, realloc_in=2,
+                    min_size=size, max_size=size, first_ns=1000, last_ns=2000, life_ns_sum=(blocks - live) * 500,
+                    life_hist=None, last_thread=1)
+
+    def vm(self, process, t_ns, op, address, length, stack, address2=None, length2=None):
+        self.insert('vm_event', process_id=process, thread=1, t_ns=t_ns, op=op, address=address, length=length,
+                    address2=address2, length2=length2, stack_id=stack)
+
+    def note(self, process, kind, count, text):
+        self.insert('coverage', process_id=process, kind=kind, count=count, text=text)
+
+    def done(self):
+        """Sets the totals of the processes from their sites."""
+        self.c.execute('''UPDATE process SET (alloc_blocks, alloc_bytes, free_blocks, live_blocks, live_bytes, peak_bytes)
+            = (SELECT coalesce(sum(alloc_blocks), 0), coalesce(sum(alloc_bytes), 0), coalesce(sum(free_blocks), 0),
+                      coalesce(sum(live_blocks), 0), coalesce(sum(live_bytes), 0), coalesce(sum(peak_bytes), 0)
+               FROM heap_site WHERE process_id = process.id)''')
+        self.c.commit()
+        self.c.close()
+
+
+def head(m, state='complete'):
+    m.meta(state=state, version='0.1.0', mode='exact', sample_bytes=524288, policy='block', clock='tsc', cwd='/srv',
+           host='somehost', kernel='Linux 6.1.0', start_realtime_ns=START, duration_ns=2500000001,
+           collector_cpu_ns=12500000, target_bytes=655360)
+
+
+def small(path, state='complete'):
+    m = Maker(path)
+    head(m, state)
+    m.process(1, 100, '/usr/bin/env', ['env', 'X=1', 'prog'], end='exec', status=None)
+    m.process(2, 100, '/srv/bin/prog', ['prog', '--name', "it's", 'h\u00e9llo'], begin='exec', parent=1, status=3,
+              lost_records=2, unknown_frees=1)
+    m.process(3, 101, '/srv/bin/prog', ['prog', '--name', "it's"], begin='fork', parent=2, parent_pid=100,
+              end='signal', status=9, inherited_blocks=12, inherited_bytes=4096)
+    outer = m.frame('main', 'src/main.c', 10)
+    load = m.frame('load_all', LONG, 99)
+    item = m.frame('make_item', 'src/item.c', 42)
+    heap = [m.stack(outer, load, item), m.stack(outer, load, item, salt=1),
+            m.stack(outer, load, m.frame('make_item', 'src/item.c', 43)),
+            m.stack(outer, m.frame(CPP, LONG, 1234)),
+            m.stack(outer, m.frame(None, module='/usr/lib/x86_64-linux-gnu/libnosymbols.so.3', offset=0x1234)),
+            m.stack(m.frame('h\u6f22\u5b57', 'src/\u6f22.c', 1)),
+            m.stack(m.frame('g', module='/lib/ld-linux-x86-64.so.2')),
+            m.stack(*[m.frame('recursion', 'src/deep.c', 100 + i % 2) for i in range(30)], flags=4)]
+    inlined = m.frame('helper', 'src/item.h', 7, inlined_by=item)
+    heap.append(m.stack(outer, inlined))
+    one, two = m.site('aaaa000000000001', 'make_item < load_all'), m.site('aaaa000000000002', 'insert < main')
+    m.heap(2, heap[0], one, 1000, 100, 700, 900)
+    m.heap(2, heap[1], one, 500, 100, 300, 300)
+    m.heap(2, heap[2], one, 10, 5000, 10)
+    m.heap(2, heap[3], two, 3000, 48, 1, 2999, 40)
+    m.heap(2, heap[4], m.site('aaaa000000000003', 'libnosymbols.so.3'), 7, 1 << 20, 1)
+    m.heap(2, heap[5], m.site('aaaa000000000004', '\u6f22'), 2, 8, 1)
+    m.heap(2, heap[6], m.site('aaaa000000000005', 'g', 'loader'), 2, 72, 2)
+    m.heap(2, heap[7], m.site('aaaa000000000006', 'recursion'), 30, 16, 15)
+    m.heap(2, heap[8], m.site('aaaa000000000007', 'helper'), 9, 24, 9, 9, 3)
+    m.heap(2, 0, None, 4, 64, 4)
+    m.heap(3, heap[0], one, 20, 100, 20)
+    m.heap(1, m.stack(m.frame('env_main', module='/usr/bin/env')), m.site('aaaa000000000008', 'env_main'), 3, 32, 1)
+    maps = m.stack(outer, m.frame('map_it', 'src/map.c', 5))
+    m.vm(2, 5000000, 'mmap', 0x10000000, 8 * 4096, maps)
+    m.vm(2, 5000001, 'munmap', 0x10002000, 4096, maps)
+    m.vm(2, 5000002, 'mmap', 0x20000000, 4096, maps)
+    m.vm(2, 5000003, 'mremap', 0x30000000, 8192, heap[0], 0x20000000, 4096)
+    m.vm(2, 5000004, 'mmap', 0x40000000, 4096, maps)
+    m.vm(2, 5000005, 'munmap', 0x40000000, 100, maps)
+    m.vm(3, 6000000, 'munmap', 0x10000000, 4096, maps)
+    m.vm(3, 6000001, 'mmap', 0x50000000, 12288, maps)
+    m.note(None, 'vm-events-cut', 17, 'Only the first events that changed the address space were kept.')
+    m.note(2, 'foreign-free', 1, 'Blocks were freed that were never seen given out.')
+    m.done()
+
+
+def recording(path):
+    small(path, 'recording')
+
+
+def empty(path):
+    m = Maker(path)
+    head(m)
+    m.process(1, 100, '/bin/nothing', ['nothing'])
+    m.done()
+
+
+def many_sites(path):
+    m = Maker(path)
+    head(m)
+    m.process(1, 100, '/srv/bin/prog', ['prog'] + ['argument-%d' % i for i in range(200)])
+    outer = m.frame('main', 'src/main.c', 10)
+    for i in range(1000):
+        stack = m.stack(outer, m.frame('site_%d' % i, 'src/file_%d.c' % (i % 17), i + 1))
+        m.heap(1, stack, m.site('%016x' % i, 'site_%d < main' % i), i + 2, 16 + i, i % 3)
+    m.done()
+
+
+def many_pids(path):
+    m = Maker(path)
+    head(m)
+    m.process(1, 1000, '/bin/sh', ['sh', '-c', 'for i in ...'])
+    stack = m.stack(m.frame('xmalloc', 'misc.c', 5))
+    site = m.site('00000000000000ff', 'xmalloc')
+    m.heap(1, stack, site, 600, 64, 10, 500)
+    for i in range(2, 501):
+        m.process(i, 1000 + i, '/bin/worker', ['worker', str(i)], begin='fork', parent=1, parent_pid=1000,
+                  status=i % 7 == 0)
+        m.heap(i, stack, site, 10 + i, 64, i % 5, i)
+    m.done()
+
+
+def unrecorded(path):
+    m = Maker(path)
+    head(m)
+    m.process(1, 100, '/srv/bin/static', ['static'], followed=0)
+    m.note(1, 'static', 1, 'The program is statically linked: nothing can be preloaded into it.')
+    m.done()
+
+
+KINDS = {'small': small, 'empty': empty, 'many-sites': many_sites, 'many-pids': many_pids, 'unrecorded': unrecorded,
+         'recording': recording}
+
+if __name__ == '__main__':
+    KINDS[sys.argv[1]](sys.argv[2])
