@@ -205,21 +205,27 @@ static void do_realloc(struct thread *t, struct slot *s)
 	note_given(t, s);
 }
 
-/* Calls that must leave no trace, or take a block away in an unusual way. */
+/* Calls that must leave no trace, or take a block away in an unusual way.  A
+ * call that gave and took nothing is no event: the block given out before it
+ * can still be a temporary one. */
 static void do_odd(struct thread *t, struct slot *s)
 {
 	volatile size_t huge = PTRDIFF_MAX, half = SIZE_MAX / 2;
 	void *p = NULL;
 
-	t->last = NULL;
 	switch (draw(t, 7)) {
 	case 0: p = malloc(huge); break;
 	case 1: p = calloc(half, 3); break;
-	case 2: p = realloc(s->p, huge); break;
-	case 3: p = reallocarray(s->p, half, 3); break;
+	case 2:
+	case 3:
+		t->last = NULL;
+		p = draw(t, 2) ? realloc(s->p, huge) : reallocarray(s->p, half, 3);
+		break;
 	case 4: release(NULL); break;
 	case 5: p = posix_memalign(&p, 3, 10) ? NULL : p; break;
 	case 6:
+		t->count[s->site].temporary += t->last == s->p;
+		t->last = NULL;
 		note_gone(t, s);
 		p = realloc(s->p, 0);
 		s->p = NULL;
