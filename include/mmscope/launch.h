@@ -30,6 +30,7 @@ struct mms_create_options {
 	const char *fallback_dir;  /* folder for the session file when /dev/shm does not serve; NULL: none */
 	const char *follow_glob;   /* with MMS_FOLLOW_GLOB; else NULL */
 	const char *cwd;           /* NULL: not known */
+	const char *program;       /* file that is executed first; NULL: not known */
 	uint32_t n_cells_max;      /* 0: MMS_MAX_CELLS */
 	uint32_t n_ring_max;       /* 0: MMS_RING_CELLS */
 	uint32_t policy, mode, follow, cow, engine; /* 0: block, exact, all, auto, own */
@@ -175,6 +176,7 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	mms_copy_string(h->collector_bin, sizeof(h->collector_bin), o->collector_bin);
 	mms_copy_string(h->follow_glob, sizeof(h->follow_glob), o->follow_glob);
 	mms_copy_string(h->cwd, sizeof(h->cwd), o->cwd);
+	mms_copy_string(h->program, sizeof(h->program), o->program);
 
 	atomic_store_explicit(&h->next_process, 1, memory_order_relaxed);
 	atomic_store_explicit(&h->next_context, 1, memory_order_relaxed);

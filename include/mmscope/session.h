@@ -204,6 +204,7 @@ struct mms_header {
 	char collector_bin[1024]; /* K: path of the mmscope binary, may be empty */
 	char follow_glob[256]; /* K */
 	char cwd[1024];        /* K */
+	char program[1024];    /* K: the file that is executed first; may be empty */
 };
 
 /* Cell 0 as a whole.  Fixed offsets, so that a debugger needs no arithmetic. */
