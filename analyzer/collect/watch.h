@@ -1,0 +1,87 @@
+/*
+ * watch.h - the processes of a session, seen from outside.
+ *
+ * A PROCESS is what the kernel knows (pid, pidfd, exit status); an IMAGE is
+ * what a process is between two execs and has a number in the session.
+ */
+#ifndef COLLECT_WATCH_H
+#define COLLECT_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "collect/doorbell.h"
+#include "collect/drain.h"
+#include "model/model.h"
+
+/* Descriptors of /proc/PID that are kept; a tick is then three preads. */
+struct watch_files {
+	int statm, stat, status; /* -1: not open */
+};
+
+struct watch_process {
+	pid_t pid;
+	int pidfd, proc_fd; /* -1: none */
+	uint64_t pidfd_id;  /* inode of the pidfd; 0: the kernel gives none */
+	uint64_t image;     /* number of its newest image; 0: never joined */
+	uint64_t came_ns, gone_ns; /* gone_ns 0: lives */
+	bool unjoined_exec; /* its newest image is one that did not join */
+	bool status_known;
+	int wait_status;
+	struct watch_files files;
+};
+
+struct watch_image {
+	uint32_t slot;
+	uint32_t process; /* index + 1; 0: the process is not known */
+	bool known, gone;
+	bool followed_by_exec; /* the process became another image */
+	uint32_t begin;        /* enum mms_begin as rung; 0: not rung */
+	uint64_t missed_ns;    /* when its bell was first missed */
+	uint64_t gone_ns;
+	uint64_t parent;       /* found by pid; 0: none */
+	uint64_t hiwater_bytes; /* VmHWM at the last tick; 0: lived shorter */
+	char *exe, *cwd;
+};
+
+struct watch {
+	const struct mms_session *session;
+	struct doorbell *bell;
+	struct drain *drain;
+	struct model *model;
+	struct watch_process *processes;
+	size_t n_processes, processes_room;
+	struct watch_image *images; /* by number */
+	size_t n_images;
+	size_t n_alive;   /* processes that live */
+	size_t n_waiting; /* gone, status not known yet */
+	size_t n_forks_seen;
+	uint64_t last_change_ns;
+};
+
+void watch_init(struct watch *w, const struct mms_session *s, struct doorbell *bell, struct drain *drain,
+	struct model *model);
+void watch_done(struct watch *w);
+
+/* The first process, by the pidfd that the collector was born with. */
+int watch_first(struct watch *w, int pidfd, uint64_t now_ns);
+
+/* Takes what the doorbell heard, looks for what it did not hear, asks again
+ * for what the kernel did not tell yet. */
+void watch_round(struct watch *w, uint64_t now_ns);
+
+/* Nobody lives any more, and nobody can be on the way. */
+bool watch_over(const struct watch *w, uint64_t now_ns);
+
+/* Writes what is known from outside into the model. */
+void watch_apply(struct watch *w);
+
+/* The last try for exit statuses; all images count as gone afterwards. */
+void watch_finish(struct watch *w);
+
+/* Processes that ended in a program that was never recorded. */
+size_t watch_unjoined(const struct watch *w);
+
+#endif
