@@ -1,0 +1,202 @@
+/*
+ * collect.c - `mmscope collect SESSION`: the collector process.
+ *
+ * Started by `run` and by the preload as nobody's child: descriptor 3 is a
+ * pidfd of the first process, 10 the write end of a pipe on which "R" says
+ * that the session is listened to, and later "F" that the database is
+ * finished, or "E" and a text that it is not.  Not for people: it is not
+ * listed in --help.
+ *
+ * One loop in one thread: drain the rings, hear of processes, extend the
+ * session, write now and then, sleep on wake_seq.  It ends when the last
+ * process of the session has ended, or on SIGTERM.  Targets see its death by
+ * the robust mutex, so it may be killed at any moment.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <mmscope/launch.h>
+
+#include "collect/collector.h"
+#include "collect/ticks.h"
+#include "verbs.h"
+
+#define MS 1000000ull
+#define TICK_EVERY (1000 * MS)
+
+static volatile sig_atomic_t stop_asked;
+static _Atomic uint32_t *stop_wake;
+
+static void on_term(int sig)
+{
+	(void)sig;
+	stop_asked = 1;
+	atomic_fetch_add(stop_wake, 1);
+}
+
+static void catch_signals(struct mms_header *h)
+{
+	struct sigaction action = {.sa_handler = on_term};
+	stop_wake = &h->wake_seq;
+	sigaction(SIGTERM, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGXFSZ};
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		sigaction(ignored[i], &action, NULL);
+}
+
+/* -EBUSY: the session has a collector. */
+static int hold_alive(struct mms_header *h)
+{
+	pthread_mutexattr_t attr;
+	uint32_t none = 0;
+	if (!atomic_compare_exchange_strong(&h->collector_pid, &none, (uint32_t)getpid()))
+		return -EBUSY;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&h->collector_alive, &attr);
+	pthread_mutexattr_destroy(&attr);
+	return -pthread_mutex_lock(&h->collector_alive);
+}
+
+static void tell(const char *text)
+{
+	size_t n = strlen(text);
+	if (write(MMS_READY_FD, text, n) != (ssize_t)n)
+		return; /* nobody listens any more: `run` became the target */
+}
+
+/* How long to sleep: a busy session is polled, a quiet one wakes us. */
+static uint64_t nap(const struct collector *c, uint64_t now_ns)
+{
+	uint64_t quiet = now_ns - c->last_record_ns;
+	if (c->watch.n_alive == 0)
+		return 2 * MS;
+	if (c->watch.n_waiting || quiet < 1000 * MS)
+		return 10 * MS;
+	return quiet < 10000 * MS ? 50 * MS : 200 * MS;
+}
+
+static void sleep_on(struct collector *c, uint32_t seen, uint64_t ns)
+{
+	struct mms_header *h = c->file.session.header;
+	atomic_store(&h->collector_sleeping, 1);
+	mms_futex_wait(&h->wake_seq, seen, ns);
+	atomic_store(&h->collector_sleeping, 0);
+}
+
+/* One round.  Returns false when the session is over. */
+static bool round_once(struct collector *c)
+{
+	struct drain_stats d;
+	uint64_t n = drain_round(c->drain);
+	uint64_t now = collector_now(c);
+	size_t alive = c->watch.n_alive, images = c->model->n_processes;
+	watch_round(&c->watch, now);
+	drain_stats(c->drain, &d);
+	session_file_grow(&c->file, d.free_cells);
+	if (n) {
+		c->last_record_ns = now;
+		c->dirty = true;
+	}
+	if (alive != c->watch.n_alive || images != c->model->n_processes)
+		c->dirty = true;
+	if (now >= c->next_tick_ns) {
+		ticks_take(&c->watch, c->store, now);
+		c->next_tick_ns = now + TICK_EVERY;
+		c->dirty = c->dirty || c->watch.n_alive;
+	}
+	if (c->dirty && now >= c->next_flush_ns)
+		collector_flush(c);
+	return n || !watch_over(&c->watch, now);
+}
+
+static void loop(struct collector *c)
+{
+	struct mms_header *h = c->file.session.header;
+	uint64_t now = collector_now(c);
+	c->last_record_ns = now;
+	c->next_tick_ns = now + TICK_EVERY / 10; /* an early look at short processes */
+	c->next_flush_ns = now + TICK_EVERY;
+	while (!stop_asked) {
+		/* Read before the round: what comes during it must wake us. */
+		uint32_t seen = atomic_load(&h->wake_seq);
+		if (!round_once(c))
+			return;
+		if (!stop_asked)
+			sleep_on(c, seen, nap(c, collector_now(c)));
+	}
+	c->incomplete = c->watch.n_alive != 0;
+}
+
+static int record(struct collector *c)
+{
+	struct mms_header *h = c->file.session.header;
+	int r = doorbell_start(c->bell, h);
+	if (r == 0)
+		r = collector_begin(c);
+	if (r == 0 && fcntl(MMS_PIDFD_FD, F_GETFD) >= 0)
+		r = watch_first(&c->watch, MMS_PIDFD_FD, collector_now(c));
+	if (r < 0)
+		return r;
+	collector_store(c, h->output);
+	loop(c);
+	/* From here on nobody waits for us, and nobody joins. */
+	atomic_store(&h->collector_state, MMS_COLLECTOR_GONE);
+	mms_futex_wake(&h->free_seq, INT32_MAX);
+	return collector_finish(c);
+}
+
+static int open_session(struct collector *c, const char *path)
+{
+	c->session_path = path;
+	int r = session_file_open(path, true, &c->file);
+	if (r < 0)
+		return r;
+	struct mms_header *h = c->file.session.header;
+	r = hold_alive(h);
+	if (r == 0)
+		r = doorbell_open(h, &c->bell);
+	if (r < 0)
+		return r;
+	catch_signals(h);
+	atomic_store(&h->collector_state, MMS_COLLECTOR_ALIVE);
+	return 0;
+}
+
+int verb_collect(int argc, char **argv)
+{
+	struct collector c = {.file.fd = -1};
+	if (argc != 2) {
+		fprintf(stderr, "mmscope collect: started by `mmscope run`, not by hand\n");
+		return VERB_USAGE;
+	}
+	fcntl(MMS_PIDFD_FD, F_SETFD, FD_CLOEXEC);
+	fcntl(MMS_READY_FD, F_SETFD, FD_CLOEXEC);
+	prctl(PR_SET_NAME, "mmscope-collect");
+	int r = open_session(&c, argv[1]);
+	if (r < 0) {
+		fprintf(stderr, "mmscope collect: %s: %s\n", argv[1], strerror(-r));
+		return VERB_USAGE;
+	}
+	tell("R");
+	r = record(&c);
+	if (r == 0)
+		unlink(c.session_path);
+	if (c.failure[0]) {
+		tell("E");
+		tell(c.failure);
+	} else {
+		tell(r == 0 ? "F" : "E");
+	}
+	doorbell_close(c.bell);
+	collector_end(&c);
+	return r == 0 ? VERB_OK : VERB_INCOMPLETE;
+}
