@@ -102,7 +102,7 @@ struct model_process {
 
 struct model_vm_event {
 	uint64_t process;
-	uint32_t thread, stack, op; /* enum mms_long */
+	uint32_t thread, stack, op; /* enum mms_long; 0: it failed, pass over it */
 	uint64_t t_ns;
 	uint64_t address, length, address2, length2, offset;
 	uint32_t prot, flags;
@@ -126,6 +126,8 @@ struct model {
 	struct model_fork *forks;
 	size_t n_forks;
 	uint64_t now_ns; /* time of the latest event */
+	uint64_t n_dropped;      /* events for which there was no memory */
+	uint32_t n_series;       /* sites that have one */
 	struct lineage *lineage; /* private to lineage.c */
 };
 
@@ -140,7 +142,12 @@ struct model_thread *model_thread(struct model_process *p, uint32_t number, uint
 /* NULL: not known.  Does not make one. */
 struct model_process *model_process_find(const struct model *m, uint64_t number);
 
-/* The process has ended (end_how and status are filled in by the caller). */
+/* What the process runs; argv: NUL separated. */
+void model_process_image(struct model_process *p, const char *exe, size_t exe_length,
+	const char *argv, size_t argv_length);
+
+/* All that the process recorded has been fed (order_sink.process_read).  How
+ * it ended is filled in by the caller.  Sets end_ns where it is not known. */
 void model_process_ended(struct model *m, struct model_process *p, uint64_t t_ns);
 
 void model_thread_named(struct model_process *p, uint32_t number, const char *name, size_t length);
@@ -162,8 +169,9 @@ void model_vm_failed(struct model *m, uint64_t process, uint32_t thread, uint32_
  * now or when the child appears. */
 void model_fork_seen(struct model *m, const struct model_fork *f);
 
-/* The child of a fork begins: it starts with its parent's live totals, as
- * they were at the fork, counted as inherited. */
+/* The child of a fork or spawn begins (pid and begin are filled in): after a
+ * fork it starts with its parent's live totals, as they were at the fork,
+ * counted as inherited. */
 void model_forked(struct model *m, struct model_process *child, struct model_process *parent, uint64_t t_ns);
 
 /* Heap events.  Order and meaning as in record.h; tolerant pairing as

@@ -1,0 +1,208 @@
+/*
+ * inherit.c - blocks that came over a fork.
+ *
+ *   parent  alloc X .. fork .............. free X
+ *   child              | (has a copy of X) ........ free X
+ *
+ * The parent's table is not copied: that would cost a forking server its
+ * whole heap per child.  A child's free of an address that it never got is
+ * looked up in the parent: live there and older than the fork, or freed there
+ * after the fork.  For the latter a parent remembers ("ghosts") the blocks
+ * older than its last fork that it frees while an heir is not finished; an
+ * heir of an heir counts.  From the fork record on (which stands before the
+ * parent's later frees) until the child shows up, an "open fork" does the
+ * same, and holds the parent's totals at the fork.
+ *
+ * Not handled: a child in whose parent another thread frees between the fork
+ * and the parent's record of it: such a free of the child counts as unknown.
+ */
+#include "model/process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OPEN_FORK_NS 10000000000u /* a child that never records is given up */
+
+static void ghosts_clear(struct process_state *st)
+{
+	st->ghosting = false;
+	st->n_ghosts = st->ghosts_capacity = 0;
+	free(st->ghosts);
+	st->ghosts = NULL;
+	index_done(&st->ghost_index);
+}
+
+static void ghosting_update(struct process_state *st)
+{
+	if (st->n_heirs || st->n_open_forks)
+		st->ghosting = true;
+	else if (st->ghosting)
+		ghosts_clear(st);
+}
+
+void inherit_freed(struct model_process *p, const struct live_block *b, uint64_t t_ns)
+{
+	struct process_state *st = p->state;
+	uint32_t at = (uint32_t)st->n_ghosts;
+	struct index_slot *slot;
+
+	if (b->t_ns > st->last_fork_ns ||
+		!model_reserve(&st->ghosts, &st->ghosts_capacity, st->n_ghosts, sizeof(*st->ghosts)))
+		return;
+	struct ghost g = { .address = b->address, .size = b->size, .alloc_ns = b->t_ns, .free_ns = t_ns };
+	slot = st->ghost_index.slot ? index_slot_of(&st->ghost_index, b->address) : NULL;
+	if (slot && slot->value_plus_1) {
+		g.next_plus_1 = slot->value_plus_1;
+		slot->value_plus_1 = at + 1;
+	} else if (index_put(&st->ghost_index, b->address, at) < 0) {
+		return;
+	}
+	st->ghosts[st->n_ghosts++] = g;
+}
+
+static bool find_ghost(const struct process_state *st, uint64_t address, uint64_t fork_ns, uint64_t *ret_size)
+{
+	uint32_t at = index_find(&st->ghost_index, address);
+
+	while (at != INDEX_NONE) {
+		const struct ghost *g = &st->ghosts[at];
+
+		if (g->alloc_ns <= fork_ns && g->free_ns >= fork_ns) {
+			*ret_size = g->size;
+			return true;
+		}
+		at = g->next_plus_1 - 1;
+	}
+	return false;
+}
+
+/* In the middle of a realloc of the parent. */
+static bool find_flight(const struct model_process *p, uint64_t address, uint64_t fork_ns, uint64_t *ret_size)
+{
+	for (size_t i = 0; i < p->n_threads; i++) {
+		const struct thread_state *th = &p->state->thread_state[i];
+
+		for (uint32_t k = 0; k < th->n_flights; k++) {
+			const struct flight *f = &th->flights[k];
+
+			if (f->kind == FLIGHT_KNOWN && f->block.address == address && f->block.t_ns <= fork_ns) {
+				*ret_size = f->block.size;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+bool inherit_find(const struct model_process *p, uint64_t address, uint64_t *ret_size)
+{
+	uint64_t fork_ns = p->state->fork_ns;
+	struct live_block b;
+
+	for (const struct model_process *q = p->state->parent; q; q = q->state->parent) {
+		if (live_find(q->live, address, &b) && b.t_ns <= fork_ns) {
+			*ret_size = b.size;
+			return true;
+		}
+		if (find_ghost(q->state, address, fork_ns, ret_size) || find_flight(q, address, fork_ns, ret_size))
+			return true;
+		fork_ns = q->state->fork_ns;
+	}
+	return false;
+}
+
+/* What a child of p would have in its memory now. */
+static void totals_of(const struct model_process *p, uint64_t *ret_blocks, uint64_t *ret_bytes)
+{
+	*ret_blocks = p->live_blocks + p->inherited_blocks - p->inherited_freed;
+	*ret_bytes = p->live_bytes + p->inherited_bytes - p->inherited_freed_bytes;
+}
+
+static void open_fork_remove(struct process_state *st, size_t at)
+{
+	st->n_open_forks--;
+	memmove(&st->open_forks[at], &st->open_forks[at + 1],
+		(st->n_open_forks - at) * sizeof(*st->open_forks));
+}
+
+/* The parent's record of the fork that made this child, if it came first. */
+static bool open_fork_take(struct process_state *st, const struct model_process *child, struct open_fork *ret)
+{
+	for (size_t i = 0; i < st->n_open_forks; i++) {
+		uint32_t pid = st->open_forks[i].child_pid;
+
+		if (pid && pid != child->ns_pid && pid != child->pid)
+			continue;
+		*ret = st->open_forks[i];
+		open_fork_remove(st, i);
+		return true;
+	}
+	return false;
+}
+
+void inherit_begin(struct model_process *child, struct model_process *parent, uint64_t t_ns)
+{
+	struct process_state *st = parent->state;
+	struct open_fork f;
+
+	if (child->state->parent || child == parent)
+		return;
+	if (open_fork_take(st, child, &f)) {
+		child->inherited_blocks = f.blocks;
+		child->inherited_bytes = f.bytes;
+		child->state->fork_ns = f.t_ns;
+	} else {
+		totals_of(parent, &child->inherited_blocks, &child->inherited_bytes);
+		child->state->fork_ns = t_ns;
+	}
+	child->state->parent = parent;
+	if (child->state->fork_ns > st->last_fork_ns)
+		st->last_fork_ns = child->state->fork_ns;
+	st->n_heirs++;
+	ghosting_update(st);
+}
+
+void inherit_fork_seen(struct model_process *parent, struct model_process *child, uint32_t child_pid, uint64_t t_ns)
+{
+	struct process_state *st = parent->state;
+
+	if (child) {
+		if (child->state->parent == parent && t_ns < child->state->fork_ns)
+			child->state->fork_ns = t_ns;
+		return;
+	}
+	if (!model_reserve(&st->open_forks, &st->open_forks_capacity, st->n_open_forks, sizeof(*st->open_forks)))
+		return;
+	struct open_fork *f = &st->open_forks[st->n_open_forks++];
+	*f = (struct open_fork){ .t_ns = t_ns, .child_pid = child_pid };
+	totals_of(parent, &f->blocks, &f->bytes);
+	if (t_ns > st->last_fork_ns)
+		st->last_fork_ns = t_ns;
+	ghosting_update(st);
+}
+
+/* A process that is read to its end and has no heirs needs its parent no more. */
+void inherit_ended(struct model_process *p)
+{
+	p->state->ended = true;
+	while (p && p->state->ended && !p->state->n_heirs) {
+		struct model_process *parent = p->state->parent;
+
+		p->state->n_open_forks = 0;
+		ghosting_update(p->state);
+		if (!parent || !parent->state->n_heirs)
+			return;
+		parent->state->n_heirs--;
+		ghosting_update(parent->state);
+		p = parent;
+	}
+}
+
+void inherit_round(struct model_process *p, uint64_t horizon_ns)
+{
+	struct process_state *st = p->state;
+
+	while (st->n_open_forks && (horizon_ns == UINT64_MAX || st->open_forks[0].t_ns + OPEN_FORK_NS < horizon_ns))
+		open_fork_remove(st, 0);
+	ghosting_update(st);
+}

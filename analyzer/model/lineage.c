@@ -1,0 +1,386 @@
+/*
+ * lineage.c - processes, their threads and modules, forks, VM events.
+ *
+ * Called by collect/feed.c for what is not a heap event.  A process is one
+ * image: after an exec it is another one.  Objects stay until model_free.
+ */
+#include "model/process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <mmscope/record.h>
+#include <mmscope/session.h>
+
+#include "model/series.h"
+
+struct lineage {
+	struct index processes; /* number -> position */
+	size_t processes_capacity, modules_capacity, vm_capacity, forks_capacity;
+};
+
+/* The pointer is copied in and out: it may be of any type. */
+bool model_reserve(void *array, size_t *capacity, size_t n, size_t size)
+{
+	size_t more = *capacity ? *capacity * 2 : 4;
+	void *items;
+
+	if (n < *capacity)
+		return true;
+	memcpy(&items, array, sizeof(items));
+	items = realloc(items, more * size);
+	if (!items)
+		return false;
+	memcpy(array, &items, sizeof(items));
+	*capacity = more;
+	return true;
+}
+
+struct model *model_new(void)
+{
+	struct model *m = calloc(1, sizeof(*m));
+
+	if (m)
+		m->lineage = calloc(1, sizeof(*m->lineage));
+	if (m && m->lineage)
+		return m;
+	free(m);
+	return NULL;
+}
+
+static void process_free(struct model_process *p)
+{
+	struct process_state *st = p->state;
+
+	for (size_t i = 0; i < p->n_sites; i++) {
+		series_free(p->sites[i]->series);
+		free(p->sites[i]);
+	}
+	for (size_t i = 0; i < p->n_threads; i++)
+		free(st->thread_state[i].flights);
+	live_done(p->live);
+	series_free(p->series);
+	index_done(&st->stacks);
+	index_done(&st->threads);
+	index_done(&st->ghost_index);
+	free(st->thread_state);
+	free(st->early);
+	free(st->pending);
+	free(st->ghosts);
+	free(st->open_forks);
+	free(p->sites);
+	free(p->threads);
+	free(p->exe);
+	free(p->argv);
+	free(p);
+}
+
+void model_free(struct model *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->n_processes; i++)
+		process_free(m->processes[i]);
+	for (size_t i = 0; i < m->n_modules; i++)
+		free(m->modules[i].path);
+	index_done(&m->lineage->processes);
+	free(m->lineage);
+	free(m->processes);
+	free(m->modules);
+	free(m->vm_events);
+	free(m->forks);
+	free(m);
+}
+
+struct model_process *model_process_find(const struct model *m, uint64_t number)
+{
+	uint32_t at = index_find(&m->lineage->processes, number);
+
+	return at == INDEX_NONE ? NULL : m->processes[at];
+}
+
+/* One piece of memory: the process, what is private about it, its table. */
+struct process_memory {
+	struct model_process process;
+	struct process_state state;
+	struct live_table live;
+};
+
+struct model_process *model_process(struct model *m, uint64_t number)
+{
+	struct model_process *p = model_process_find(m, number);
+	struct process_memory *memory;
+
+	if (p)
+		return p;
+	if (!model_reserve(&m->processes, &m->lineage->processes_capacity, m->n_processes, sizeof(p)))
+		return NULL;
+	memory = calloc(1, sizeof(*memory));
+	if (!memory || index_put(&m->lineage->processes, number, (uint32_t)m->n_processes) < 0) {
+		free(memory);
+		return NULL;
+	}
+	p = &memory->process;
+	p->number = number;
+	p->state = &memory->state;
+	p->live = &memory->live;
+	p->state->epoch = 1;
+	live_init(p->live);
+	m->processes[m->n_processes++] = p;
+	return p;
+}
+
+void model_process_ended(struct model *m, struct model_process *p, uint64_t t_ns)
+{
+	if (p->state->ended)
+		return;
+	if (!p->end_ns)
+		p->end_ns = t_ns > p->begin_ns ? t_ns : p->begin_ns;
+	pair_expire(m, p, UINT64_MAX);
+	for (size_t i = 0; i < p->n_threads; i++)
+		if (!p->threads[i].end_ns)
+			p->threads[i].end_ns = p->end_ns;
+	for (size_t i = 0; i < m->n_modules; i++)
+		if (m->modules[i].process == p->number && !m->modules[i].unload_ns)
+			m->modules[i].unload_ns = p->end_ns;
+	inherit_ended(p);
+}
+
+void model_process_image(struct model_process *p, const char *exe, size_t exe_length,
+	const char *argv, size_t argv_length)
+{
+	char *new_exe = strndup(exe, exe_length);
+	char *new_argv = malloc(argv_length + 1);
+
+	if (!new_exe || !new_argv) {
+		free(new_exe);
+		free(new_argv);
+		return;
+	}
+	memcpy(new_argv, argv, argv_length);
+	new_argv[argv_length] = 0;
+	free(p->exe);
+	free(p->argv);
+	p->exe = new_exe;
+	p->argv = new_argv;
+	p->argv_bytes = argv_length;
+}
+
+/* ---- threads ---- */
+
+static bool threads_grow(struct model_process *p)
+{
+	struct process_state *st = p->state;
+	size_t capacity = st->threads_capacity;
+
+	if (p->n_threads < capacity)
+		return true;
+	if (!model_reserve(&p->threads, &st->threads_capacity, p->n_threads, sizeof(*p->threads)))
+		return false;
+	if (model_reserve(&st->thread_state, &capacity, p->n_threads, sizeof(*st->thread_state)))
+		return true;
+	st->threads_capacity = capacity;
+	return false;
+}
+
+uint32_t thread_at(struct model_process *p, uint32_t number, uint64_t t_ns)
+{
+	struct process_state *st = p->state;
+	uint32_t at = st->thread_at;
+
+	if (at < p->n_threads && p->threads[at].number == number)
+		return at;
+	at = index_find(&st->threads, number);
+	if (at == INDEX_NONE) {
+		if (!threads_grow(p) || index_put(&st->threads, number, (uint32_t)p->n_threads) < 0)
+			return INDEX_NONE;
+		at = (uint32_t)p->n_threads++;
+		p->threads[at] = (struct model_thread){ .number = number, .begin_ns = t_ns };
+		st->thread_state[at] = (struct thread_state){ 0 };
+	}
+	st->thread_at = at;
+	return at;
+}
+
+struct model_thread *model_thread(struct model_process *p, uint32_t number, uint32_t tid, uint64_t t_ns)
+{
+	uint32_t at = thread_at(p, number, t_ns);
+
+	if (at == INDEX_NONE)
+		return NULL;
+	if (tid)
+		p->threads[at].tid = tid;
+	return &p->threads[at];
+}
+
+void model_thread_named(struct model_process *p, uint32_t number, const char *name, size_t length)
+{
+	uint32_t at = index_find(&p->state->threads, number);
+
+	if (at == INDEX_NONE)
+		return;
+	struct model_thread *th = &p->threads[at];
+	if (length >= sizeof(th->name))
+		length = sizeof(th->name) - 1;
+	memset(th->name, 0, sizeof(th->name));
+	memcpy(th->name, name, length);
+}
+
+void model_thread_ended(struct model_process *p, uint32_t number, uint64_t t_ns)
+{
+	uint32_t at = index_find(&p->state->threads, number);
+
+	if (at != INDEX_NONE && !p->threads[at].end_ns)
+		p->threads[at].end_ns = t_ns;
+}
+
+/* ---- modules ---- */
+
+/* A row of the same file at the same place in a context that this process has
+ * left: it was not unloaded. */
+static struct model_module *module_before(struct model *m, const struct model_module *new)
+{
+	for (size_t i = m->n_modules; i-- > 0;) {
+		struct model_module *o = &m->modules[i];
+
+		if (o->process == new->process && o->context != new->context && o->start == new->start &&
+			o->bias == new->bias && !strcmp(o->path, new->path))
+			return o;
+	}
+	return NULL;
+}
+
+static bool module_is_known(const struct model *m, const struct model_module *new)
+{
+	for (size_t i = m->n_modules; i-- > 0;) {
+		const struct model_module *o = &m->modules[i];
+
+		if (o->context == new->context && o->start == new->start && !strcmp(o->path, new->path))
+			return true;
+	}
+	return false;
+}
+
+void model_module_loaded(struct model *m, struct model_process *p, const struct model_module *module,
+	const char *path, size_t path_length, uint64_t t_ns)
+{
+	struct model_module new = *module, *before;
+
+	new.process = p->number;
+	new.load_ns = t_ns;
+	new.unload_ns = 0;
+	new.path = strndup(path, path_length);
+	if (!new.path)
+		return;
+	if (module_is_known(m, &new) ||
+		!model_reserve(&m->modules, &m->lineage->modules_capacity, m->n_modules, sizeof(new))) {
+		free(new.path);
+		return;
+	}
+	before = module_before(m, &new);
+	if (before && before->unload_ns >= t_ns - (t_ns < 1000000 ? t_ns : 1000000)) {
+		new.load_ns = before->load_ns;
+		before->unload_ns = 0;
+	}
+	m->modules[m->n_modules++] = new;
+}
+
+void model_context(struct model *m, struct model_process *p, uint32_t context, uint64_t t_ns)
+{
+	uint32_t previous = p->context;
+
+	p->context = context;
+	for (size_t i = 0; i < m->n_modules; i++) {
+		struct model_module *o = &m->modules[i];
+
+		if (o->process == p->number && o->context == previous && previous != context && !o->unload_ns)
+			o->unload_ns = t_ns;
+	}
+}
+
+/* ---- VM events ---- */
+
+void model_vm(struct model *m, const struct model_vm_event *e)
+{
+	if (!model_reserve(&m->vm_events, &m->lineage->vm_capacity, m->n_vm_events, sizeof(*e))) {
+		m->n_dropped++;
+		return;
+	}
+	m->vm_events[m->n_vm_events++] = *e;
+}
+
+void model_vm_failed(struct model *m, uint64_t process, uint32_t thread, uint32_t op)
+{
+	for (size_t i = m->n_vm_events; i-- > 0;) {
+		struct model_vm_event *e = &m->vm_events[i];
+
+		if (e->process != process || e->thread != thread)
+			continue;
+		if (e->op == op)
+			e->op = 0; /* it keeps its place: readers count in positions */
+		return;
+	}
+}
+
+/* ---- forks ---- */
+
+static bool pid_is(const struct model_process *p, uint32_t pid)
+{
+	return pid && (p->ns_pid == pid || p->pid == pid);
+}
+
+static bool copies_memory(uint32_t kind)
+{
+	return kind == MMS_FORK_FORK || kind == MMS_FORK_UNDERSCORE || kind == MMS_FORK_ATFORK ||
+		kind == MMS_FORK_CLONE;
+}
+
+/* The child of this fork, if it has begun before its parent's record came. */
+static struct model_process *child_before(const struct model *m, const struct model_fork *f)
+{
+	for (size_t i = m->n_processes; i-- > 0;) {
+		struct model_process *p = m->processes[i];
+
+		if (p->parent == f->parent && p->begin_ns >= f->t_ns && p->begin != MMS_BEGIN_EXEC &&
+			(pid_is(p, f->child_pid) || !f->child_pid))
+			return p;
+	}
+	return NULL;
+}
+
+void model_fork_seen(struct model *m, const struct model_fork *f)
+{
+	struct model_process *parent = model_process(m, f->parent);
+	struct model_process *child = child_before(m, f);
+
+	if (!parent || !model_reserve(&m->forks, &m->lineage->forks_capacity, m->n_forks, sizeof(*f))) {
+		m->n_dropped++;
+		return;
+	}
+	m->forks[m->n_forks] = *f;
+	m->forks[m->n_forks++].child = child ? child->number : 0;
+	if (copies_memory(f->kind))
+		inherit_fork_seen(parent, child, f->child_pid, f->t_ns);
+}
+
+/* Gives the parent's record of the fork its child. */
+static void link_fork(struct model *m, const struct model_process *child)
+{
+	for (size_t i = m->n_forks; i-- > 0;) {
+		struct model_fork *f = &m->forks[i];
+
+		if (f->parent != child->parent || f->child ||
+			(f->child_pid && !pid_is(child, f->child_pid)))
+			continue;
+		f->child = child->number;
+		return;
+	}
+}
+
+void model_forked(struct model *m, struct model_process *child, struct model_process *parent, uint64_t t_ns)
+{
+	child->parent = parent->number;
+	if (child->begin == MMS_BEGIN_FORK || child->begin == 0)
+		inherit_begin(child, parent, t_ns);
+	link_fork(m, child);
+}

@@ -1,0 +1,250 @@
+/*
+ * model.c - heap events: what was given out, given back, moved.
+ *
+ * Called by collect/feed.c in the order of time; by tests.  An event that
+ * fits (allocation of an address that is not live, free of one that is) is
+ * counted at once; what does not fit goes to pair.c.  Knows neither rings nor
+ * SQLite; prints nothing.
+ *
+ * realloc: between begin and end the old block is in flight: out of the live
+ * table, since its address may be given out again at once, but still counted,
+ * so that the total does not dip and a failure is undone exactly.
+ */
+#include "model/process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct thread_state *thread_state(struct model_process *p, uint32_t thread, uint64_t t_ns)
+{
+	uint32_t at = thread_at(p, thread, t_ns);
+
+	return at == INDEX_NONE ? NULL : &p->state->thread_state[at];
+}
+
+/* What every event does first.  NULL: no memory. */
+static struct thread_state *begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t t_ns)
+{
+	struct process_state *st = p->state;
+	struct thread_state *th;
+
+	if (t_ns > m->now_ns)
+		m->now_ns = t_ns;
+	th = thread_state(p, thread, t_ns);
+	if (!th)
+		m->n_dropped++;
+	if (__builtin_expect(st->n_early || st->n_pending, 0))
+		pair_expire(m, p, t_ns);
+	return th;
+}
+
+static void alloc(struct model *m, struct model_process *p, struct thread_state *th,
+	struct live_block *b, bool realloc_in)
+{
+	bool again = th->last_alloc == b->address;
+	int r;
+
+	th->last_alloc = b->address;
+	if (__builtin_expect(p->state->n_early, 0) && pair_early_match(m, p, b, realloc_in)) {
+		th->last_alloc = 0;
+		return;
+	}
+	r = live_insert(p->live, b);
+	if (r == 0) {
+		count_alloc(m, p, b);
+		p->sites[b->site]->realloc_in += realloc_in;
+	} else if (r == -EEXIST) {
+		pair_pending_add(m, p, &(struct pending){ .block = *b, .nested = again, .realloc_in = realloc_in });
+	} else {
+		m->n_dropped++;
+	}
+}
+
+static void alloc_event(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
+	uint64_t size, uint32_t stack, uint64_t t_ns, bool realloc_in)
+{
+	struct thread_state *th = begin(m, p, thread, t_ns);
+	struct live_block b = { .address = address, .size = size, .t_ns = t_ns, .thread = thread };
+
+	if (!th || !address)
+		return;
+	b.site = site_at(m, p, stack, t_ns);
+	if (b.site != INDEX_NONE)
+		alloc(m, p, th, &b, realloc_in);
+}
+
+void model_alloc(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
+	uint64_t size, uint32_t stack, uint64_t t_ns)
+{
+	alloc_event(m, p, thread, address, size, stack, t_ns, false);
+}
+
+void model_release(struct model *m, struct model_process *p, uint32_t thread, uint64_t address, uint64_t t_ns)
+{
+	struct thread_state *th = begin(m, p, thread, t_ns);
+	struct live_block b;
+
+	if (!th || !address)
+		return;
+	bool temporary = th->last_alloc == address;
+	th->last_alloc = 0;
+	if (__builtin_expect(p->state->n_pending, 0) &&
+		pair_pending_free(m, p, address, thread, temporary, t_ns))
+		return;
+	if (__builtin_expect(!live_take(p->live, address, &b), 0)) {
+		pair_early_add(m, p, address, thread, false, t_ns);
+		return;
+	}
+	if (p->n_threads > 1)
+		pair_note_free(p->state, address, thread, t_ns);
+	count_free(m, p, &b, thread, temporary, t_ns);
+}
+
+/* A begin that never got its end (longjmp out of a realloc): the block lives. */
+static void flight_forget_oldest(struct model *m, struct model_process *p, struct thread_state *th)
+{
+	struct flight f = th->flights[0];
+
+	th->n_flights--;
+	memmove(th->flights, th->flights + 1, th->n_flights * sizeof(f));
+	if (f.kind == FLIGHT_KNOWN && live_insert(p->live, &f.block) < 0)
+		count_free(m, p, &f.block, f.block.thread, false, m->now_ns);
+}
+
+void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, uint64_t t_ns)
+{
+	struct thread_state *th = begin(m, p, thread, t_ns);
+	struct process_state *st = p->state;
+	struct flight f = { .kind = FLIGHT_KNOWN };
+
+	if (!th || !old)
+		return;
+	if (!th->flights && !(th->flights = calloc(FLIGHTS_MAX, sizeof(*th->flights)))) {
+		m->n_dropped++;
+		return;
+	}
+	if (th->n_flights == FLIGHTS_MAX)
+		flight_forget_oldest(m, p, th);
+	f.was_last = th->last_alloc == old;
+	th->last_alloc = 0;
+	if (st->n_pending && pair_pending_take(p, old, thread, t_ns))
+		f.kind = FLIGHT_PENDING;
+	else if (!live_take(p->live, old, &f.block))
+		f.kind = p->n_threads > 1 ? FLIGHT_EARLY : FLIGHT_UNKNOWN;
+	else
+		pair_note_free(st, old, thread, t_ns);
+	f.block.address = old;
+	th->flights[th->n_flights++] = f;
+	if (f.kind == FLIGHT_EARLY)
+		pair_early_add(m, p, old, thread, true, t_ns);
+}
+
+void model_realloc_end(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
+	uint64_t size, uint32_t stack, uint64_t t_ns)
+{
+	struct thread_state *th = begin(m, p, thread, t_ns);
+
+	if (th && th->n_flights) {
+		struct flight *f = &th->flights[--th->n_flights];
+
+		if (f->kind == FLIGHT_KNOWN)
+			count_free(m, p, &f->block, thread, false, t_ns);
+		else if (f->kind == FLIGHT_EARLY)
+			pair_early_landed(p, f->block.address, thread, false);
+		else if (f->kind == FLIGHT_UNKNOWN)
+			pair_free_unknown(p, f->block.address);
+	}
+	alloc_event(m, p, thread, address, size, stack, t_ns, true);
+}
+
+/* Takes the flight of that block out, the latest first. */
+static bool flight_take(struct thread_state *th, uint64_t old, struct flight *ret)
+{
+	for (uint32_t i = th->n_flights; i-- > 0;) {
+		if (th->flights[i].block.address != old)
+			continue;
+		*ret = th->flights[i];
+		th->n_flights--;
+		memmove(&th->flights[i], &th->flights[i + 1], (th->n_flights - i) * sizeof(*ret));
+		return true;
+	}
+	return false;
+}
+
+static void flight_undo(struct model *m, struct model_process *p, uint32_t thread, const struct flight *f, uint64_t t_ns)
+{
+	if (f->kind == FLIGHT_EARLY)
+		pair_early_landed(p, f->block.address, thread, true);
+	else if (f->kind == FLIGHT_PENDING)
+		pair_pending_restore(p, f->block.address, thread);
+	else if (f->kind == FLIGHT_KNOWN && live_insert(p->live, &f->block) < 0)
+		count_free(m, p, &f->block, thread, false, t_ns);
+}
+
+void model_realloc_fail(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, bool freed, uint64_t t_ns)
+{
+	struct thread_state *th = begin(m, p, thread, t_ns);
+	struct flight f;
+
+	if (!th || !flight_take(th, old, &f))
+		return;
+	if (!freed) {
+		flight_undo(m, p, thread, &f, t_ns);
+		p->failed_allocs++;
+		return;
+	}
+	if (f.kind == FLIGHT_KNOWN)
+		count_free(m, p, &f.block, thread, f.was_last, t_ns);
+	else if (f.kind == FLIGHT_EARLY)
+		pair_early_landed(p, old, thread, false);
+	else if (f.kind == FLIGHT_UNKNOWN)
+		pair_free_unknown(p, old);
+}
+
+void model_round(struct model *m, uint64_t horizon_ns)
+{
+	for (size_t i = 0; i < m->n_processes; i++) {
+		struct model_process *p = m->processes[i];
+
+		if (p->state->n_early || p->state->n_pending)
+			pair_expire(m, p, horizon_ns);
+		if (p->state->n_open_forks)
+			inherit_round(p, horizon_ns);
+	}
+}
+
+void model_settle(struct model *m)
+{
+	for (size_t i = 0; i < m->n_processes; i++)
+		sites_settle(m, m->processes[i]);
+}
+
+struct live_walk {
+	const struct model_process *p;
+	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack, uint32_t thread, uint64_t t_ns);
+	void *arg;
+};
+
+static void live_walk_one(void *arg, const struct live_block *b)
+{
+	struct live_walk *w = arg;
+
+	w->fn(w->arg, b->address, b->size, w->p->sites[b->site]->stack, b->thread, b->t_ns);
+}
+
+void model_live_blocks(const struct model_process *p,
+	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack, uint32_t thread, uint64_t t_ns),
+	void *arg)
+{
+	struct live_walk walk = { .p = p, .fn = fn, .arg = arg };
+
+	live_each(p->live, live_walk_one, &walk);
+	for (size_t i = 0; i < p->n_threads; i++) {
+		const struct thread_state *th = &p->state->thread_state[i];
+
+		for (uint32_t k = 0; k < th->n_flights; k++)
+			if (th->flights[k].kind == FLIGHT_KNOWN)
+				live_walk_one(&walk, &th->flights[k].block);
+	}
+}

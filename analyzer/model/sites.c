@@ -1,0 +1,193 @@
+/*
+ * sites.c - totals per process, thread and site; peak, lifetimes, series.
+ *
+ * Called by model.c and pair.c for each allocation and free that counts.
+ *
+ * PEAK.  The composition of the peak is kept without copying: the epoch goes
+ * up with each new peak; before a site changes, a site of an older epoch
+ * notes what it has ("at_peak", the composition of the last peak).  A site
+ * that did not change since the peak is what it was then (PIPELINE 4).  Of
+ * equal peaks the first one counts.
+ */
+#include "model/process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/series.h"
+
+#define SERIES_WIDTH_NS 10000000u /* 10 ms */
+/* A site gets a series when it first has this much live; the bound doubles
+ * with each 512 series, so that they stay below a few MiB in all. */
+#define SERIES_WORTH_BYTES 16384u
+#define SERIES_STEP 512u
+
+static struct heap_site *site_new(struct model_process *p, uint32_t stack, uint64_t t_ns)
+{
+	struct process_state *st = p->state;
+	struct heap_site *s;
+
+	if (!model_reserve(&p->sites, &st->sites_capacity, p->n_sites, sizeof(*p->sites)))
+		return NULL;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	if (index_put(&st->stacks, stack, (uint32_t)p->n_sites) < 0) {
+		free(s);
+		return NULL;
+	}
+	s->stack = stack;
+	s->min_size = UINT64_MAX;
+	s->first_ns = t_ns;
+	p->sites[p->n_sites++] = s;
+	return s;
+}
+
+uint32_t site_at(struct model *m, struct model_process *p, uint32_t stack, uint64_t t_ns)
+{
+	struct process_state *st = p->state;
+	uint32_t at = st->site_at;
+
+	if (at < p->n_sites && p->sites[at]->stack == stack)
+		return at;
+	at = index_find(&st->stacks, stack);
+	if (at == INDEX_NONE) {
+		if (!site_new(p, stack, t_ns)) {
+			m->n_dropped++;
+			return INDEX_NONE;
+		}
+		at = (uint32_t)p->n_sites - 1;
+	}
+	st->site_at = at;
+	return at;
+}
+
+/* Before any change of what is live at the site. */
+static void site_touch(const struct process_state *st, struct heap_site *s)
+{
+	if (s->epoch == st->epoch)
+		return;
+	s->at_peak_blocks = s->live_blocks;
+	s->at_peak_bytes = s->live_bytes;
+	s->epoch = st->epoch;
+}
+
+static void site_series_begin(struct model *m, struct heap_site *s, uint64_t t_ns)
+{
+	if (s->live_bytes < (uint64_t)SERIES_WORTH_BYTES << (m->n_series / SERIES_STEP))
+		return;
+	s->series = series_new(t_ns, SERIES_WIDTH_NS);
+	m->n_series += s->series != NULL;
+}
+
+static void note_series(struct model *m, struct model_process *p, struct heap_site *s, uint64_t t_ns)
+{
+	if (!p->series)
+		p->series = series_new(t_ns, SERIES_WIDTH_NS);
+	if (p->series)
+		series_note(p->series, t_ns, p->live_bytes);
+	if (!s->series)
+		site_series_begin(m, s, t_ns);
+	if (s->series)
+		series_note(s->series, t_ns, s->live_bytes);
+}
+
+void count_alloc(struct model *m, struct model_process *p, const struct live_block *b)
+{
+	struct process_state *st = p->state;
+	struct heap_site *s = p->sites[b->site];
+	struct model_thread *th = &p->threads[thread_at(p, b->thread, b->t_ns)];
+
+	site_touch(st, s);
+	s->alloc_blocks++;
+	s->alloc_bytes += b->size;
+	s->live_blocks++;
+	s->live_bytes += b->size;
+	s->min_size = b->size < s->min_size ? b->size : s->min_size;
+	s->max_size = b->size > s->max_size ? b->size : s->max_size;
+	s->own_peak_bytes = s->live_bytes > s->own_peak_bytes ? s->live_bytes : s->own_peak_bytes;
+	s->last_ns = b->t_ns;
+	s->last_thread = b->thread;
+	th->alloc_blocks++;
+	th->alloc_bytes += b->size;
+	p->alloc_blocks++;
+	p->alloc_bytes += b->size;
+	p->live_blocks++;
+	p->live_bytes += b->size;
+	if (p->live_bytes > p->peak_bytes) {
+		p->peak_bytes = p->live_bytes;
+		p->peak_blocks = p->live_blocks;
+		p->peak_ns = b->t_ns;
+		st->epoch++;
+	}
+	note_series(m, p, s, b->t_ns);
+}
+
+static unsigned life_bucket(uint64_t life_ns)
+{
+	unsigned bucket = life_ns ? 63 - (unsigned)__builtin_clzll(life_ns) : 0;
+
+	return bucket < LIFE_BUCKETS ? bucket : LIFE_BUCKETS - 1;
+}
+
+void count_free(struct model *m, struct model_process *p, const struct live_block *b, uint32_t thread,
+	bool temporary, uint64_t t_ns)
+{
+	struct process_state *st = p->state;
+	struct heap_site *s = p->sites[b->site];
+	uint64_t life_ns = t_ns > b->t_ns ? t_ns - b->t_ns : 0;
+
+	site_touch(st, s);
+	s->free_blocks++;
+	s->free_bytes += b->size;
+	s->live_blocks--;
+	s->live_bytes -= b->size;
+	s->life_ns_sum += life_ns;
+	s->life_hist[life_bucket(life_ns)]++;
+	s->temporary_blocks += temporary;
+	s->cross_frees += ((thread ^ b->thread) & LIVE_THREAD_MASK) != 0;
+	s->last_ns = t_ns;
+	s->last_thread = thread;
+	p->free_blocks++;
+	p->live_blocks--;
+	p->live_bytes -= b->size;
+	note_series(m, p, s, t_ns);
+	if (st->ghosting)
+		inherit_freed(p, b, t_ns);
+}
+
+void uncount_alloc(struct model *m, struct model_process *p, const struct live_block *b)
+{
+	struct heap_site *s = p->sites[b->site];
+	struct model_thread *th = &p->threads[thread_at(p, b->thread, b->t_ns)];
+
+	site_touch(p->state, s);
+	s->alloc_blocks--;
+	s->alloc_bytes -= b->size;
+	s->live_blocks--;
+	s->live_bytes -= b->size;
+	th->alloc_blocks--;
+	th->alloc_bytes -= b->size;
+	p->alloc_blocks--;
+	p->alloc_bytes -= b->size;
+	p->live_blocks--;
+	p->live_bytes -= b->size;
+	note_series(m, p, s, b->t_ns);
+}
+
+void sites_settle(struct model *m, struct model_process *p)
+{
+	uint64_t now = p->end_ns ? p->end_ns : m->now_ns;
+
+	for (size_t i = 0; i < p->n_sites; i++) {
+		struct heap_site *s = p->sites[i];
+		bool at_peak = s->epoch == p->state->epoch;
+
+		s->peak_blocks = at_peak ? s->at_peak_blocks : s->live_blocks;
+		s->peak_bytes = at_peak ? s->at_peak_bytes : s->live_bytes;
+		if (s->series)
+			series_note(s->series, now, s->live_bytes);
+	}
+	if (p->series)
+		series_note(p->series, now, p->live_bytes);
+}
