@@ -78,6 +78,7 @@ struct order_source {
 struct order {
 	struct order_source **heap; /* smallest ticks first */
 	size_t n, capacity;
+	uint64_t horizon; /* a source that is stuck lowers it while it runs */
 };
 
 void order_init(struct order *o);
@@ -86,7 +87,8 @@ void order_done(struct order *o);
 /* Takes part in the next merge.  0 or -ENOMEM. */
 int order_add(struct order *o, struct order_source *s);
 
-/* Runs all sources up to the horizon and empties the set. */
+/* Runs all sources up to the horizon and empties the set.  o->horizon is then
+ * how far it really went. */
 void order_merge(struct order *o, uint64_t horizon_ticks);
 
 #endif

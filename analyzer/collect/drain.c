@@ -1,0 +1,394 @@
+/*
+ * drain.c - rounds: finds new blocks, merges what they hold, gives them back.
+ *
+ * Called by the collector's loop (collector.c) and by recover.  The order of
+ * the steps of a round is the law of this file:
+ *
+ *   1. read the clock: the horizon          nothing later is delivered
+ *   2. look for the dead                    all they wrote is visible now
+ *   3. look for new blocks and processes    after 1 and 2
+ *   4. merge up to the horizon              blocks that were read go back
+ *   5. slots of the dead go back            their blocks are read
+ *   6. wake targets that wait for blocks    in batches, always at the end
+ *
+ * A block that was claimed but has no header yet holds nothing older than the
+ * horizon; so does a block that is found in a later round than the next one of
+ * the same thread.
+ */
+#include "collect/drain.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mmscope/syscall.h>
+
+#include "collect/stream.h"
+
+#define CHECK_NS 5000000u    /* liveness */
+#define HOLE_NS 100000000u
+#define PARKED_MAX_NS 1000000000u
+
+static uint64_t ticks_of_ns(const struct drain *d, uint64_t ns)
+{
+	return ((unsigned __int128)ns << 32) / d->clock.rate;
+}
+
+struct drain *drain_open(const struct mms_session *session, const struct order_sink *sink)
+{
+	struct drain *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->session = session;
+	d->sink = sink;
+	d->rescan = true;
+	stamp_open(&d->clock, session->header);
+	order_init(&d->order);
+	return d;
+}
+
+void drain_close(struct drain *d)
+{
+	if (!d)
+		return;
+	for (uint32_t i = 0; i < STREAM_BUCKETS; i++)
+		while (d->buckets[i]) {
+			struct stream *s = d->buckets[i];
+
+			d->buckets[i] = s->next;
+			free(s);
+		}
+	slots_done(d);
+	order_done(&d->order);
+	free(d);
+}
+
+/* ---- giving back ---- */
+
+static void wake_waiting(struct drain *d)
+{
+	struct mms_header *h = d->session->header;
+
+	if (!d->n_freed)
+		return;
+	d->n_freed = 0;
+	atomic_fetch_add_explicit(&h->free_seq, 1, memory_order_seq_cst);
+	if (atomic_load_explicit(&h->n_waiting, memory_order_seq_cst))
+		mms_futex_wake(&h->free_seq, INT_MAX);
+}
+
+/* at: where reading ended.  A slot must not look valid in a later use: what
+ * was not written is zeroed, and everything when payload lies in between. */
+static void block_recycle(struct drain *d, uint32_t cell, uint32_t at)
+{
+	struct mms_block *b = (struct mms_block *)(void *)mms_cell(d->session, cell);
+	struct cell *c = &d->cells[cell];
+
+	if (c->dirty)
+		at = MMS_BLOCK_FIRST;
+	if (at < MMS_BLOCK_END)
+		memset((uint8_t *)b + at, 0, MMS_BLOCK_END - at);
+	if (atomic_load_explicit(&b->closed, memory_order_relaxed) == MMS_BLOCK_CLOSED)
+		atomic_fetch_sub_explicit(&d->session->header->n_full, 1, memory_order_relaxed);
+	*c = (struct cell){ 0 };
+	b->gen = b->gen % 3 + 1;
+	atomic_store_explicit(&b->closed, MMS_BLOCK_OPEN, memory_order_relaxed);
+	atomic_store_explicit(&b->base_stamp, 0, memory_order_relaxed);
+	atomic_store_explicit(&d->session->cell0->owner[cell], 0, memory_order_release);
+	d->stats.n_blocks++;
+	if (++d->n_freed >= d->stats.ring_cells / 4)
+		wake_waiting(d);
+}
+
+static void queue_pop(struct stream *s)
+{
+	s->block = NULL;
+	if (s->queue == NO_CELL)
+		return;
+	stream_open_block(s, s->queue);
+	s->queue = s->d->cells[s->cell].next;
+}
+
+void block_finished(struct stream *s)
+{
+	struct cell *c = &s->d->cells[s->cell];
+
+	if (c->has_hole && !s->dead) {
+		c->use = CELL_PARKED;
+		c->parked_ticks = s->d->now;
+		c->next = s->parked;
+		s->parked = s->cell;
+	} else {
+		block_recycle(s->d, s->cell, s->at);
+	}
+	queue_pop(s);
+}
+
+void blocks_unpark(struct stream *s)
+{
+	while (s->parked != NO_CELL) {
+		uint32_t cell = s->parked;
+
+		s->parked = s->d->cells[cell].next;
+		block_recycle(s->d, cell, MMS_BLOCK_END);
+	}
+}
+
+/* A thread that leaves its handlers by longjmp, again and again, would pin the
+ * whole ring.  With a quarter of it pinned, those go back whose interrupted
+ * writer has not returned for a second. */
+static void unpark_old(struct drain *d, uint32_t n_parked)
+{
+	uint64_t age = ticks_of_ns(d, PARKED_MAX_NS);
+
+	if (n_parked <= d->stats.ring_cells / 4)
+		return;
+	for (struct stream *s = d->busy; s; s = s->next_busy)
+		if (s->parked != NO_CELL && d->now - d->cells[s->parked].parked_ticks > age)
+			blocks_unpark(s);
+}
+
+/* ---- new blocks ---- */
+
+static struct stream **bucket_of(struct drain *d, uint64_t process, uint32_t thread, uint32_t tid)
+{
+	uint64_t h = (process << 24 ^ (uint64_t)thread << 8 ^ tid) * 0x9e3779b97f4a7c15ull;
+
+	return &d->buckets[h >> 54 & (STREAM_BUCKETS - 1)];
+}
+
+static struct stream *stream_of(struct drain *d, const struct mms_block *b, uint64_t owner)
+{
+	struct stream **bucket = bucket_of(d, b->process_number, b->thread_number, b->tid);
+	struct stream *s;
+
+	for (s = *bucket; s; s = s->next)
+		if (s->who.process == b->process_number && s->who.thread == b->thread_number &&
+			s->who.tid == b->tid)
+			return s;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->source.run = stream_run;
+	s->d = d;
+	s->who = (struct order_writer){ .process = b->process_number, .thread = b->thread_number,
+		.pid = b->pid, .tid = b->tid };
+	s->thread_slot_plus_1 = mms_owner_thread_plus_1(owner);
+	s->dead = d->finishing;
+	s->next = *bucket;
+	*bucket = s;
+	d->stats.threads++;
+	if (!slots_process(d, s->who.process)) {
+		d->rescan = true;
+		slots_scan(d);
+	}
+	slots_bind(d, s);
+	return s;
+}
+
+static bool is_before(const struct cell *a, const struct cell *b)
+{
+	return a->seq != b->seq ? (int32_t)(a->seq - b->seq) < 0 : a->base_ticks < b->base_ticks;
+}
+
+static void queue_insert(struct stream *s, uint32_t cell)
+{
+	struct cell *cells = s->d->cells;
+	uint32_t *link = &s->queue;
+
+	while (*link != NO_CELL && is_before(&cells[*link], &cells[cell]))
+		link = &cells[*link].next;
+	cells[cell].next = *link;
+	*link = cell;
+	if (!s->busy) {
+		s->busy = true;
+		s->next_busy = s->d->busy;
+		s->d->busy = s;
+	}
+}
+
+static void block_attach(struct drain *d, uint32_t cell, uint64_t owner)
+{
+	struct mms_block *b = (struct mms_block *)(void *)mms_cell(d->session, cell);
+	uint64_t base = atomic_load_explicit(&b->base_stamp, memory_order_acquire);
+	struct stream *s;
+
+	if (!base)
+		return;
+	if (b->gen < 1 || b->gen > 3) { /* damaged: nothing in it can be told from nothing */
+		b->gen = 1;
+		d->cells[cell].dirty = true;
+		d->stats.n_bad++;
+		block_recycle(d, cell, MMS_BLOCK_FIRST);
+		return;
+	}
+	s = stream_of(d, b, owner);
+	if (!s)
+		return; /* no memory: tried again in the next round */
+	d->cells[cell] = (struct cell){ .use = CELL_QUEUED, .seq = b->thread_seq,
+		.base_ticks = base >> d->clock.shift };
+	queue_insert(s, cell);
+}
+
+static void blocks_scan(struct drain *d)
+{
+	struct mms_cell0 *cell0 = d->session->cell0;
+	uint32_t n = atomic_load_explicit(&cell0->header.n_cells_ready, memory_order_acquire);
+	uint32_t n_ring = 0, n_free = 0, n_parked = 0;
+
+	if (n > d->session->n_cells_mapped)
+		n = d->session->n_cells_mapped;
+	if (n > MMS_MAX_CELLS)
+		n = MMS_MAX_CELLS;
+	for (uint32_t i = 1; i < n; i++) {
+		if (cell0->cell_kind[i] != MMS_CELL_RING)
+			continue;
+		n_ring++;
+		n_parked += d->cells[i].use == CELL_PARKED;
+		if (d->cells[i].use != CELL_UNKNOWN)
+			continue;
+		uint64_t owner = atomic_load_explicit(&cell0->owner[i], memory_order_acquire);
+		if (owner)
+			block_attach(d, i, owner);
+		else
+			n_free++;
+	}
+	d->stats.ring_cells = n_ring;
+	d->stats.free_cells = n_free;
+	if (n_parked)
+		unpark_old(d, n_parked);
+}
+
+/* ---- rounds ---- */
+
+static void merge(struct drain *d, uint64_t horizon)
+{
+	/* A stream may find a hole while it is added, and hold the rest back. */
+	d->order.horizon = horizon;
+	slots_add_begins(d);
+	for (struct stream *s = d->busy; s; s = s->next_busy) {
+		if (!s->block)
+			queue_pop(s);
+		if (stream_next(s))
+			order_add(&d->order, &s->source);
+	}
+	order_merge(&d->order, d->order.horizon);
+	if (d->order.horizon > d->done)
+		d->done = d->order.horizon;
+}
+
+static void stream_free(struct drain *d, struct stream *s)
+{
+	struct stream **link = bucket_of(d, s->who.process, s->who.thread, s->who.tid);
+
+	d->sink->thread_read(d->sink->arg, &s->who);
+	slots_stream_finished(d, s);
+	while (*link != s)
+		link = &(*link)->next;
+	*link = s->next;
+	d->stats.threads--;
+	free(s);
+}
+
+/* Streams without blocks are put aside; those of the dead end. */
+static void streams_sort_out(struct drain *d)
+{
+	struct stream **link = &d->busy;
+
+	while (*link) {
+		struct stream *s = *link;
+
+		if (s->dead)
+			blocks_unpark(s);
+		if (s->block || s->queue != NO_CELL || s->parked != NO_CELL) {
+			link = &s->next_busy;
+			continue;
+		}
+		*link = s->next_busy;
+		s->busy = false;
+	}
+	for (uint32_t i = 0; i < STREAM_BUCKETS; i++)
+		for (struct stream *s = d->buckets[i], *next; s; s = next) {
+			next = s->next;
+			if (s->dead && !s->busy)
+				stream_free(d, s);
+		}
+}
+
+static bool check_is_due(const struct drain *d)
+{
+	return d->now >= d->check_ticks || d->stats.free_cells * 2 < d->stats.ring_cells;
+}
+
+static uint64_t round_to(struct drain *d, uint64_t horizon)
+{
+	uint64_t before = d->stats.n_records;
+
+	d->hole_wait = ticks_of_ns(d, HOLE_NS);
+	if (check_is_due(d)) {
+		slots_check_alive(d);
+		d->check_ticks = d->now + ticks_of_ns(d, CHECK_NS);
+		d->rescan = true;
+	}
+	blocks_scan(d);
+	slots_scan(d);
+	merge(d, horizon);
+	streams_sort_out(d);
+	slots_release(d);
+	wake_waiting(d);
+	return d->stats.n_records - before;
+}
+
+uint64_t drain_round_at(struct drain *d, uint64_t stamp)
+{
+	uint64_t n;
+
+	d->now = stamp >> d->clock.shift;
+	n = round_to(d, d->now);
+	d->sink->round(d->sink->arg, stamp_ns(&d->clock, d->done));
+	return n;
+}
+
+uint64_t drain_round(struct drain *d)
+{
+	stamp_refine(&d->clock);
+	return drain_round_at(d, stamp_now(&d->clock));
+}
+
+void drain_process_gone(struct drain *d, uint64_t number)
+{
+	struct seen_process *p = slots_process(d, number);
+
+	if (!p) { /* it began and ended since the last round */
+		d->rescan = true;
+		slots_scan(d);
+		p = slots_process(d, number);
+	}
+	if (p)
+		p->gone = true;
+	for (uint32_t i = 0; i < STREAM_BUCKETS; i++)
+		for (struct stream *s = d->buckets[i]; s; s = s->next)
+			s->dead |= s->who.process == number;
+}
+
+void drain_finish(struct drain *d)
+{
+	d->finishing = true;
+	d->rescan = true;
+	for (uint32_t i = 0; i < STREAM_BUCKETS; i++)
+		for (struct stream *s = d->buckets[i]; s; s = s->next)
+			s->dead = true;
+	round_to(d, UINT64_MAX);
+	d->sink->round(d->sink->arg, UINT64_MAX);
+}
+
+void drain_stats(const struct drain *d, struct drain_stats *ret)
+{
+	*ret = d->stats;
+}
+
+const struct stamp_clock *drain_clock(const struct drain *d)
+{
+	return &d->clock;
+}

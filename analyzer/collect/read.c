@@ -1,0 +1,280 @@
+/*
+ * read.c - the records of one thread, in the order of its slots.
+ *
+ * Reads what targets write at the same time and stores nothing there.  A slot
+ * is a record when its generation is the block's.  Where it is not, there are
+ * three cases:
+ *
+ *   frontier   nothing behind it: not written yet.  Come back later.
+ *   hole       a record behind it, or the writer has left the block: the
+ *              writer was interrupted between reserving and publishing.  It
+ *              may still come (a signal handler that runs on top of it), so
+ *              wait 100 ms, and hold the horizon back meanwhile: what depends
+ *              on the missing record must not overtake it.  A dead thread's
+ *              holes are skipped at once.
+ *   the end    of a block that was given back, or whose thread is dead.
+ *
+ * STAMPS have 38 bits.  A record is younger than everything that was known to
+ * lie before it: the block's base, the record before, the moment when its slot
+ * was last seen empty.  `anchor` is the latest of these less a margin (records
+ * may be out of order within a block by the time that a writer stood still);
+ * the stamp is the first one at or after the anchor with these 38 bits.
+ */
+#include "collect/stream.h"
+
+#define BASE_MARGIN (1ull << 20)  /* ticks: 6 ms at 2.6 GHz */
+#define ANCHOR_MARGIN (1ull << 35) /* 3.5 minutes of the 28 */
+#define LOOK_SHORT 16u   /* slots behind the frontier looked at each time */
+#define LOOK_LONG 400u   /* after 100 ms without a record: the longest record */
+
+struct slot {
+	_Atomic uint64_t w0;
+	uint64_t w1;
+};
+
+static struct slot *slot_of(const struct stream *s, uint32_t at)
+{
+	return (struct slot *)(void *)((uint8_t *)s->block + at);
+}
+
+static uint64_t saturating_sub(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static void anchor_raise(struct stream *s, uint64_t ticks)
+{
+	uint64_t anchor = saturating_sub(ticks, ANCHOR_MARGIN);
+
+	if (anchor > s->anchor)
+		s->anchor = anchor;
+}
+
+static uint64_t extend(const struct stream *s, uint64_t w0)
+{
+	return s->anchor + ((mms_w0_stamp(w0) - s->anchor) & MMS_STAMP_MASK);
+}
+
+void stream_open_block(struct stream *s, uint32_t cell)
+{
+	struct drain *d = s->d;
+
+	s->block = (struct mms_block *)(void *)mms_cell(d->session, cell);
+	s->cell = cell;
+	s->at = MMS_BLOCK_FIRST;
+	s->gen = s->block->gen;
+	s->anchor = saturating_sub(d->cells[cell].base_ticks, BASE_MARGIN);
+	s->prev = d->cells[cell].base_ticks;
+	s->hole_ticks = 0;
+	s->look_ticks = d->now;
+}
+
+static uint32_t slots_of(uint32_t op, uint32_t size)
+{
+	if (op == MMS_OP_LONG || op == MMS_OP_PAD)
+		return size;
+	return op >= MMS_OP_MALLOC_EXT ? 2 : 1;
+}
+
+/* Could the words at this offset be the head of a record?  Payload may look
+ * like one by chance: the stamp must fit too (1 in 10^4 for 100 ms). */
+static bool is_plausible(const struct stream *s, uint32_t at)
+{
+	const struct slot *slot = slot_of(s, at);
+	uint64_t w0 = atomic_load_explicit(&slot->w0, memory_order_acquire);
+	uint32_t op = mms_w1_op(slot->w1), n = slots_of(op, mms_w1_size(slot->w1));
+	uint64_t ticks = extend(s, w0);
+
+	if (mms_w0_gen(w0) != s->gen || !op || !n)
+		return false;
+	if (n > 2 && at + n * 16 > MMS_BLOCK_END)
+		return false;
+	if (ticks + BASE_MARGIN < s->prev)
+		return false;
+	return s->d->finishing || ticks <= s->d->now + BASE_MARGIN;
+}
+
+/* Offset of the first record within n slots behind the frontier; 0: none. */
+static uint32_t find_behind(const struct stream *s, uint32_t n)
+{
+	uint32_t end = s->at + 16 + n * 16;
+
+	if (end > MMS_BLOCK_END)
+		end = MMS_BLOCK_END;
+	for (uint32_t at = s->at + 16; at < end; at += 16)
+		if (is_plausible(s, at))
+			return at;
+	return 0;
+}
+
+static uint32_t look_behind(struct stream *s, bool whole)
+{
+	if (whole)
+		return find_behind(s, MMS_RECORDS_PER_BLOCK);
+	if (s->d->now - s->look_ticks < s->d->hole_wait)
+		return find_behind(s, LOOK_SHORT);
+	s->look_ticks = s->d->now;
+	return find_behind(s, LOOK_LONG);
+}
+
+enum found { FOUND_RECORD, FOUND_NOTHING, FOUND_END, FOUND_SKIP };
+
+static enum found hole(struct stream *s, uint32_t behind)
+{
+	struct drain *d = s->d;
+	bool waited = s->hole_ticks && d->now - s->hole_ticks >= d->hole_wait;
+
+	if (!s->dead && !waited) {
+		if (!s->hole_ticks)
+			s->hole_ticks = d->now;
+		if (s->prev < d->order.horizon)
+			d->order.horizon = s->prev;
+		return FOUND_NOTHING;
+	}
+	d->stats.n_holes++;
+	d->cells[s->cell].has_hole = true;
+	d->cells[s->cell].dirty = true;
+	s->hole_ticks = 0;
+	s->at = behind ? behind : MMS_BLOCK_END;
+	return FOUND_SKIP;
+}
+
+/* What stands at the offset, with all the questions of the head of this file. */
+static enum found look(struct stream *s)
+{
+	uint32_t closed = atomic_load_explicit(&s->block->closed, memory_order_acquire);
+	uint64_t w0;
+	uint32_t behind;
+
+	if (s->at >= MMS_BLOCK_END)
+		return FOUND_END;
+	w0 = atomic_load_explicit(&slot_of(s, s->at)->w0, memory_order_acquire);
+	if (mms_w0_gen(w0) == s->gen) {
+		s->source.ticks = extend(s, w0);
+		s->hole_ticks = 0;
+		return FOUND_RECORD;
+	}
+	behind = look_behind(s, s->dead || closed != MMS_BLOCK_OPEN);
+	if (behind || (closed == MMS_BLOCK_CLOSED && !s->dead))
+		return hole(s, behind);
+	if (s->dead || closed == MMS_BLOCK_RETURNED)
+		return FOUND_END;
+	anchor_raise(s, s->d->now);
+	return FOUND_NOTHING;
+}
+
+static bool next_slow(struct stream *s)
+{
+	while (s->block) {
+		switch (look(s)) {
+		case FOUND_RECORD:
+			return true;
+		case FOUND_NOTHING:
+			return false;
+		case FOUND_END:
+			block_finished(s);
+			break;
+		case FOUND_SKIP:
+			break;
+		}
+	}
+	return false;
+}
+
+bool stream_next(struct stream *s)
+{
+	if (__builtin_expect(s->block && s->at < MMS_BLOCK_END, 1)) {
+		uint64_t w0 = atomic_load_explicit(&slot_of(s, s->at)->w0, memory_order_acquire);
+
+		if (__builtin_expect(mms_w0_gen(w0) == s->gen && !s->hole_ticks, 1)) {
+			s->source.ticks = extend(s, w0);
+			return true;
+		}
+	}
+	return next_slow(s);
+}
+
+/* Time of the record: it never runs backwards, whatever the stamps do. */
+static uint64_t event_ns(struct stream *s)
+{
+	struct drain *d = s->d;
+	uint64_t t_ns = stamp_ns(&d->clock, s->source.ticks);
+
+	d->stats.n_late += s->source.ticks < d->done;
+	if (t_ns > d->last_ns)
+		d->last_ns = t_ns;
+	return d->last_ns;
+}
+
+static void deliver_long(struct stream *s, const struct slot *slot, uint32_t n)
+{
+	struct drain *d = s->d;
+	struct order_note note = {
+		.type = mms_w1_long(slot->w1),
+		.stack = mms_w0_stack(atomic_load_explicit(&slot->w0, memory_order_relaxed)),
+		.payload = slot + 1,
+		.bytes = (n - 1) * sizeof(*slot),
+		.t_ns = event_ns(s),
+	};
+
+	d->sink->note(d->sink->arg, &s->who, &note);
+}
+
+static void deliver_heap(struct stream *s, const struct slot *slot, uint32_t op)
+{
+	struct drain *d = s->d;
+	struct order_heap e = {
+		.op = (enum mms_op)op,
+		.stack = mms_w0_stack(atomic_load_explicit(&slot->w0, memory_order_relaxed)),
+		.address = mms_w1_ptr(slot->w1),
+		.size = mms_w1_size(slot->w1),
+		.t_ns = event_ns(s),
+	};
+
+	if (op >= MMS_OP_MALLOC_EXT) {
+		const struct mms_ext *x = (const struct mms_ext *)(const void *)(slot + 1);
+
+		e.op = (enum mms_op)(op - MMS_OP_MALLOC_EXT + MMS_OP_MALLOC);
+		e.address = x->address;
+		e.size = x->size;
+	}
+	d->sink->heap(d->sink->arg, &s->who, &e);
+}
+
+/* The record at the offset; moves past it. */
+static void deliver(struct stream *s)
+{
+	struct drain *d = s->d;
+	const struct slot *slot = slot_of(s, s->at);
+	uint32_t op = mms_w1_op(slot->w1), n = 1;
+
+	if (__builtin_expect(op - 1 >= MMS_OP_MALLOC_EXT - 1, 0)) {
+		n = op ? slots_of(op, mms_w1_size(slot->w1)) : 0;
+		if (!n || (op >= MMS_OP_LONG && s->at + n * 16 > MMS_BLOCK_END)) {
+			d->stats.n_bad++;
+			op = MMS_OP_PAD;
+			n = 1;
+		}
+		d->cells[s->cell].dirty = true;
+	}
+	if (op == MMS_OP_LONG)
+		deliver_long(s, slot, n);
+	else if (op != MMS_OP_PAD)
+		deliver_heap(s, slot, op);
+	d->stats.n_records += op != MMS_OP_PAD;
+	s->at += n * 16;
+	s->prev = s->source.ticks;
+	anchor_raise(s, s->prev);
+}
+
+bool stream_run(struct order_source *source, uint64_t limit)
+{
+	struct stream *s = (struct stream *)(void *)source;
+
+	do {
+		deliver(s);
+		if (!stream_next(s))
+			return false;
+	} while (source->ticks <= limit);
+	return true;
+}

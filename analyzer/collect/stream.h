@@ -1,0 +1,142 @@
+/*
+ * stream.h - what drain keeps: one stream per thread, one entry per cell.
+ * Private to drain.c, read.c and slots.c.
+ *
+ *   drain.c  rounds; new blocks; giving blocks back
+ *   read.c   records of one stream, in the order of its slots; holes
+ *   slots.c  process and thread slots: who began, who is dead
+ */
+#ifndef COLLECT_STREAM_H
+#define COLLECT_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <mmscope/ring.h>
+
+#include "collect/drain.h"
+
+#define NO_CELL 0u /* cell 0 is the header, never a block */
+
+enum cell_use {
+	CELL_UNKNOWN, /* free, or not looked at yet */
+	CELL_QUEUED,  /* belongs to a stream */
+	CELL_PARKED,  /* read, but has a hole and its thread lives */
+};
+
+struct cell {
+	enum cell_use use;
+	uint32_t next;    /* in the stream's queue or parked list */
+	uint32_t seq;     /* block.thread_seq */
+	bool has_hole;
+	bool dirty;       /* holds words that are no heads of records */
+	uint64_t base_ticks;
+	uint64_t parked_ticks;
+};
+
+struct stream {
+	struct order_source source; /* first: order knows a stream by it */
+	struct drain *d;
+	struct order_writer who;
+	uint32_t thread_slot_plus_1;
+	bool dead;     /* nothing more will be written: what is missing never comes */
+
+	/* The block that is being read; NULL: none. */
+	struct mms_block *block;
+	uint32_t cell, at, gen; /* at: offset of the next slot */
+	uint64_t anchor;        /* no stamp that is still to come is below this */
+	uint64_t prev;          /* ticks of the latest record */
+	uint64_t hole_ticks;    /* since when `at` is known to be a hole; 0: it is not */
+	uint64_t look_ticks;    /* last long look for a hole in a block that stands still */
+
+	uint32_t queue, parked; /* cells */
+	struct stream *next;    /* in the hash chain */
+	struct stream *next_busy; /* has blocks */
+	bool busy;
+};
+
+/* A process slot as drain knows it. */
+struct seen_process {
+	uint64_t number; /* 0: slot not in use */
+	uint64_t lost;   /* by threads whose slots were given back */
+	uint32_t n_streams;
+	bool begun;      /* process_begin was delivered */
+	bool gone;
+};
+
+/* A process slot that was filled: an event in time like the records. */
+struct begin_event {
+	struct order_source source;
+	struct drain *d;
+	uint32_t slot;
+	struct begin_event *next;
+};
+
+struct seen_thread {
+	struct stream *stream; /* NULL: none yet */
+	bool dying;            /* death notice seen */
+};
+
+#define STREAM_BUCKETS 1024u
+
+struct drain {
+	const struct mms_session *session;
+	const struct order_sink *sink;
+	struct stamp_clock clock;
+	struct order order;
+	struct drain_stats stats;
+
+	uint64_t now;        /* ticks: the clock when this round began */
+	uint64_t done;       /* ticks: all before was delivered */
+	uint64_t last_ns;    /* of what was delivered last */
+	uint64_t hole_wait;  /* ticks */
+	bool finishing;      /* everything counts as dead */
+	uint32_t n_freed;    /* blocks since the last wake */
+
+	struct cell cells[MMS_MAX_CELLS];
+	struct stream *buckets[STREAM_BUCKETS];
+	struct stream *busy;
+
+	struct seen_process *processes; /* by slot */
+	uint32_t n_processes;
+	uint64_t next_process; /* header's, when the slots were last looked at */
+	bool claimed_seen;     /* a slot was being filled then */
+	bool rescan;
+	struct begin_event *begins;
+
+	struct seen_thread *threads; /* by slot */
+	uint32_t n_threads, check_at;
+	uint32_t *dying;             /* thread slots without a stream that died */
+	uint32_t n_dying, dying_capacity;
+	uint64_t check_ticks;        /* next liveness check */
+};
+
+/* ---- drain.c ---- */
+
+/* The current block has been read as far as it goes. */
+void block_finished(struct stream *s);
+void blocks_unpark(struct stream *s);
+
+/* ---- read.c ---- */
+
+/* Sets source.ticks to the next record's; false: there is none to be had. */
+bool stream_next(struct stream *s);
+bool stream_run(struct order_source *source, uint64_t limit);
+/* Starts to read a block. */
+void stream_open_block(struct stream *s, uint32_t cell);
+
+/* ---- slots.c ---- */
+
+/* New process slots; their begin events. */
+void slots_scan(struct drain *d);
+void slots_check_alive(struct drain *d);
+bool slots_add_begins(struct drain *d);
+struct seen_process *slots_process(struct drain *d, uint64_t number);
+/* The stream belongs to this thread slot. */
+void slots_bind(struct drain *d, struct stream *s);
+void slots_stream_finished(struct drain *d, struct stream *s);
+/* End of a round: slots of the dead are given back. */
+void slots_release(struct drain *d);
+void slots_done(struct drain *d);
+
+#endif
