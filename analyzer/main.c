@@ -12,6 +12,7 @@
 
 /* Groups stand in the order of their first verb. */
 static const struct verb verbs[] = {
+	{"doctor", "Help", "what this machine and a program allow", verb_doctor},
 	{NULL},
 };
 

@@ -154,6 +154,15 @@ bool answer_has_pid(const struct answer *a, int64_t pid)
 	return false;
 }
 
+const struct answer_process *answer_last_image(const struct answer *a, int64_t pid)
+{
+	const struct answer_process *last = NULL;
+	for (size_t i = 0; i < a->n_processes; i++)
+		if (a->processes[i].pid == pid)
+			last = &a->processes[i];
+	return last;
+}
+
 /* The program that was started: the last image of the first pid, since
  * `env X=1 prog` and `sh -c prog` become prog. */
 static const struct answer_process *find_main(const struct answer *a)

@@ -69,6 +69,8 @@ bool answer_row(struct answer *a, struct query *q);
 const struct capture_stack *answer_stack(struct answer *a, int64_t id);
 
 const struct answer_process *answer_find(const struct answer *a, int64_t id);
+/* The last program that this pid became; NULL: there is none. */
+const struct answer_process *answer_last_image(const struct answer *a, int64_t pid);
 /* pid 0 stands for all. */
 bool answer_has_pid(const struct answer *a, int64_t pid);
 

@@ -51,7 +51,10 @@ void head_print(struct answer *a)
 	printf("%s%s of %s%s\n", bold, a->verb, command, plain);
 	free(command);
 	char duration[TEXT_NUMBER], count[TEXT_NUMBER];
-	printf("%s", a->exact ? "every block recorded" : "sampled: figures are estimates");
+	printf("%s", !a->any_followed    ? "no block recorded"
+			: !a->exact	      ? "sampled: figures are estimates"
+			: a->lost_records ? "every block, but records were lost"
+					  : "every block recorded");
 	if (a->main)
 		printf(", pid %lld", (long long)a->main->pid);
 	printf(", %s, %s %s\n", text_duration(duration, (uint64_t)a->duration_ns),

@@ -187,7 +187,9 @@ static void print_row(const struct leaks *l, const struct row *row)
 		render_style(STYLE_PLAIN), text_count(count, row->live_blocks),
 		text_plural(row->live_blocks, "block", "blocks"),
 		row_is_apart(row) ? row->own : "unclassified");
-	printf("%s  %s%s\n", render_style(STYLE_DIM), row->id, render_style(STYLE_PLAIN));
+	if (row->id[0])
+		printf("%s  %s%s", render_style(STYLE_DIM), row->id, render_style(STYLE_PLAIN));
+	putchar('\n');
 	render_stack(6, row->stack, l->frames < 0 ? DEFAULT_FRAMES : (size_t)l->frames);
 }
 
@@ -269,16 +271,29 @@ static void print_mappings(const struct leaks *l)
 			text_count(count, l->mappings.n - limit));
 }
 
-static void print_text(struct leaks *l)
+static void print_totals(const struct leaks *l)
 {
 	struct totals t = totals_of(&l->rows, 0, l->rows.n);
-	head_print(&l->a);
-	char *amount = amount_text(t.bytes, t.blocks, t.sites);
+	size_t processes = 0;
+	for (size_t at = 0; at < l->rows.n; at = rows_process_end(&l->rows, at))
+		processes++;
+	/* The same site in many processes is many rows: their number would
+	 * mislead here. */
+	char size[TEXT_NUMBER], blocks[TEXT_NUMBER], n[TEXT_NUMBER];
+	char *amount = processes < 2 ? amount_text(t.bytes, t.blocks, t.sites)
+				     : xasprintf("%s in %s blocks of %s processes", text_size(size, t.bytes),
+					       text_count(blocks, t.blocks), text_count(n, processes));
 	printf("\nNot freed at the end: %s%s%s.\n", render_style(STYLE_BOLD), amount,
 		render_style(STYLE_PLAIN));
 	free(amount);
 	if (t.blocks)
 		printf("Unclassified: whether something still points to a block was not examined.\n");
+}
+
+static void print_text(struct leaks *l)
+{
+	head_print(&l->a);
+	print_totals(l);
 	print_processes(l);
 	print_mappings(l);
 	head_print_coverage(&l->a, 5);

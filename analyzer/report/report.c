@@ -17,9 +17,13 @@
 #include "report/text.h"
 #include "verbs.h"
 
-#define TOP_SITES 4
-#define TOP_LEFT 3
-#define TOP_PROCESSES 6
+/* So that it stays one screen: more of one part when another is not there. */
+#define TOP_SITES 5
+#define TOP_LEFT 4
+#define TOP_SITES_OF_MANY 3
+#define TOP_LEFT_OF_MANY 2
+#define TOP_PROCESSES 4
+#define TOP_NOTES 3
 #define LABEL 22 /* width of the left column */
 
 struct report {
@@ -308,40 +312,46 @@ static void print_processes(const struct answer *a)
 
 static void print_cost(struct report *r)
 {
-	char size[TEXT_NUMBER], cpu[TEXT_NUMBER], lost[TEXT_NUMBER];
+	char size[TEXT_NUMBER], cpu[TEXT_NUMBER];
 	int64_t bytes = capture_meta_number(r->a.capture, "target_bytes", -1);
 	int64_t cpu_ns = capture_meta_number(r->a.capture, "collector_cpu_ns", -1);
-	render_heading("Cost of measuring");
-	printf("  %s in the target, collector %s CPU, %s records lost\n",
-		bytes < 0 ? "memory not known" : text_size(size, (uint64_t)bytes),
-		cpu_ns < 0 ? "unknown" : text_duration(cpu, (uint64_t)cpu_ns),
-		text_count(lost, r->a.lost_records));
+	label("cost of measuring");
+	printf("%s in the target, %s of CPU outside it\n",
+		bytes < 0 ? "unknown memory" : text_size(size, (uint64_t)bytes),
+		cpu_ns < 0 ? "unknown time" : text_duration(cpu, (uint64_t)cpu_ns));
+}
+
+static void print_more(struct report *r)
+{
+	char *path = text_cut_start(capture_path(r->a.capture), render_width() - 24);
+	printf("\n  More:  mmscope leaks %s\n         mmscope sites %s\n", path, path);
+	free(path);
 }
 
 static void print_text(struct report *r)
 {
+	bool many = r->a.n_processes > 1;
 	head_print(&r->a);
 	putchar('\n');
 	if (!r->a.main) {
 		printf("  No process joined the recording.\n");
-		head_print_coverage(&r->a, 6);
+		head_print_coverage(&r->a, TOP_NOTES);
 		return;
 	}
 	print_what_ran(r);
 	print_process_count(&r->a);
 	if (r->a.main->followed) {
 		print_figures(r->a.main);
-		print_top(r, BY_PEAK, "Held at the highest moment by", TOP_SITES);
-		print_top(r, BY_LIVE, "Not freed at the end", TOP_LEFT);
 	} else {
 		label("heap");
 		printf("not recorded for this program\n");
 	}
-	print_processes(&r->a);
-	head_print_coverage(&r->a, 4);
 	print_cost(r);
-	const char *path = capture_path(r->a.capture);
-	printf("\n  More: mmscope leaks %s, mmscope sites %s\n", path, path);
+	print_top(r, BY_PEAK, "Held at the highest moment by", many ? TOP_SITES_OF_MANY : TOP_SITES);
+	print_top(r, BY_LIVE, "Not freed at the end", many ? TOP_LEFT_OF_MANY : TOP_LEFT);
+	print_processes(&r->a);
+	head_print_coverage(&r->a, TOP_NOTES);
+	print_more(r);
 }
 
 int verb_report(int argc, char **argv)

@@ -86,7 +86,7 @@ static void sites_json(struct json *j, const struct sites *s, const struct answe
 static void print_json(struct sites *s)
 {
 	struct json j;
-	const struct answer_process *first = s->pid && s->rows.n ? s->rows.row[0].process : s->a.main;
+	const struct answer_process *first = s->pid ? answer_last_image(&s->a, s->pid) : s->a.main;
 	answer_head_json(&j, &s->a);
 	answer_process_json(&j, first);
 	process_totals_json(&j, first);
@@ -114,10 +114,10 @@ static void print_row(const struct sites *s, const struct row *r)
 {
 	char peak[TEXT_NUMBER], live[TEXT_NUMBER], blocks[TEXT_NUMBER], bytes[TEXT_NUMBER],
 		temporary[TEXT_NUMBER];
-	printf("%11s %11s %11s %12s %11s  %s%s%s\n", text_size(peak, r->peak_bytes),
+	printf("%11s %11s %11s %12s %11s%s%s%s%s\n", text_size(peak, r->peak_bytes),
 		text_size(live, r->live_bytes), text_size(bytes, r->alloc_bytes),
 		text_count(blocks, r->alloc_blocks), text_count(temporary, r->temporary_blocks),
-		render_style(STYLE_DIM), r->id, render_style(STYLE_PLAIN));
+		render_style(STYLE_DIM), r->id[0] ? "  " : "", r->id, render_style(STYLE_PLAIN));
 	if (s->frames < 0) {
 		char *chain = render_chain(r->stack, render_width() - 6);
 		printf("      %s\n", chain);

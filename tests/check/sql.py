@@ -27,12 +27,22 @@ def statements(text):
         yield part
 
 
+def parameters(text):
+    """A NULL for each parameter: :named, ?1 or ?."""
+    bare = re.sub(r"'[^']*'|--.*", '', text)
+    names = {m[1:]: None for m in re.findall(r'[:@$]\w+', bare)}
+    if names:
+        return names
+    numbers = [int(m) for m in re.findall(r'\?(\d+)', bare)]
+    return [None] * (max(numbers) if numbers else bare.count('?'))
+
+
 def main():
     n = n_bad = 0
     c = sqlite3.connect(':memory:')
     with open(SCHEMA) as f:
         c.executescript(f.read())
-    for name, arguments in (('hex_address', 1), ('bytes_text', 1), ('stack_text', 1)):
+    for name, arguments in (('hex_address', 1),):
         c.create_function(name, arguments, lambda *a: None)
     for folder, _, files in os.walk(os.path.join(TOP, 'analyzer')):
         for file in sorted(files):
@@ -43,8 +53,7 @@ def main():
                 for text in statements(f.read()):
                     n += 1
                     try:
-                        names = {m[1:]: None for m in re.findall(r'[:@$]\w+', text)}
-                        c.execute('EXPLAIN ' + text, names if names else [None] * text.count('?'))
+                        c.execute('EXPLAIN ' + text, parameters(text))
                     except sqlite3.Error as e:
                         n_bad += 1
                         print('%s: %s:\n%s' % (os.path.relpath(path, TOP), e, text.strip()))
