@@ -540,40 +540,6 @@ int vma_tree_grow_down(struct vma_tree *t, uintptr_t end, uintptr_t start)
 	return vma_tree_map(t, &part);
 }
 
-/* --- names -------------------------------------------------------------- */
-
-uint32_t vma_tree_name(struct vma_tree *t, const char *name, size_t length)
-{
-	if (name == NULL || length == 0)
-		return 0;
-	for (uint32_t at = 0; at < t->names_used;) {
-		size_t n = strlen(&t->names[at]);
-
-		if (n == length && memcmp(&t->names[at], name, n) == 0)
-			return at + 1;
-		at += (uint32_t)n + 1;
-	}
-	if (t->names_capacity - t->names_used < length + 1) {
-		uint32_t capacity = t->names_capacity * 2 + (uint32_t)length + 1024;
-		char *names = heap_realloc(t->names, capacity);
-
-		if (names == NULL)
-			return 0;
-		t->names = names;
-		t->names_capacity = capacity;
-	}
-	uint32_t id = t->names_used + 1;
-	memcpy(&t->names[t->names_used], name, length);
-	t->names[t->names_used + length] = '\0';
-	t->names_used += (uint32_t)length + 1;
-	return id;
-}
-
-const char *vma_tree_name_text(const struct vma_tree *t, uint32_t name)
-{
-	return name == 0 || name > t->names_used ? "" : &t->names[name - 1];
-}
-
 /* --- invariants --------------------------------------------------------- */
 
 bool vma_tree_is_valid(const struct vma_tree *t)
