@@ -68,11 +68,18 @@ CREATE TABLE module (
 	kind       TEXT NOT NULL CHECK (kind IN ('exe','library','vdso','loader','mmscope','jit')),
 	load_ns    INTEGER NOT NULL,
 	unload_ns  INTEGER,
-	symbols    TEXT NOT NULL CHECK (symbols IN ('full','dynamic','none','missing','pending'))
+	symbols    TEXT NOT NULL CHECK (symbols IN
+		('full',           -- functions, lines, inlined frames (DWARF)
+		 'symtab',         -- functions only
+		 'dynamic',        -- exported functions only
+		 'none',           -- the file has no symbols
+		 'missing',        -- no such file here, or another build of it
+		 'pending'))       -- not looked at yet
 ) STRICT;
 
--- One row per (context, pc, exact): what an address is.  Inlined functions
--- are rows of their own, chained by inlined_by.
+-- What an address in a module's file is; shared by all contexts in which the
+-- same build of the file is loaded.  Inlined functions are rows of their own,
+-- chained by inlined_by.
 CREATE TABLE frame (
 	id         INTEGER PRIMARY KEY,
 	module_id  INTEGER REFERENCES module(id),
@@ -90,9 +97,10 @@ CREATE TABLE stack (
 	parent_id INTEGER,                     -- the caller's node; NULL: outermost
 	pc        INTEGER NOT NULL,
 	context   INTEGER NOT NULL,
-	frame_id  INTEGER REFERENCES frame(id), -- innermost (inlined) frame; NULL: not resolved yet
-	depth     INTEGER NOT NULL,
-	flags     INTEGER NOT NULL             -- 2 guessed step, 4 truncated here
+	frame_id  INTEGER REFERENCES frame(id), -- innermost (inlined) frame; NULL: not looked at yet
+	depth     INTEGER NOT NULL,            -- frames from here to the outermost, 1 = outermost
+	flags     INTEGER NOT NULL,            -- 2 guessed step, 4 truncated here, 8 pc is exact
+	site_id   INTEGER REFERENCES site(id)  -- of stacks that end here; NULL: no stack does
 ) STRICT;
 
 -- Stable id of a stack: functions, files and modules, not addresses or
@@ -135,6 +143,7 @@ CREATE TABLE heap_site (
 CREATE TABLE heap_series (
 	process_id INTEGER NOT NULL REFERENCES process(id),
 	stack_id   INTEGER NOT NULL,           -- -1: the whole process
+	start_ns   INTEGER NOT NULL,           -- begin of the first bucket
 	bucket_ns  INTEGER NOT NULL,           -- width of a bucket
 	data       BLOB NOT NULL,              -- docs/data-model.md: varint triples
 	PRIMARY KEY (process_id, stack_id)
@@ -228,7 +237,6 @@ CREATE TABLE finding (
 	text       TEXT NOT NULL
 ) STRICT;
 
-CREATE INDEX stack_frame ON stack(frame_id);
 CREATE INDEX heap_site_site ON heap_site(site_id);
 CREATE INDEX vm_event_process ON vm_event(process_id, t_ns);
 

@@ -1,7 +1,7 @@
 """layers.py - who may include whom.
 
     wrap -> capture, mirror -> base -> include        (preload)
-    report -> store/capture.h, symbol                 (analyzer)
+    report -> store/capture.h, symbol; store -> model, symbol  (analyzer)
     model knows neither SQLite nor the rings
     preload and analyzer meet in include/ and preload/mirror alone
     libunwind, jemalloc, SQLite, elfutils: one home each
@@ -23,8 +23,8 @@ MAY = {
     'preload/wrap': ['preload/capture', 'preload/mirror', 'preload/base'],
     'preload': ['preload/wrap', 'preload/capture', 'preload/mirror', 'preload/base'],
     'analyzer/model': [],
-    'analyzer/store': ['analyzer/model'],
-    'analyzer/symbol': ['analyzer/store'],
+    'analyzer/store': ['analyzer/model', 'analyzer/symbol'],
+    'analyzer/symbol': [],
     'analyzer/collect': ['analyzer/model', 'analyzer/store', 'analyzer/symbol', 'preload/mirror', 'analyzer'],
     'analyzer/report': ['analyzer/store', 'analyzer/symbol', 'analyzer'],
     'analyzer': [],

@@ -1,0 +1,106 @@
+/*
+ * store.h - what the files of the writing side share.  Private to store/.
+ *
+ *   writer.c       open, meta, flush, close
+ *   rows.c         processes, threads, modules, events: model -> rows
+ *   sites.c        totals per stack, series, live blocks: model -> rows
+ *   stack_rows.c   chains of the session's stack table -> rows
+ *   finish.c       the end of a recording
+ *   frames.c       symbols and site ids, inside the database
+ *
+ * What was written is remembered as a digest per object, so that a flush
+ * touches only what changed.  The memory is about the last COMMIT: after a
+ * rollback everything is forgotten (store_forget) and written again; all
+ * inserts replace.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "db.h"
+#include "writer.h"
+
+#include "model/model.h"
+
+#define STORE_LIMIT_BYTES (60ll << 20)      /* size to stay below, live blocks included */
+#define STORE_SITES_BYTES (36ll << 20)      /* from here on small sites of new processes are left out */
+#define STORE_LIVE_MAX 1000000u             /* rows of live_block */
+#define STORE_VM_EVENTS_MAX 150000u         /* rows of vm_event */
+#define STORE_TICKS_MAX 200000u             /* rows of sample */
+#define STORE_EVENTS_MAX 4000000u           /* rows of heap_event */
+#define STORE_SERIES_BYTES (8u << 20)       /* all heap_series blobs together */
+
+enum store_statement {
+	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_MODULE, ST_SITE, ST_SERIES, ST_LIVE,
+	ST_STACK, ST_VM, ST_VM_REMOVE, ST_FORK, ST_TICK, ST_EVENT, ST_COVERAGE_REMOVE, ST_COVERAGE,
+	N_STATEMENTS
+};
+
+struct written_process {
+	uint64_t digest;   /* of the process row */
+	uint64_t *sites;   /* digest per site, by index in the model */
+	size_t n_sites;
+	uint64_t *threads; /* digest per thread */
+	size_t n_threads;
+};
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *st[N_STATEMENTS];
+	char error[256];
+	struct written_process *processes; /* by index in the model */
+	size_t n_processes;
+	uint64_t *modules; /* digest per module, by index in the model */
+	size_t n_modules;
+	uint64_t *forks;
+	size_t n_forks;
+	uint64_t *vm_events;
+	size_t n_vm_events;
+	size_t n_vm_written;  /* rows of vm_event have ids 1 to this */
+	uint16_t *depth;      /* per stack id: depth of a written node, 0: not written */
+	uint32_t *context;    /* per stack id: module context of a written node */
+	uint32_t n_depth;
+	struct store_tick *ticks; /* waiting for the next flush */
+	size_t n_ticks, ticks_room;
+	uint64_t ticks_written, tick_stride, last_tick_ns, tick_number;
+	uint64_t n_events;
+	uint64_t live_left_out;
+};
+
+/* Statement of the kind, compiled on first use; NULL: see store_fail. */
+sqlite3_stmt *store_statement(struct store *s, enum store_statement which);
+/* Runs a row of a statement of this store; 0 or -errno with the text set. */
+int store_run(struct store *s, struct row *r);
+int store_exec(struct store *s, const char *sql);
+int store_fail(struct store *s, int sqlite_code);
+int store_no_memory(struct store *s);
+void store_forget(struct store *s);
+
+/* Digest of a run of bytes; never 0, which stands for "not written". */
+uint64_t store_digest(uint64_t seed, const void *data, size_t size);
+/* Grows a zeroed array of digests to n entries. */
+int store_grow(uint64_t **array, size_t *n_array, size_t n);
+
+int store_write_processes(struct store *s, const struct model *m, const struct stack_source *stacks);
+int store_write_modules(struct store *s, const struct model *m);
+int store_write_vm_events(struct store *s, const struct model *m, const struct stack_source *stacks);
+int store_write_forks(struct store *s, const struct model *m, const struct stack_source *stacks);
+int store_write_ticks(struct store *s);
+/* Totals of the sites that changed. */
+int store_write_sites(struct store *s, const struct model_process *p, struct written_process *w,
+	const struct stack_source *stacks);
+int store_write_process_series(struct store *s, const struct model_process *p);
+/* Series of all sites, and live blocks, within what room there is. */
+int store_write_all_series(struct store *s, const struct model *m);
+int store_write_live_blocks(struct store *s, const struct model *m);
+/* The chain of a stack id, once; 0 and unknown ids write nothing. */
+int store_write_stack(struct store *s, uint32_t id, const struct stack_source *stacks);
+
+/* Series as the blob of heap_series; merges `merge` buckets to one.  Returns
+ * the bytes written; the room needed is at most series_blob_room(). */
+size_t series_blob_room(uint32_t n_buckets);
+struct series;
+size_t series_blob(const struct series *s, uint32_t merge, uint8_t *out);
+
+int64_t store_bytes(struct store *s);
+
+#endif

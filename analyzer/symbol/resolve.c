@@ -1,0 +1,143 @@
+/*
+ * resolve.c - one file's addresses to frames, from the best source there is.
+ *
+ * The order: DWARF of the file or of its separate debug file; .symtab of
+ * either; .gnu_debugdata; .dynsym.  The file on disk must be the recorded one:
+ * its build id decides, and another build is "missing", because a wrong name
+ * is worse than none.
+ *
+ * Called by store/frames.c for every module of a recording that has addresses
+ * to be named.
+ */
+#include "resolve.h"
+
+#include "debug_file.h"
+#include "demangle.h"
+#include "debug_info.h"
+#include "elf_names.h"
+
+#include <errno.h>
+#include <string.h>
+
+const char *symbol_level_word(enum symbol_level level)
+{
+	static const char *const word[] = {"missing", "none", "dynamic", "symtab", "full"};
+
+	return word[level];
+}
+
+/* The file itself, and its debug file where there is one. */
+struct sources {
+	struct elf_image main, debug, mini;
+	bool has_debug, has_mini;
+};
+
+static bool is_recorded_file(const struct elf_image *image, const struct symbol_module *module)
+{
+	uint8_t build_id[64];
+	size_t length = elf_image_build_id(image, build_id);
+
+	/* The recording keeps at most 24 bytes of an id. */
+	return module->build_id_length ? length >= module->build_id_length &&
+		!memcmp(build_id, module->build_id, module->build_id_length) : length == 0;
+}
+
+static bool open_sources(const struct symbol_module *module, const struct symbol_options *options,
+	struct sources *s)
+{
+	uint8_t build_id[64];
+	size_t length;
+
+	*s = (struct sources){.main.fd = -1, .debug.fd = -1, .mini.fd = -1};
+	if (elf_image_open(module->path, &s->main) != 0)
+		return false;
+	if (!is_recorded_file(&s->main, module)) {
+		elf_image_close(&s->main);
+		return false;
+	}
+	length = elf_image_build_id(&s->main, build_id);
+	if (!elf_image_section(&s->main, ".debug_info"))
+		s->has_debug = debug_file_open(module->path, &s->main, build_id, length, options, &s->debug);
+	return true;
+}
+
+static void close_sources(struct sources *s)
+{
+	elf_image_close(&s->main);
+	if (s->has_debug)
+		elf_image_close(&s->debug);
+	if (s->has_mini)
+		elf_image_close(&s->mini);
+}
+
+/* Fills `names` from the best tables; the level is what they are. */
+static int load_names(struct sources *s, struct elf_names *names, enum symbol_level *ret_level)
+{
+	bool table = false, mini = false, dynamic = false;
+	int error = elf_names_add(names, &s->main, false, &table);
+
+	if (!error && !table && s->has_debug)
+		error = elf_names_add(names, &s->debug, false, &table);
+	if (!error && !table && elf_image_mini(&s->main, &s->mini)) {
+		s->has_mini = true;
+		error = elf_names_add(names, &s->mini, false, &mini);
+	}
+	if (!error && !table)
+		error = elf_names_add(names, &s->main, true, &dynamic);
+	elf_names_sort(names);
+	*ret_level = table || mini ? SYMBOL_TABLE : dynamic ? SYMBOL_DYNAMIC : SYMBOL_NONE;
+	return error;
+}
+
+static int name_from_table(struct pool *pool, const struct elf_names *names, struct symbol_want *want)
+{
+	struct symbol_frame *outermost = want->n_frames ? &want->frames[want->n_frames - 1] : NULL;
+	const char *name;
+
+	if (outermost && outermost->function)
+		return 0;
+	name = elf_names_find(names, want->address);
+	if (!name)
+		return 0;
+	if (!outermost) {
+		outermost = pool_take(pool, sizeof(*outermost));
+		if (!outermost)
+			return -ENOMEM;
+		memset(outermost, 0, sizeof(*outermost));
+		want->frames = outermost;
+		want->n_frames = 1;
+	}
+	outermost->function = symbol_demangle(pool, name);
+	return outermost->function ? 0 : -ENOMEM;
+}
+
+static int resolve_open(struct sources *s, struct pool *pool, struct symbol_want *wants, size_t n_wants,
+	enum symbol_level *ret_level)
+{
+	struct elf_names names = {0};
+	bool full = false;
+	int error = dwarf_resolve(s->has_debug ? &s->debug : &s->main, pool, wants, n_wants, &full);
+
+	if (!error)
+		error = load_names(s, &names, ret_level);
+	for (size_t i = 0; !error && i < n_wants; i++)
+		error = name_from_table(pool, &names, &wants[i]);
+	elf_names_done(&names);
+	if (full)
+		*ret_level = SYMBOL_FULL;
+	return error;
+}
+
+int symbol_resolve(const struct symbol_module *module, const struct symbol_options *options,
+	struct pool *pool, struct symbol_want *wants, size_t n_wants, enum symbol_level *ret_level)
+{
+	struct sources sources;
+	int error;
+
+	*ret_level = SYMBOL_MISSING;
+	if (!open_sources(module, options, &sources))
+		return 0;
+	error = resolve_open(&sources, pool, wants, n_wants, ret_level);
+	close_sources(&sources);
+	return error;
+}

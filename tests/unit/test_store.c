@@ -1,0 +1,567 @@
+/*
+ * test_store.c - a made-up model goes through the writer and comes back
+ * through the reader: every table, incremental flushes, a rollback, the bound
+ * on live blocks, refusals, an upgrade.
+ *
+ * The model's two functions that the writer calls are made up here as well, so
+ * that every number is known.
+ */
+#include "check.h"
+
+#include "mmscope/record.h"
+#include "mmscope/schema.h"
+#include "mmscope/session.h"
+#include "mmscope/stacks.h"
+#include "model/model.h"
+#include "model/series.h"
+#include "store/capture.h"
+#include "store/db.h"
+#include "store/upgrade.h"
+#include "store/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/mms-test-store-XXXXXX";
+
+static const char *in_folder(const char *name)
+{
+	static char path[8][256];
+	static unsigned int at;
+	char *p = path[at++ % 8];
+
+	snprintf(p, sizeof(path[0]), "%s/%s", folder, name);
+	return p;
+}
+
+void model_settle(struct model *m) { (void)m; }
+
+/* Each site's live blocks: one after the other from a base of its own. */
+void model_live_blocks(const struct model_process *p,
+	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack, uint32_t thread, uint64_t t_ns),
+	void *arg)
+{
+	for (size_t i = 0; i < p->n_sites; i++) {
+		const struct heap_site *h = p->sites[i];
+
+		for (uint64_t k = 0; k < h->live_blocks; k++)
+			fn(arg, 0x7f0000000000 + ((uint64_t)h->stack << 28) + k * 64,
+				h->live_bytes / h->live_blocks, h->stack, 1, 1000 + k);
+	}
+}
+
+/* Nodes: id 1 is the root of context 7; ids 2.. form chains of depth 4. */
+#define N_NODES 60000u
+static bool made_up_node(const void *arg, uint32_t id, struct stack_node *ret)
+{
+	(void)arg;
+	if (id == 0 || id > N_NODES)
+		return false;
+	if (id == 1)
+		*ret = (struct stack_node){.pc = 7, .flags = MMS_NODE_ROOT};
+	else
+		*ret = (struct stack_node){.pc = 0x400000 + id * 16,
+			.parent = id % 4 == 2 ? 1 : id - 1, .flags = id % 4 == 3 ? MMS_NODE_GUESSED : 0};
+	return true;
+}
+static const struct stack_source stacks = {made_up_node, NULL};
+
+struct made_up {
+	struct model model;
+	struct model_process *processes;
+	struct heap_site *sites;
+	struct model_module modules[2];
+	struct model_vm_event vm[2];
+	struct model_fork forks[1];
+	struct model_thread thread;
+	struct series series;
+	struct series_bucket buckets[3];
+};
+
+static void fill_site(struct heap_site *h, uint32_t stack, size_t i)
+{
+	h->stack = stack;
+	h->alloc_blocks = 100 + i;
+	h->alloc_bytes = 6400 + i;
+	h->free_blocks = 90 + i;
+	h->free_bytes = 5760 + i;
+	h->live_blocks = 10;
+	h->live_bytes = 640;
+	h->peak_blocks = 20;
+	h->peak_bytes = 1280;
+	h->own_peak_bytes = 1300 + i;
+	h->temporary_blocks = 3;
+	h->min_size = 16;
+	h->max_size = 64;
+	h->first_ns = 5;
+	h->last_ns = 500 + i;
+	h->life_hist[4] = 7;
+}
+
+static void fill_events(struct made_up *u)
+{
+	u->modules[0] = (struct model_module){.context = 7, .flags = MMS_MODULE_EXE, .start = 0x400000,
+		.end = 0x800000, .bias = 0, .path = "/no/such/program", .build_id = {0xab, 0xcd},
+		.build_id_length = 2, .process = 1};
+	u->modules[1] = (struct model_module){.context = 7, .flags = MMS_MODULE_LOADER, .start = 0x900000,
+		.end = 0xa00000, .bias = 0x900000, .path = "/no/such/ld-linux-x86-64.so.2", .process = 1};
+	u->vm[0] = (struct model_vm_event){.process = 1, .thread = 1, .stack = 5, .op = MMS_LONG_MMAP,
+		.t_ns = 10, .address = 0xffffffff12345000, .length = 8192, .prot = 3, .flags = 34, .fd = -1};
+	u->vm[1] = (struct model_vm_event){.process = 1, .thread = 1, .stack = 5, .op = MMS_LONG_MUNMAP,
+		.t_ns = 20, .address = 0xffffffff12345000, .length = 4096};
+	u->forks[0] = (struct model_fork){.parent = 1, .child = 2, .child_pid = 1002, .kind = MMS_FORK_FORK,
+		.thread = 1, .stack = 9, .t_ns = 30, .pause_ns = 4};
+	u->buckets[0] = (struct series_bucket){5, 10, 7};
+	u->buckets[1] = (struct series_bucket){0, 7, 0};
+	u->buckets[2] = (struct series_bucket){0, 1ull << 40, 1ull << 39};
+	u->series = (struct series){.start_ns = 100, .width_ns = 10, .n = 3, .capacity = 3,
+		.bucket = u->buckets};
+	u->model.modules = u->modules;
+	u->model.n_modules = 2;
+	u->model.vm_events = u->vm;
+	u->model.n_vm_events = 2;
+	u->model.forks = u->forks;
+	u->model.n_forks = 1;
+}
+
+static struct made_up *make_up(size_t n_processes, size_t n_sites)
+{
+	struct made_up *u = calloc(1, sizeof(*u));
+
+	REQUIRE(u);
+	u->processes = calloc(n_processes, sizeof(*u->processes));
+	u->sites = calloc(n_processes * n_sites, sizeof(*u->sites));
+	u->model.processes = calloc(n_processes, sizeof(struct model_process *));
+	REQUIRE(u->processes && u->sites && u->model.processes);
+	for (size_t i = 0; i < n_processes; i++) {
+		struct model_process *p = &u->processes[i];
+
+		p->number = i + 1;
+		p->pid = 1001 + (uint32_t)i;
+		p->parent = i;
+		p->exe = "/bin/\"odd\"\\name";
+		p->argv = "odd\0a \"b\"\n\0\xff\xc3\xa4";
+		p->argv_bytes = 14;
+		p->begin = i ? MMS_BEGIN_FORK : MMS_BEGIN_START;
+		p->alloc_blocks = 100 * n_sites;
+		p->live_blocks = 10 * n_sites;
+		p->n_sites = n_sites;
+		p->sites = calloc(n_sites, sizeof(struct heap_site *));
+		REQUIRE(p->sites);
+		for (size_t k = 0; k < n_sites; k++) {
+			p->sites[k] = &u->sites[i * n_sites + k];
+			fill_site(p->sites[k], k ? 1 + 4 * (uint32_t)k : 0, k);
+		}
+		u->model.processes[i] = p;
+	}
+	u->thread = (struct model_thread){.number = 1, .tid = 1001, .name = "main", .begin_ns = 1};
+	u->processes[0].threads = &u->thread;
+	u->processes[0].n_threads = 1;
+	u->processes[0].series = &u->series;
+	u->model.n_processes = n_processes;
+	u->model.now_ns = 12345;
+	fill_events(u);
+	return u;
+}
+
+static void unmake(struct made_up *u)
+{
+	for (size_t i = 0; i < u->model.n_processes; i++)
+		free(u->processes[i].sites);
+	free(u->model.processes);
+	free(u->processes);
+	free(u->sites);
+	free(u);
+}
+
+static struct store *open_store(const char *path)
+{
+	struct store *s = NULL;
+	char reason[256] = "";
+
+	if (!CHECK(store_open(path, &s, reason, sizeof(reason)) == 0))
+		fprintf(stderr, "%s: %s\n", path, reason);
+	REQUIRE(s);
+	return s;
+}
+
+static struct capture *open_capture(const char *path)
+{
+	struct capture *c = NULL;
+	char reason[256] = "";
+
+	if (!CHECK(capture_open(path, &c, reason, sizeof(reason)) == 0))
+		fprintf(stderr, "%s: %s\n", path, reason);
+	REQUIRE(c);
+	return c;
+}
+
+static const char *text_of(struct capture *c, const char *sql)
+{
+	static char text[512];
+	struct query *q = query_open(c, sql);
+
+	text[0] = '\0';
+	REQUIRE(q);
+	if (query_next(q) == 1 && !query_null(q, 0))
+		snprintf(text, sizeof(text), "%s", query_text(q, 0));
+	query_close(q);
+	return text;
+}
+
+static void test_round_trip(void)
+{
+	const char *path = in_folder("round.db");
+	struct made_up *u = make_up(3, 5);
+	struct store *s = open_store(path);
+	struct store_tick tick = {.process = 1, .t_ns = 77, .rss = 4096, .vm_size = -1, .live_bytes = 640};
+	struct capture_bucket buckets[8];
+	struct capture *c;
+	struct query *q;
+	const void *data;
+	size_t size;
+
+	CHECK_EQ(store_meta(s, "mode", "exact"), 0);
+	CHECK_EQ(store_sample(s, &tick), 0);
+	CHECK_EQ(store_flush(s, &u->model, &stacks), 0);
+	u->processes[1].end = MMS_END_SIGNAL;
+	u->processes[1].end_ns = 99;
+	u->processes[1].status = 9;
+	u->processes[1].status_known = true;
+	u->processes[1].alloc_blocks++;
+	u->processes[1].coverage = MMS_COV_SECCOMP;
+	u->processes[1].lost_records = 12;
+	u->processes[1].sites[2]->alloc_blocks++;
+	CHECK_EQ(store_coverage(s, 0, "static", 1, "A static program was started."), 0);
+	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), 0);
+	store_close(s);
+
+	CHECK(access(in_folder("round.db-wal"), F_OK) != 0);
+	c = open_capture(path);
+	CHECK_EQ(capture_state(c), CAPTURE_COMPLETE);
+	CHECK_STR(text_of(c, "PRAGMA integrity_check"), "ok");
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM pragma_foreign_key_check", -1), 0);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM process", -1), 3);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM heap_site", -1), 15);
+	CHECK_EQ(capture_int(c, "SELECT alloc_blocks FROM heap_site WHERE process_id=2 AND stack_id=9", -1), 103);
+	CHECK_EQ(capture_int(c, "SELECT sum(live_blocks) = (SELECT count(*) FROM live_block) FROM heap_site", -1), 1);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM heap_site WHERE site_id IS NULL", -1), 0);
+	CHECK_EQ(capture_int(c, "SELECT min(h.site_id = s.site_id) FROM heap_site h JOIN stack s ON s.id = h.stack_id", -1), 1);
+	CHECK_STR(text_of(c, "SELECT end_how || status FROM process WHERE id=2"), "signal9");
+	CHECK_STR(text_of(c, "SELECT end_how FROM process WHERE id=1"), "running");
+	CHECK_STR(text_of(c, "SELECT argv FROM process WHERE id=1"), "[\"odd\",\"a \\\"b\\\"\\u000a\",\"\\ufffd\xc3\xa4\"]");
+	CHECK_STR(text_of(c, "SELECT exe FROM process WHERE id=1"), "/bin/\"odd\"\\name");
+	CHECK_STR(text_of(c, "SELECT hex_address(address) FROM vm_event WHERE op='mmap'"), "0xffffffff12345000");
+	CHECK_STR(text_of(c, "SELECT group_concat(kind, ' ') FROM (SELECT kind FROM coverage ORDER BY kind)"), "lost seccomp static");
+	CHECK_STR(text_of(c, "SELECT build_id || ' ' || kind || ' ' || symbols FROM module WHERE id=1"), "abcd exe missing");
+	CHECK_STR(text_of(c, "SELECT name FROM thread"), "main");
+	CHECK_EQ(capture_int(c, "SELECT rss FROM sample", -1), 4096);
+	CHECK_EQ(capture_int(c, "SELECT vm_size IS NULL FROM sample", -1), 1);
+	CHECK_EQ(capture_int(c, "SELECT child_id FROM fork", -1), 2);
+	CHECK_STR(capture_meta(c, "mode"), "exact");
+	CHECK_EQ(capture_meta_number(c, "duration_ns", -1), 12345);
+	CHECK(capture_meta(c, "nothing") == NULL);
+
+	q = query_open(c, "SELECT data, start_ns FROM heap_series WHERE stack_id = -1");
+	REQUIRE(q && query_next(q) == 1);
+	data = query_blob(q, 0, &size);
+	REQUIRE(capture_series(data, size, buckets, 8) == 3);
+	CHECK_EQ(buckets[0].max, 10);
+	CHECK_EQ(buckets[2].max, 1ll << 40);
+	CHECK_EQ(buckets[2].last, 1ll << 39);
+	CHECK_EQ(buckets[1].min, 0);
+	CHECK_EQ(query_int(q, 1), 100);
+	CHECK_EQ(capture_series(data, size - 1, buckets, 8), -EINVAL);
+	query_close(q);
+
+	const struct capture_stack *stack = capture_stack(c, 17);
+	REQUIRE(stack && stack->n == 4);
+	CHECK_EQ(stack->frames[0].address, 0x400000 + 17 * 16);
+	CHECK_EQ(stack->frames[3].address, 0x400000 + 14 * 16);
+	CHECK(stack->frames[2].guessed && !stack->frames[1].guessed);
+	CHECK_STR(stack->frames[0].module, "/no/such/program");
+	CHECK_EQ(capture_stack(c, 0)->n, 0);
+	CHECK_EQ(capture_stack(c, 999999)->n, 0);
+	CHECK(query_open(c, "SELECT no_such FROM process") == NULL);
+	capture_close(c);
+	unmake(u);
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* 1,000 processes of 10 sites: the whole, then one change. */
+static void test_flush_speed(void)
+{
+	struct made_up *u = make_up(1000, 10);
+	struct store *s = open_store(in_folder("speed.db"));
+	double start = seconds(), whole, change;
+
+	CHECK_EQ(store_flush(s, &u->model, &stacks), 0);
+	whole = seconds() - start;
+	u->processes[500].alloc_blocks++;
+	u->processes[500].sites[3]->alloc_blocks++;
+	start = seconds();
+	CHECK_EQ(store_flush(s, &u->model, &stacks), 0);
+	change = seconds() - start;
+	fprintf(stderr, "flush of 10,000 sites in 1,000 processes: %.3f s; of one change: %.4f s\n", whole, change);
+	CHECK(whole < 5 && change < 0.5); /* a sanitizer is in it, and a busy machine */
+	store_close(s);
+	unmake(u);
+}
+
+static void test_live_bound(void)
+{
+	const char *path = in_folder("bound.db");
+	struct made_up *u = make_up(1, 3);
+	struct store *s = open_store(path);
+	struct capture *c;
+	struct stat status;
+
+	u->sites[0].live_blocks = 50;
+	u->sites[1].live_blocks = 800000;
+	u->sites[2].live_blocks = 900000;
+	u->processes[0].live_blocks = 1700050;
+	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), 0);
+	store_close(s);
+	c = open_capture(path);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM live_block", -1), 1000000 - (1000000 - 50) % 2);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM live_block WHERE stack_id = 0", -1), 50);
+	CHECK_EQ(capture_int(c, "SELECT count FROM coverage WHERE kind = 'live-blocks-cut'", -1), 700050);
+	capture_close(c);
+	REQUIRE(stat(path, &status) == 0);
+	fprintf(stderr, "1,000,000 live blocks: %.1f MiB, %.1f bytes a row\n",
+		(double)status.st_size / (1 << 20), (double)status.st_size / 1e6);
+	CHECK(status.st_size <= 64ll << 20);
+	unmake(u);
+}
+
+/* Killed in the middle: the state of the last flush, told as incomplete. */
+static void test_killed(void)
+{
+	const char *path = in_folder("killed.db");
+	struct made_up *u = make_up(20, 50);
+	struct capture *c;
+	pid_t pid = fork();
+	int status;
+
+	REQUIRE(pid >= 0);
+	if (pid == 0) {
+		struct store *s = open_store(path);
+
+		store_flush(s, &u->model, &stacks);
+		for (unsigned int i = 0;; i++) {
+			u->processes[i % 20].alloc_blocks++;
+			u->processes[i % 20].sites[i % 50]->alloc_blocks++;
+			store_flush(s, &u->model, &stacks);
+		}
+	}
+	nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	c = open_capture(path);
+	CHECK_EQ(capture_state(c), CAPTURE_INCOMPLETE);
+	CHECK_STR(text_of(c, "PRAGMA integrity_check"), "ok");
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM heap_site", -1), 1000);
+	CHECK_EQ(capture_int(c, "SELECT (SELECT sum(alloc_blocks) FROM process) - (SELECT sum(alloc_blocks)"
+		" FROM heap_site)", -1), 100000 - 20 * (50 * 100 + 49 * 25));
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM heap_site WHERE site_id IS NULL", -1), 0);
+	capture_close(c);
+	unmake(u);
+}
+
+/* The disk is full: a limit on the size of files stands for it. */
+static void test_disk_full(void)
+{
+	const char *path = in_folder("full.db");
+	struct made_up *u = make_up(300, 50);
+	struct rlimit limit = {.rlim_cur = 600000, .rlim_max = RLIM_INFINITY}, old;
+	struct store *s = open_store(path);
+	struct capture *c;
+	size_t n = u->model.n_processes;
+
+	u->model.n_processes = 2;
+	CHECK_EQ(store_flush(s, &u->model, &stacks), 0);
+	u->model.n_processes = n;
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	limit.rlim_max = old.rlim_max;
+	REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	CHECK_EQ(store_flush(s, &u->model, &stacks), -ENOSPC);
+	CHECK(strstr(store_error(s), "disk full"));
+	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), -ENOSPC);
+	store_close(s);
+	setrlimit(RLIMIT_FSIZE, &old);
+	c = open_capture(path);
+	CHECK_EQ(capture_state(c), CAPTURE_INCOMPLETE);
+	CHECK_STR(text_of(c, "PRAGMA integrity_check"), "ok");
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM process", -1), 2);
+	capture_close(c);
+	/* Room again: the next flush brings everything. */
+	unlink(path);
+	s = open_store(path);
+	REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	CHECK_EQ(store_flush(s, &u->model, &stacks), -ENOSPC);
+	setrlimit(RLIMIT_FSIZE, &old);
+	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), 0);
+	store_close(s);
+	c = open_capture(path);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM heap_site", -1), 15000);
+	CHECK_EQ(capture_state(c), CAPTURE_COMPLETE);
+	capture_close(c);
+	unmake(u);
+}
+
+static void put_file(const char *path, const void *data, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	REQUIRE(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	close(fd);
+}
+
+static void sql_file(const char *path, const char *sql)
+{
+	sqlite3 *db;
+
+	unlink(path);
+	REQUIRE(sqlite3_open(path, &db) == SQLITE_OK && db_exec(db, sql) == SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void refused(const char *path, int error, const char *word)
+{
+	struct capture *c = NULL;
+	char reason[256] = "";
+
+	CHECK_EQ(capture_open(path, &c, reason, sizeof(reason)), error);
+	if (!CHECK(strstr(reason, word)))
+		fprintf(stderr, "%s: \"%s\" does not say \"%s\"\n", path, reason, word);
+	CHECK(c == NULL);
+	capture_close(c);
+}
+
+static void test_refusals(void)
+{
+	const char *whole = in_folder("whole.db"), *path = in_folder("bad.db");
+	struct made_up *u = make_up(2, 500);
+	struct store *s = open_store(whole);
+	char text[128], garbage[4096];
+	struct stat status;
+
+	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), 0);
+	store_close(s);
+	memset(garbage, 'x', sizeof(garbage));
+	refused(in_folder("nothing"), -ENOENT, "No such file");
+	refused(folder, -EISDIR, "is a directory");
+	refused("/dev/null", -EBADF, "not a regular file");
+	put_file(path, "", 0);
+	refused(path, -ENODATA, "is empty");
+	put_file(path, garbage, sizeof(garbage));
+	refused(path, -EBADF, "is not a database");
+	put_file(path, "mmscope\0garbage", 15);
+	refused(path, -EBADF, "session file");
+	put_file(path, "SQLite format 3", 16);
+	refused(path, -EUCLEAN, "is truncated");
+	sql_file(path, "CREATE TABLE t (x)");
+	refused(path, -EBADF, "not a recording of mmscope");
+	snprintf(text, sizeof(text), "PRAGMA application_id=%d; PRAGMA user_version=%d; CREATE TABLE t (x)",
+		MMS_APPLICATION_ID, MMS_SCHEMA_VERSION + 1);
+	sql_file(path, text);
+	refused(path, -ENOTSUP, "newer mmscope");
+	REQUIRE(stat(whole, &status) == 0);
+	REQUIRE(truncate(whole, status.st_size - 5000) == 0);
+	refused(whole, -EUCLEAN, "is truncated");
+
+	/* What may be replaced, and what not. */
+	put_file(path, "a letter", 8);
+	s = NULL;
+	CHECK_EQ(store_open(path, &s, text, sizeof(text)), -EEXIST);
+	CHECK(s == NULL && strstr(text, "not a recording"));
+	CHECK_EQ(store_open(folder, &s, text, sizeof(text)), -EISDIR);
+	CHECK_EQ(store_open("/no/such/folder/x.db", &s, text, sizeof(text)), -ENOENT);
+	put_file(path, "", 0);
+	store_close(open_store(path));
+	store_close(open_store(path));
+	unmake(u);
+}
+
+/* A made-up version before the first, and one step that fails. */
+static void test_upgrade(void)
+{
+	const struct upgrade_step steps[] = {
+		{3, "ALTER TABLE a ADD COLUMN y INTEGER; UPDATE a SET y = x + 1;"},
+		{4, "CREATE TABLE b (z) ; INSERT INTO b SELECT y FROM a;"},
+		{5, "INSERT INTO b VALUES (1); INSERT INTO no_such_table VALUES (1);"},
+	};
+	sqlite3 *db;
+
+	REQUIRE(sqlite3_open(":memory:", &db) == SQLITE_OK);
+	CHECK_EQ(db_exec(db, "PRAGMA user_version = 3; CREATE TABLE a (x); INSERT INTO a VALUES (41)"), SQLITE_OK);
+	CHECK_EQ(upgrade(db, steps, 3, 5), 0);
+	CHECK_EQ(db_int(db, "SELECT z FROM b", -1), 42);
+	CHECK_EQ(db_int(db, "PRAGMA user_version", -1), 5);
+	CHECK(upgrade(db, steps, 3, 6) < 0);
+	CHECK_EQ(db_int(db, "PRAGMA user_version", -1), 5);
+	CHECK_EQ(db_int(db, "SELECT count(*) FROM b", -1), 1);
+	CHECK_EQ(upgrade(db, steps, 2, 7), -ENOTSUP);
+	sqlite3_close(db);
+}
+
+/* The table of ticks stays bounded and keeps its whole length. */
+static void test_ticks(void)
+{
+	const char *path = in_folder("ticks.db");
+	struct made_up *u = make_up(2, 1);
+	struct store *s = open_store(path);
+	struct capture *c;
+	int64_t n, first, last;
+
+	for (uint64_t t = 1; t <= 150000; t++) {
+		for (uint64_t process = 1; process <= 2; process++) {
+			struct store_tick tick = {.process = process, .t_ns = t * 1000, .rss = 1};
+
+			store_sample(s, &tick);
+		}
+		if (t % 30000 == 0)
+			CHECK_EQ(store_flush(s, &u->model, &stacks), 0);
+	}
+	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), 0);
+	store_close(s);
+	c = open_capture(path);
+	n = capture_int(c, "SELECT count(*) FROM sample", -1);
+	first = capture_int(c, "SELECT min(t_ns) FROM sample WHERE process_id = 2", -1);
+	last = capture_int(c, "SELECT max(t_ns) FROM sample WHERE process_id = 2", -1);
+	CHECK(n > 100000 && n <= 200000);
+	CHECK(first <= 2000 && last >= 149990000);
+	capture_close(c);
+	unmake(u);
+}
+
+int main(void)
+{
+	REQUIRE(mkdtemp(folder));
+	test_round_trip();
+	test_flush_speed();
+	test_live_bound();
+	test_killed();
+	test_disk_full();
+	test_refusals();
+	test_upgrade();
+	test_ticks();
+	char command[300];
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	CHECK_EQ(system(command), 0);
+	return check_done();
+}
