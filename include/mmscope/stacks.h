@@ -11,9 +11,12 @@
  * `hash` is the high part of the cumulative 64-bit hash of the chain, root
  * first (mms_stack_hash), so a whole known stack is found by one look-up.
  *
- * Index: segments of 16-slot buckets, each slot a node id.  Segment 0 lies in
- * cell 0 (4,096 slots); segment k (1..4) has 4^k cells of 16,384 slots.  A
- * bucket fills from its first slot and is never emptied.  A look-up reads the
+ * Index: segments of 16-slot buckets.  A slot is a node id with 8 bits of the
+ * node's hash above it (mms_index_slot), so that a bucket is read without
+ * touching sixteen nodes.  Segment 0 lies in cell 0 (4,096 slots); segment k
+ * (1..4) has 4^k cells of 16,384 slots; the bucket is chosen by the low bits
+ * of the full hash.
+ * A bucket fills from its first slot and is never emptied.  A look-up reads the
  * bucket of segment 0; when it is full and has no match, that of segment 1;
  * and so on.  An insert writes its node first and then takes the first empty
  * slot by CAS (release); a loser looks at what the winner wrote.
@@ -58,6 +61,16 @@ static inline uint64_t mms_node_pc(uint64_t w0) { return w0 & 0xffffffffffffull;
 static inline uint32_t mms_node_flags(uint64_t w0) { return (uint32_t)(w0 >> 48); }
 static inline uint32_t mms_node_parent(uint64_t w1) { return (uint32_t)(w1 >> 40); }
 static inline uint64_t mms_node_hash(uint64_t w1) { return w1 & 0xffffffffffull; }
+
+/* The words of a node, and its slot in the index; `hash` is the full hash. */
+static inline uint64_t mms_node_w1(uint32_t parent, uint64_t hash)
+{
+	return (uint64_t)parent << 40 | hash >> 24;
+}
+static inline uint32_t mms_index_slot(uint32_t id, uint64_t hash)
+{
+	return id | (uint32_t)(hash >> 56) << 24;
+}
 
 /* Cumulative hash: start with mms_stack_hash(0, context), then one call per
  * frame from the outermost inward.  `key` is the frame's w0. */
