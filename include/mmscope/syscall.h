@@ -167,6 +167,13 @@ static inline int mms_futex_wake(_Atomic uint32_t *word, int n)
 }
 static inline int mms_sched_yield(void) { return (int)mms_syscall3(SYS_sched_yield, 0, 0, 0); }
 
+/* True when the 8 bytes at `at` (8-aligned) can be read: a change of the
+ * signal mask that names no kind of change is refused after the set was read. */
+static inline bool mms_readable(const void *at)
+{
+	return mms_syscall4(SYS_rt_sigprocmask, -1, (long)at, 0, 8) != -EFAULT;
+}
+
 /* The kernel's signal set: one word.  Blocks everything that can be blocked
  * and hands back the old set; mms_signals_set puts it back. */
 static inline uint64_t mms_signals_block(void)
