@@ -21,12 +21,15 @@ typedef uint64_t unwind_frame;
 
 struct unwind_thread; /* what an engine keeps per thread */
 
-/* Chooses the engine; called in the lazy stage of the start for `own` (may
- * make raw system calls only), in the constructor for `libunwind`.
- * Returns 0 or -errno. */
+/* Chooses the engine; called in the lazy stage of the start for `own` (raw
+ * system calls only), in the constructor for `libunwind` (dlopen).  Until it
+ * is called the engine is `own`, without an audit.  Returns 0 or -errno, and
+ * then the engine is `own`. */
 int unwind_init(int engine, uint32_t audit_every);
+int unwind_engine(void); /* enum mms_engine really used */
 
-/* Memory for one thread: size in bytes, and set-up of zeroed memory. */
+/* Memory for one thread: size in bytes, and set-up of zeroed memory.  Bounds
+ * 0, 0: called on the thread itself, which looks for its stack. */
 size_t unwind_thread_bytes(void);
 void unwind_thread_init(struct unwind_thread *t, uintptr_t stack_low, uintptr_t stack_high);
 
@@ -40,9 +43,24 @@ size_t unwind_walk(struct unwind_thread *t, void *const *fp, unwind_frame *frame
  * Callable from any thread at any time. */
 void unwind_invalidate(void);
 
+/* Was something unloaded since the last call?  Then rules are dropped.
+ * The loader frees its description of an unloaded module through the
+ * interposed free(), after unmapping it: so free() calls unwind_freed_by()
+ * with its own return address, which costs one comparison. */
+bool unwind_check_unload(void);
+extern uintptr_t unwind_loader_low; /* set by unwind_init */
+extern size_t unwind_loader_bytes;
+static inline void unwind_freed_by(const void *return_address)
+{
+	if (__builtin_expect((uintptr_t)return_address - unwind_loader_low < unwind_loader_bytes, 0))
+		unwind_check_unload();
+}
+
 /* Counters since init, for the report. */
 struct unwind_counters {
-	uint64_t n_walks, n_audited, n_audit_failed, n_rules, n_guessed;
+	uint64_t n_audited, n_audit_failed;
+	uint64_t n_rules; /* learnt */
+	uint64_t n_invalidated;
 };
 void unwind_counters(struct unwind_counters *ret);
 

@@ -1,0 +1,150 @@
+/*
+ * unwind.c - the engine behind unwind.h: choice, audit, invalidation.
+ *
+ * Called by stack.c for every event that wants a stack, by the start, and by
+ * free() when the loader frees something.
+ *
+ * The audit compares one stack in N, and the first AUDIT_FIRST of a process,
+ * with a walk that uses no cache and all registers.  A difference means that
+ * a rule was wrong: all rules are dropped, the full walk's answer is used,
+ * and the report says so.
+ *
+ * Law: no lock, no allocation, errno untouched; everything here may be
+ * interrupted by a signal handler that comes back in.
+ */
+#include "unwind.h"
+
+#include <mmscope/session.h>
+#include <mmscope/stacks.h>
+
+#include "capture/unwind_full.h"
+#include "capture/unwind_libunwind.h"
+#include "capture/unwind_modules.h"
+#include "capture/unwind_own.h"
+
+#define AUDIT_FIRST 64u
+
+struct unwind_thread {
+	uintptr_t stack_low, stack_high;
+	uint32_t audit_left; /* walks until the next audit; 0: never */
+	unwind_frame audit[MMS_STACK_MAX_DEPTH];
+};
+
+uintptr_t unwind_loader_low;
+size_t unwind_loader_bytes;
+
+static int engine = MMS_ENGINE_OWN;
+static uint32_t audit_every;
+static uint32_t n_first; /* audits of the first stacks */
+static uint64_t n_audited, n_audit_failed, n_invalidated;
+static uint64_t unloads_seen;
+
+int unwind_init(int wanted, uint32_t every)
+{
+	int e = 0;
+
+	audit_every = every;
+	rules_init();
+	modules_loader(&unwind_loader_low, &unwind_loader_bytes);
+	if (wanted == MMS_ENGINE_LIBUNWIND) {
+		e = libunwind_open();
+		if (!e)
+			engine = MMS_ENGINE_LIBUNWIND;
+	}
+	return e;
+}
+
+int unwind_engine(void)
+{
+	return engine;
+}
+
+/* Walks until a thread's next audit. */
+static uint32_t next_audit(void)
+{
+	return audit_every && __atomic_load_n(&n_first, __ATOMIC_RELAXED) < AUDIT_FIRST ? 1 : audit_every;
+}
+
+size_t unwind_thread_bytes(void)
+{
+	return (sizeof(struct unwind_thread) + 4095) & ~(size_t)4095;
+}
+
+void unwind_thread_init(struct unwind_thread *t, uintptr_t stack_low, uintptr_t stack_high)
+{
+	t->stack_low = stack_low;
+	t->stack_high = stack_high;
+	t->audit_left = next_audit();
+	if (stack_low >= stack_high)
+		reach_own_stack((uintptr_t)__builtin_frame_address(0), &t->stack_low, &t->stack_high);
+}
+
+static bool same_frames(const unwind_frame *a, const unwind_frame *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (mms_node_pc(a[i]) != mms_node_pc(b[i]))
+			return false;
+	return true;
+}
+
+/* Compares what the rules found with the walk that uses none of them. */
+static size_t audit(struct unwind_thread *t, void *const *fp, unwind_frame *frames, size_t n, size_t max)
+{
+	struct reach reach;
+
+	__atomic_fetch_add(&n_first, __atomic_load_n(&n_first, __ATOMIC_RELAXED) < AUDIT_FIRST,
+		__ATOMIC_RELAXED);
+	t->audit_left = next_audit();
+	if (max > MMS_STACK_MAX_DEPTH)
+		return n;
+	reach_init(&reach, (uintptr_t)(fp + 2), t->stack_low, t->stack_high);
+	size_t n_full = full_walk(&reach, fp, t->audit, max);
+	__atomic_fetch_add(&n_audited, 1, __ATOMIC_RELAXED);
+	if (n_full == n && same_frames(t->audit, frames, n))
+		return n;
+	__atomic_fetch_add(&n_audit_failed, 1, __ATOMIC_RELAXED);
+	unwind_invalidate();
+	for (size_t i = 0; i < n_full; i++)
+		frames[i] = t->audit[i];
+	return n_full;
+}
+
+size_t unwind_walk(struct unwind_thread *t, void *const *fp, unwind_frame *frames, size_t max)
+{
+	uintptr_t low = t ? t->stack_low : 0, high = t ? t->stack_high : 0;
+	struct reach reach;
+
+	if (__builtin_expect(engine == MMS_ENGINE_LIBUNWIND, 0))
+		return libunwind_walk(fp, frames, max);
+	reach_init(&reach, (uintptr_t)(fp + 2), low, high);
+	size_t n = own_walk_any(&reach, fp, frames, max);
+	if (t && reach.own_low != low)
+		t->stack_low = reach.own_low; /* more of the stack was seen */
+	if (t && t->audit_left && !--t->audit_left)
+		n = audit(t, fp, frames, n, max);
+	return n;
+}
+
+void unwind_invalidate(void)
+{
+	rules_clear();
+	__atomic_fetch_add(&n_invalidated, 1, __ATOMIC_RELAXED);
+}
+
+bool unwind_check_unload(void)
+{
+	uint64_t now = modules_unloads();
+
+	if (__atomic_exchange_n(&unloads_seen, now, __ATOMIC_ACQ_REL) == now)
+		return false;
+	unwind_invalidate();
+	return true;
+}
+
+void unwind_counters(struct unwind_counters *ret)
+{
+	ret->n_audited = __atomic_load_n(&n_audited, __ATOMIC_RELAXED);
+	ret->n_audit_failed = __atomic_load_n(&n_audit_failed, __ATOMIC_RELAXED);
+	ret->n_rules = rules_count();
+	ret->n_invalidated = __atomic_load_n(&n_invalidated, __ATOMIC_RELAXED);
+}
