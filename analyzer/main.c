@@ -12,7 +12,13 @@
 
 /* Groups stand in the order of their first verb. */
 static const struct verb verbs[] = {
-	{"doctor", "Help", "what this machine and a program allow", verb_doctor},
+	{"run", "Recording", "record a command and all its children", verb_run},
+	{"recover", "Recording", "make a database of a session whose collector died", verb_recover},
+	{"collect", NULL, "the collector; started by run and by the library", verb_collect},
+	{"report", "Reading", "one screen: what ran, peak, what was left, what was not seen", verb_report},
+	{"leaks", "Reading", "what was not freed at the end, by allocating stack", verb_leaks},
+	{"sites", "Reading", "every allocating stack, by peak, live bytes, count, temporaries", verb_sites},
+	{"doctor", "Help", "what this machine allows, and whether a program can be recorded", verb_doctor},
 	{NULL},
 };
 

@@ -211,9 +211,9 @@ static void print_process_count(const struct answer *a)
 	if (a->n_processes < 2)
 		return;
 	label("programs");
-	printf("%zu: %zu by fork, %zu by exec, %zu spawned", a->n_processes, forks, execs, spawned);
+	printf("%zu: %zu forked, %zu by exec, %zu spawned", a->n_processes, forks, execs, spawned);
 	if (failed)
-		printf("; %zu exited non-zero", failed);
+		printf("; %zu failed", failed);
 	if (killed)
 		printf("; %zu killed", killed);
 	putchar('\n');
