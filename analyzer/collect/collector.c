@@ -99,10 +99,12 @@ void collector_flush(struct collector *c)
 	uint64_t begin = collector_now(c);
 	apply_all(c);
 	int r = store_flush(c->store, c->model, &c->stacks);
-	if (r < 0)
+	if (r < 0) {
 		snprintf(c->failure, sizeof(c->failure), "%s", store_error(c->store));
-	else
+	} else {
 		c->failure[0] = 0;
+		drain_saved(c->drain);
+	}
 	c->dirty = false;
 	/* A flush holds up the reading of the ring: at most a twentieth of the time. */
 	uint64_t end = collector_now(c), pause = (end - begin) * 20;

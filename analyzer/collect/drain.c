@@ -84,7 +84,11 @@ static void block_recycle(struct drain *d, uint32_t cell, uint32_t at)
 {
 	struct mms_block *b = (struct mms_block *)(void *)mms_cell(d->session, cell);
 	struct cell *c = &d->cells[cell];
+	uint32_t saved = b->saved > MMS_BLOCK_FIRST ? b->saved : MMS_BLOCK_FIRST;
 
+	if (at > saved)
+		atomic_fetch_add_explicit(&d->session->header->unsaved_slots, (at - saved) / 16,
+			memory_order_relaxed);
 	if (c->dirty)
 		at = MMS_BLOCK_FIRST;
 	if (at < MMS_BLOCK_END)
@@ -92,6 +96,7 @@ static void block_recycle(struct drain *d, uint32_t cell, uint32_t at)
 	if (atomic_load_explicit(&b->closed, memory_order_relaxed) == MMS_BLOCK_CLOSED)
 		atomic_fetch_sub_explicit(&d->session->header->n_full, 1, memory_order_relaxed);
 	*c = (struct cell){ 0 };
+	b->saved = 0;
 	b->gen = b->gen % 3 + 1;
 	atomic_store_explicit(&b->closed, MMS_BLOCK_OPEN, memory_order_relaxed);
 	atomic_store_explicit(&b->base_stamp, 0, memory_order_relaxed);
@@ -381,6 +386,25 @@ void drain_finish(struct drain *d)
 			s->dead = true;
 	round_to(d, UINT64_MAX);
 	d->sink->round(d->sink->arg, UINT64_MAX);
+}
+
+static void block_saved(struct drain *d, uint32_t cell, uint32_t at, uint64_t ticks)
+{
+	struct mms_block *b = (struct mms_block *)(void *)mms_cell(d->session, cell);
+
+	b->saved_ticks = ticks;
+	b->saved = at;
+}
+
+void drain_saved(struct drain *d)
+{
+	for (struct stream *s = d->busy; s; s = s->next_busy) {
+		if (s->block)
+			block_saved(d, s->cell, s->at, s->anchor);
+		for (uint32_t i = s->parked; i != NO_CELL; i = d->cells[i].next)
+			block_saved(d, i, MMS_BLOCK_END, 0);
+	}
+	atomic_store_explicit(&d->session->header->unsaved_slots, 0, memory_order_relaxed);
 }
 
 void drain_stats(const struct drain *d, struct drain_stats *ret)

@@ -54,6 +54,10 @@ uint64_t drain_round_at(struct drain *d, uint64_t stamp);
  * next rounds, then its slot is given back (order_sink.process_read). */
 void drain_process_gone(struct drain *d, uint64_t number);
 
+/* The database now has all that was delivered: noted in the session, for
+ * `recover` after this process was killed. */
+void drain_saved(struct drain *d);
+
 /* Delivers all that is left, taking every thread and process for dead. Ends
  * with round(UINT64_MAX). */
 void drain_finish(struct drain *d);

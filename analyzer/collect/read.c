@@ -64,6 +64,12 @@ void stream_open_block(struct stream *s, uint32_t cell)
 	s->at = MMS_BLOCK_FIRST;
 	s->gen = s->block->gen;
 	s->anchor = saturating_sub(d->cells[cell].base_ticks, BASE_MARGIN);
+	/* Only after a collector was killed: what it wrote is not read again. */
+	if (s->block->saved > MMS_BLOCK_FIRST && s->block->saved <= MMS_BLOCK_END && s->block->saved % 16 == 0) {
+		s->at = s->block->saved;
+		if (s->block->saved_ticks > s->anchor)
+			s->anchor = s->block->saved_ticks;
+	}
 	s->prev = d->cells[cell].base_ticks;
 	s->hole_ticks = 0;
 	s->look_ticks = d->now;

@@ -63,7 +63,11 @@ struct mms_block {
 	uint32_t gen;                /* 1..3; changed by C only while the block is free */
 	_Atomic uint32_t closed;     /* T: enum mms_closed */
 	uint32_t thread_number;      /* T: unique in the process, 1 = first seen */
-	uint8_t pad[MMS_BLOCK_FIRST - 40];
+	uint32_t saved;              /* C: the database has what lies below this offset; 0: nothing.
+	                              * For `recover` after the collector was killed */
+	uint32_t pad32;
+	uint64_t saved_ticks;        /* C: no stamp behind it is below this */
+	uint8_t pad[MMS_BLOCK_FIRST - 56];
 };
 _Static_assert(sizeof(struct mms_block) == MMS_BLOCK_FIRST, "block header");
 

@@ -195,6 +195,8 @@ struct mms_header {
 	_Atomic uint32_t n_thread_cells;  /* C */
 	_Atomic uint64_t lost_stacks;     /* T: stacks that found no room (id 0) */
 	_Atomic uint64_t lost_processes;  /* T: processes that found no slot */
+	_Atomic uint64_t unsaved_slots;   /* C: record slots in blocks that were given back since
+	                                   * the database was last written: lost when C is killed */
 
 	uint16_t process_cell[MMS_PROCESS_DIR]; /* C, before the counter above */
 	uint16_t thread_cell[MMS_THREAD_DIR];
