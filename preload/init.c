@@ -43,7 +43,8 @@ static struct {
 	struct options options;
 	struct mms_session session;
 	char path[MMS_SESSION_PATH_MAX];
-	char exe[256]; /* name of the executable, without its folder */
+	char program[1024]; /* the executable's path, "" when not known */
+	const char *exe;    /* its name */
 	bool is_new;   /* we made the session ourselves */
 } start;
 
@@ -64,14 +65,12 @@ static bool beside_sanitizer(void)
 
 static void read_exe_name(void)
 {
-	char path[1024];
-	long n = mms_readlinkat(AT_FDCWD, "/proc/self/exe", path, sizeof(path) - 1);
-	path[n > 0 ? n : 0] = 0;
-	const char *name = path;
-	for (const char *p = path; *p; p++)
-		if (*p == '/')
-			name = p + 1;
-	mms_copy_string(start.exe, sizeof(start.exe), *name ? name : "unknown");
+	long n = mms_readlinkat(AT_FDCWD, "/proc/self/exe", start.program, sizeof(start.program) - 1);
+	start.program[n > 0 ? n : 0] = 0;
+	start.exe = "unknown";
+	for (const char *p = start.program; *p; p++)
+		if (*p == '/' && p[1])
+			start.exe = p + 1;
 }
 
 /* Is a filter in force already, from before the exec?  Asked through a file,
@@ -141,6 +140,7 @@ static int create_session(void)
 		.fallback_dir = folder,
 		.follow_glob = o->follow_glob,
 		.cwd = cwd,
+		.program = start.program,
 		.policy = o->policy,
 		.mode = o->mode,
 		.follow = o->follow,

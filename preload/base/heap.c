@@ -188,13 +188,19 @@ static bool may_enter(void)
 	return now == AWAKE && same_after_fork();
 }
 
+/* jemalloc aligns what is smaller than 16 bytes to 8 only. */
+static size_t at_least(size_t bytes)
+{
+	return bytes < 16 ? 16 : bytes;
+}
+
 /* ---- what the others see ---- */
 
 void *heap_alloc(size_t bytes)
 {
 	void *p = pool_alloc(bytes);
 	if (!p && may_enter())
-		p = call(NULL, bytes ? bytes : 1, false);
+		p = call(NULL, at_least(bytes), false);
 	return p;
 }
 
@@ -213,7 +219,7 @@ void *heap_realloc(void *p, size_t bytes)
 	if (!p)
 		return heap_alloc(bytes);
 	if (!in_pool(p))
-		return may_enter() ? call(p, bytes ? bytes : 1, false) : NULL;
+		return may_enter() ? call(p, at_least(bytes), false) : NULL;
 	if (bytes <= pool_size(p))
 		return p;
 	void *fresh = heap_alloc(bytes);

@@ -260,10 +260,29 @@ struct next next = {
 	ENTRY(prctl), ENTRY(syscall), ENTRY(dlclose),
 };
 
+/* RTLD_NEXT means "behind the caller".  A library before us that puts its own
+ * dlsym in front makes itself the caller, and "next" is then our own wrapper:
+ * calling it would never end.  dlvsym is seldom stood before. */
+static void *find(const char *name)
+{
+	static const char *const versions[] = { "GLIBC_2.2.5", "GLIBC_2.34", "GLIBC_2.26", "GLIBC_2.16",
+		"GLIBC_2.11", "GLIBC_2.24", "GLIBC_2.10" };
+	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+	extern const char _end[] __attribute__((visibility("hidden")));
+	uintptr_t span = (uintptr_t)_end - (uintptr_t)__ehdr_start;
+	void *p = dlsym(RTLD_NEXT, name);
+	for (size_t i = 0; i < sizeof(versions) / sizeof(*versions); i++) {
+		if (p && (uintptr_t)p - (uintptr_t)__ehdr_start >= span)
+			break;
+		p = dlvsym(RTLD_NEXT, name, versions[i]);
+	}
+	return p;
+}
+
 /* An entry is replaced only when something was found. */
 #define FIND(table, name)                                                                          \
 	do {                                                                                       \
-		void *found_ = dlsym(RTLD_NEXT, #name);                                            \
+		void *found_ = find(#name);                                            \
 		if (found_)                                                                        \
 			(table).name = (__typeof__((table).name))found_;                           \
 	} while (0)
