@@ -1,0 +1,378 @@
+"""guest.py - small hostile programs, plain and with the library.
+
+    guest.py CASE
+
+Each program of this folder prints what an unprofiled run prints, and states
+on "expect:", "refuse:" and "count:" lines what the session must hold
+(guest.h).  A case is run plain and recorded: output and status must be equal,
+then the statements are checked against the dump of the session (record.c).
+The cases at the end are about starting without a session: there a stand-in
+for the collector (collector.c) says what became of it.
+Python's standard library only.  Status 77: skipped.
+"""
+import ctypes
+import fnmatch
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.environ['MMS_BUILD']
+LIBRARY = os.path.join(BUILD, 'preload', 'libmmscope.so')
+HERE = os.path.join(BUILD, 'tests', 'guest')
+SHM = '/dev/shm/mmscope.%d' % os.geteuid()
+
+
+class Wrong(Exception):
+    pass
+
+
+def path(name):
+    return os.path.join(HERE, name)
+
+
+def need(condition, reason):
+    if not condition:
+        print('skipped: ' + reason)
+        sys.exit(77)
+
+
+def base_environment(**more):
+    env = {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LANG': 'C.UTF-8', 'HOME': '/nonexistent'}
+    env.update(more)
+    return env
+
+
+def run(argv, env, cwd=None, before=None, timeout=100):
+    p = subprocess.run(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, timeout=timeout, preexec_fn=before)
+    status = p.returncode if p.returncode >= 0 else 128 - p.returncode
+    return status, p.stdout.decode(errors='replace'), p.stderr.decode(errors='replace')
+
+
+def same(plain, recorded):
+    for what, a, b in zip(('status', 'stdout', 'stderr'), plain, recorded):
+        if a != b:
+            raise Wrong('%s differs:\n--- plain\n%s\n--- recorded\n%s' % (what, a, b))
+
+
+def check_statements(stdout, lines):
+    n = 0
+    for statement in stdout.splitlines():
+        word, _, rest = statement.partition(': ')
+        if word == 'count':
+            want, _, rest = rest.partition(' ')
+        elif word not in ('expect', 'refuse'):
+            continue
+        n += 1
+        have = sum(fnmatch.fnmatchcase(line, rest) for line in lines)
+        if word == 'expect' and have == 0 or word == 'refuse' and have or word == 'count' and have != int(want):
+            raise Wrong('%s\nmatches %d lines of\n%s' % (statement, have, '\n'.join(lines)))
+    return n
+
+
+def compare(argv, options=(), env=None, before=None, statements=True, after=''):
+    """Plain and recorded in one session; returns the dump's lines."""
+    env = env or base_environment()
+    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+        dump = os.path.join(folder, 'dump')
+        plain = run(argv, env, cwd=folder, before=before)
+        left = set(os.listdir(folder))
+        recorded = run([path('record'), dump, LIBRARY + after] + list(options) + ['--'] + argv, env, cwd=folder,
+                       before=before)
+        same(plain, recorded)
+        if set(os.listdir(folder)) - {'dump'} != left:
+            raise Wrong('files left behind: %s' % os.listdir(folder))
+        with open(dump) as f:
+            lines = f.read().splitlines()
+        n = check_statements(recorded[1], lines)
+        if statements and n == 0:
+            raise Wrong('the program states nothing:\n%s' % recorded[1])
+        return lines
+
+
+def program(name, *arguments, **more):
+    return compare([path(name)] + list(arguments), **more)
+
+
+# ---- in a session ----
+
+def constructors():
+    program('constructors')
+
+
+def dlsym_calls():
+    program('dlsym_calls', env=base_environment(LD_PRELOAD=path('libhooked_dlsym.so')))
+
+
+def dlsym_first():
+    """The hook stands before us in the list: its dlsym is the one we call."""
+    hook = path('libhooked_dlsym.so')
+    env = base_environment()
+    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+        plain = run([path('dlsym_calls')], dict(env, LD_PRELOAD=hook))
+        both = run([path('dlsym_calls')], dict(env, LD_PRELOAD=hook + ' ' + LIBRARY, MMSCOPE_NOHELPER='1',
+                                               MMSCOPE_OUT=folder + '/'))
+        drop_sessions(folder)
+        same(plain, both)
+
+
+def closed():
+    program('closed')
+
+
+def vfork_exit():
+    program('vfork_exit')
+
+
+def exec_names():
+    program('exec_names')
+
+
+def forks():
+    program('forks')
+
+
+def threads_fork():
+    program('threads_fork', statements=False)
+
+
+def exits():
+    for how in ('return', '_exit', '_Exit', 'quick_exit', 'abort'):
+        program('exits', how, before=no_core)
+
+
+def no_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def filters():
+    lines = program('filters', before=no_core)
+    if not any('coverage 0x10 ' in line for line in lines if line.startswith('process')):
+        raise Wrong('no process says that a filter was seen:\n' + '\n'.join(lines))
+
+
+def passed_on():
+    own = base_environment(LD_PRELOAD=path('libplugin.so'))
+    program('passed_on', 'all', env=own)
+    program('passed_on', 'none', env=own, options=['follow=none'])
+
+
+def follow_name():
+    """Only images whose name fits are recorded: the first, and what fits."""
+    lines = compare(['/bin/sh', '-c', '/bin/true; %s; /bin/true; :' % path('plain')], options=['follow=pl*n'],
+                    statements=False)
+    names = [line for line in lines if line.startswith('process')]
+    if len([n for n in names if 'status 6' in n]) != 1 or len([n for n in names if 'begin spawn' in n or 'begin exec' in n]) != 1:
+        raise Wrong('wrong processes:\n' + '\n'.join(names))
+
+
+def state():
+    program('state', statements=False)
+    blocked = ['/bin/sh', '-c', "trap '' TERM INT HUP; umask 077; ulimit -S -c 0; exec " + path('state')]
+    compare(blocked, statements=False)
+
+
+def modules():
+    program('modules', path('libplugin.so'))
+
+
+def address_space():
+    """From too small for anything to comfortable: the status stays the same."""
+    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+        env = base_environment()
+        ours = dict(env, LD_PRELOAD=LIBRARY, MMSCOPE_NOHELPER='1', MMSCOPE_OUT=folder + '/')
+        for megabytes in list(range(7, 26)) + [32, 40, 48, 60, 200]:
+            def limit(n=megabytes):
+                resource.setrlimit(resource.RLIMIT_AS, (n << 20, n << 20))
+            plain = run([path('plain')], env, before=limit)
+            bare_run = run([path('plain')], ours, before=limit)
+            # where not even the program fits the loader's words differ
+            if plain[0] == 6 and plain != bare_run:
+                raise Wrong('at %d MiB: %s and %s' % (megabytes, plain, bare_run))
+        drop_sessions(folder)
+
+
+def file_size():
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    env = base_environment()
+    plain = run([path('plain')], env, before=limit)
+    same(plain, run([path('plain')], dict(env, LD_PRELOAD=LIBRARY), before=limit))
+
+
+def sanitizers():
+    """Beside a sanitizer's runtime we are passive: nothing is joined."""
+    found = 0
+    for name in ('plain_asan', 'plain_tsan'):
+        if not os.path.exists(path(name)):
+            continue
+        found += 1
+        env = base_environment(ASAN_OPTIONS='verify_asan_link_order=0')
+        lines = program(name, env=env, statements=False)
+        if lines != ['heap none']:
+            raise Wrong('%s was recorded:\n%s' % (name, '\n'.join(lines)))
+    need(found, 'no sanitizer runtime here')
+
+
+# ---- starting by itself ----
+
+def drop_sessions(folder):
+    """Sessions that were told to write below `folder`, and no others: the
+    machine may be recording something else at this moment."""
+    for name in os.listdir(SHM) if os.path.isdir(SHM) else ():
+        file = os.path.join(SHM, name)
+        try:
+            with open(file, 'rb') as f:
+                ours = folder.encode() + b'/' in f.read(8192)
+            if ours:
+                os.unlink(file)
+        except FileNotFoundError:
+            pass
+
+
+def alone(argv, folder, before=None, **more):
+    env = base_environment()
+    env['PATH'] += ':guest-seen=' + folder
+    env.update(LD_PRELOAD=LIBRARY, MMSCOPE_BIN=path('collector'), MMSCOPE_OUT=folder + '/', **more)
+    return run(argv, env, before=before, cwd=folder)
+
+
+def seen(folder, wait=True):
+    """What the stand-in collectors wrote, once they have ended."""
+    end = time.monotonic() + (5 if wait else 0.3)
+    while True:
+        texts = [open(os.path.join(folder, n)).read() for n in os.listdir(folder) if n.startswith('seen.')]
+        if texts and all('target seen' in t for t in texts) or time.monotonic() > end:
+            return texts
+        time.sleep(0.02)
+
+
+def bare(argv, before=None, want=True, plain_argv=None):
+    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+        plain = run(plain_argv or argv, base_environment(), before=before)
+        recorded = alone(argv, folder, before)
+        same(plain, recorded)
+        texts = seen(folder, want)
+        if not want:
+            drop_sessions(folder)
+            if texts:
+                raise Wrong('a collector was started:\n' + texts[0])
+            return
+        if len(texts) != 1:
+            raise Wrong('%d collectors were started' % len(texts))
+        wanted = ['descriptors 4', 'dispositions 0', 'own session 1', 'blocked 0', 'cwd /', 'environment 0',
+                  'target seen to end 1']
+        if texts[0].splitlines() != wanted:
+            raise Wrong('the collector became\n%s\ninstead of\n%s' % (texts[0], '\n'.join(wanted)))
+
+
+def helper():
+    bare([path('plain')])
+
+
+def helper_children():
+    bare([path('children')])
+
+
+def helper_state():
+    bare([path('state')])
+    bare([path('state')], before=lambda: (os.close(0), os.close(1)))
+
+
+def helper_signals():
+    import signal
+    bare([path('plain')], before=lambda: (signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32)),
+                                          [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 15, 17)]))
+
+
+def helper_subreaper():
+    bare([path('subreaper')], before=lambda: ctypes.CDLL(None).prctl(36, 1, 0, 0, 0), want=False)
+
+
+def helper_pid1():
+    probe = subprocess.run(['unshare', '-pf', '/bin/true'], stderr=subprocess.DEVNULL).returncode
+    need(probe == 0, 'no right to make a pid namespace')
+    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+        plain = run(['unshare', '-pf', path('children')], base_environment())
+        inner = 'LD_PRELOAD=%s MMSCOPE_BIN=%s MMSCOPE_OUT=%s/ exec %s' % (
+            LIBRARY, path('collector'), folder, path('children'))
+        env = base_environment()
+        env['PATH'] += ':guest-seen=' + folder
+        recorded = run(['unshare', '-pf', '/bin/sh', '-c', inner], env)
+        same(plain, recorded)
+        if seen(folder, False):
+            raise Wrong('pid 1 started a collector')
+        drop_sessions(folder)
+
+
+def helper_processes():
+    """No process more is allowed: the program runs, nobody complains."""
+    need(os.geteuid() == 0, 'needs root to become somebody with a limit')
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+        os.chmod(folder, 0o777)
+        copy = os.path.join(folder, 'plain')
+        shutil.copy(path('plain'), copy)
+        library = os.path.join(folder, 'libmmscope.so')
+        shutil.copy(LIBRARY, library)
+        plain = run([copy], base_environment(), before=limit)
+        env = base_environment(LD_PRELOAD=library, MMSCOPE_BIN='/bin/true', MMSCOPE_OUT=folder + '/')
+        same(plain, run([copy], env, before=limit))
+    shutil.rmtree('/dev/shm/mmscope.65534', ignore_errors=True)
+
+
+def no_shm():
+    """/dev/shm read-only, full, absent: the session lies beside the database.
+
+    Only new file systems are mounted, in a mount namespace of their own.
+    Never remount here: that changes the file system itself, which the whole
+    machine shares, and not this namespace's view of it."""
+    private = ['unshare', '-m', '--propagation', 'private']
+    script = {
+        'read-only': 'mount -t tmpfs -o ro none /dev/shm',
+        'full': 'mount -t tmpfs -o size=64k none /dev/shm',
+        'absent': 'mount -t tmpfs none /dev',
+    }
+    probe = subprocess.run(private + ['/bin/true'], stderr=subprocess.DEVNULL).returncode
+    need(probe == 0, 'no right to make a mount namespace')
+    before = open('/proc/mounts').read()
+    for what, command in script.items():
+        with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+            env = base_environment(LIB=LIBRARY, OUT=folder + '/')
+            plain = run(private + ['/bin/sh', '-c', command + '; exec ' + path('plain')], env)
+            line = command + '; LD_PRELOAD=$LIB MMSCOPE_OUT=$OUT MMSCOPE_NOHELPER=1 exec ' + path('plain')
+            same(plain, run(private + ['/bin/sh', '-c', line], env))
+            files = [n for n in os.listdir(folder) if n.startswith('.mmscope.')]
+            if len(files) != 1:
+                raise Wrong('%s: %s in the output folder' % (what, os.listdir(folder)))
+    if open('/proc/mounts').read() != before:
+        raise Wrong('the mounts of the machine have changed')
+
+
+CASES = {f.__name__: f for f in (
+    constructors, dlsym_calls, dlsym_first, closed, vfork_exit, exec_names, forks, threads_fork, exits, filters,
+    passed_on, follow_name, state, modules, address_space, file_size, sanitizers, helper, helper_children,
+    helper_state, helper_signals, helper_subreaper, helper_pid1, helper_processes, no_shm)}
+
+
+def main():
+    name = sys.argv[1]
+    try:
+        CASES[name]()
+    except Wrong as e:
+        print('%s: %s' % (name, e))
+        return 1
+    print('%s: ok' % name)
+    return 0
+
+
+sys.exit(main())
