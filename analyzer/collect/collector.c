@@ -111,6 +111,25 @@ void collector_flush(struct collector *c)
 	c->next_flush_ns = end + (pause > FLUSH_EVERY ? pause : FLUSH_EVERY);
 }
 
+/* What a recording without a collector at its end cannot know. */
+static void write_recovered(struct collector *c)
+{
+	uint64_t unsaved = atomic_load(&c->file.session.header->unsaved_slots), unknown = 0;
+	store_coverage(c->store, 0, "recovered", 1,
+		"There was no collector at the end: how processes ended was not seen from outside.");
+	if (!c->earlier)
+		return;
+	for (size_t i = 0; i < c->model->n_processes; i++)
+		unknown += c->model->processes[i]->unknown_frees;
+	store_coverage(c->store, 0, "collector_killed", unsaved,
+		"Records that the collector had read and not written when it was killed: counts of "
+		"events are lower bounds by so much; live bytes and peaks are upper bounds.");
+	if (unknown)
+		store_coverage(c->store, 0, "unmatched_frees", unknown,
+			"Blocks from before the collector was killed that were freed later: their sites "
+			"still count them as live.");
+}
+
 /* What could not be seen, as rows of coverage. */
 static void write_coverage(struct collector *c)
 {
@@ -144,6 +163,8 @@ static void write_coverage(struct collector *c)
 		store_coverage(c->store, 0, "not_recorded", unjoined,
 			"Processes that ended in a program which was not recorded (static, set-uid, another "
 			"kind of binary, or left out by --follow).");
+	if (c->recovering)
+		write_recovered(c);
 	struct elf_check elf = {.kind = ELF_GOOD};
 	if (h->program[0] && c->model->n_processes == 0)
 		elf_check_file(h->program, &elf);
@@ -155,7 +176,7 @@ static void write_coverage(struct collector *c)
 
 static int finish_store(struct collector *c)
 {
-	struct store_finish options = {.incomplete = c->incomplete};
+	struct store_finish options = {.incomplete = c->incomplete, .earlier = c->earlier};
 	write_coverage(c);
 	int r = store_finish(c->store, c->model, &c->stacks, &options);
 	if (r < 0)

@@ -32,6 +32,8 @@ struct collector {
 	char failure[512];   /* why it is not where it was asked for; "" */
 	uint64_t next_tick_ns, next_flush_ns, last_record_ns;
 	bool dirty;      /* something came since the last flush */
+	bool recovering; /* there is no collector's knowledge of the end */
+	const char *earlier; /* database of this session's killed collector; NULL: none */
 	bool incomplete; /* the end of the recording was not seen */
 };
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "collect/collector.h"
+#include "collect/run.h"
 #include "verbs.h"
 
 static void print_help(void)
@@ -113,24 +114,49 @@ static const char *open_reason(int error)
 				  strerror(-error);
 }
 
-/* Everything but the file itself. */
+/* The finished database takes the place of what was there. */
+static int take_place(const char *made, const char *output)
+{
+	char side[4200];
+	if (strcmp(made, output) == 0)
+		return 0;
+	if (rename(made, output) < 0)
+		return -errno;
+	/* Of the database that was there: they would be taken for the new one's. */
+	snprintf(side, sizeof(side), "%s-wal", output);
+	unlink(side);
+	snprintf(side, sizeof(side), "%s-shm", output);
+	unlink(side);
+	return 0;
+}
+
+/* Everything but the session file itself. */
 static int recover(struct collector *c, const char *output)
 {
-	char reason[512];
-	int r = collector_begin(c);
+	const struct mms_header *h = c->file.session.header;
+	char made[4100];
+	bool is_new;
+	int r = run_output_check(output, &is_new);
+	if (r < 0)
+		return fail(output, r == -EEXIST ? "exists and is no mmscope database" : strerror(-r));
+	/* What the killed collector wrote is read while the new one is made. */
+	snprintf(made, sizeof(made), "%s%s", output, is_new ? "" : ".recovering");
+	c->recovering = true;
+	c->earlier = h->output[0] && access(h->output, R_OK) == 0 && strcmp(made, h->output) != 0 ?
+		h->output : NULL;
+	r = collector_begin(c);
 	if (r == 0)
-		r = collector_store(c, output);
-	if (r < 0) {
-		snprintf(reason, sizeof(reason), "%s", c->failure[0] ? c->failure : strerror(-r));
-		return fail(output, reason);
+		r = collector_store(c, made);
+	if (r == 0)
+		r = collector_finish(c);
+	if (r == 0 && !c->failure[0])
+		r = take_place(made, output);
+	if (r == 0 && !c->failure[0]) {
+		printf("%s\n", output);
+		return VERB_OK;
 	}
-	store_coverage(c->store, 0, "recovered", 1,
-		"There was no collector at the end: how processes ended and what the system said of "
-		"them was not seen.");
-	r = collector_finish(c);
-	if (c->failure[0])
-		fail(output, c->failure);
-	return r < 0 ? VERB_USAGE : VERB_OK;
+	fail(output, c->failure[0] ? c->failure : strerror(-r));
+	return VERB_USAGE;
 }
 
 static int recover_session(const char *path, const char *output)
@@ -148,13 +174,12 @@ static int recover_session(const char *path, const char *output)
 		status = fail(path, "is being recorded: its collector will finish it");
 	else if (!output[0])
 		status = fail(path, "names no database; give one with -o");
-	else
+	else {
+		c.incomplete = written_to;
 		status = recover(&c, output);
-	if (status == VERB_OK) {
-		printf("%s\n", c.output);
-		if (!written_to)
-			unlink(path);
 	}
+	if (status == VERB_OK && !written_to)
+		unlink(path);
 	collector_end(&c);
 	return status;
 }

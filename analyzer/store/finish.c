@@ -115,14 +115,25 @@ static int one_plain_file(struct store *s)
 int store_finish(struct store *s, struct model *m, const struct stack_source *stacks,
 	const struct store_finish *options)
 {
+	const char *earlier = options ? options->earlier : NULL;
+	bool absorbed = false;
 	int error, first;
 
 	store_meta(s, "state", "finishing");
 	first = store_flush(s, m, stacks);
+	if (!first && earlier) {
+		error = store_absorb_begin(s, earlier);
+		absorbed = error == 0;
+		first = error == -EINVAL ? 0 : error;
+	}
 	error = write_symbols(s, options);
 	first = first ? first : error;
 	error = write_rest(s, m);
 	first = first ? first : error;
+	if (absorbed) {
+		error = store_absorb_end(s);
+		first = first ? first : error;
+	}
 	store_meta_number(s, "duration_ns", (int64_t)m->now_ns);
 	error = store_meta(s, "state", first || (options && options->incomplete) ? "incomplete" : "complete");
 	first = first ? first : error;

@@ -103,4 +103,9 @@ size_t series_blob(const struct series *s, uint32_t merge, uint8_t *out);
 
 int64_t store_bytes(struct store *s);
 
+/* absorb.c: adds the database that stands at path.  -EINVAL: it is none of
+ * this session, or it is complete; nothing was added. */
+int store_absorb_begin(struct store *s, const char *path);
+int store_absorb_end(struct store *s);
+
 #endif

@@ -89,6 +89,8 @@ struct store_finish {
 	const char *const *debug_dirs; /* further debug roots, NULL-ended; or NULL */
 	bool debuginfod;               /* ask the servers in DEBUGINFOD_URLS */
 	bool incomplete;               /* state stays incomplete: the end was not seen */
+	const char *earlier;           /* database that a killed collector of this session left, to
+	                                * be added; or NULL */
 };
 
 /* Last flush, symbols, site ids, live blocks; then one plain file without WAL
