@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "collect/elf_check.h"
@@ -92,12 +93,29 @@ static void apply_all(struct collector *c)
 	watch_apply(&c->watch);
 }
 
+/* What measuring costs: our processor time, the session file, and the private
+ * memory of the preload in the process where it is largest. */
+static void write_cost(struct collector *c)
+{
+	struct timespec cpu = {0};
+	uint64_t self_bytes = 0;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	for (size_t i = 0; i < c->model->n_processes; i++)
+		if (c->model->processes[i]->self_bytes > self_bytes)
+			self_bytes = c->model->processes[i]->self_bytes;
+	store_meta_number(c->store, "collector_cpu_ns", (int64_t)cpu.tv_sec * 1000000000 + cpu.tv_nsec);
+	store_meta_number(c->store, "preload_bytes", (int64_t)self_bytes);
+	store_meta_number(c->store, "session_bytes",
+		(int64_t)atomic_load(&c->file.session.header->n_cells_ready) << MMS_CELL_SHIFT);
+}
+
 void collector_flush(struct collector *c)
 {
 	if (!c->store)
 		return;
 	uint64_t begin = collector_now(c);
 	apply_all(c);
+	write_cost(c);
 	int r = store_flush(c->store, c->model, &c->stacks);
 	if (r < 0) {
 		snprintf(c->failure, sizeof(c->failure), "%s", store_error(c->store));
@@ -178,6 +196,7 @@ static int finish_store(struct collector *c)
 {
 	struct store_finish options = {.incomplete = c->incomplete, .earlier = c->earlier};
 	write_coverage(c);
+	write_cost(c);
 	int r = store_finish(c->store, c->model, &c->stacks, &options);
 	if (r < 0)
 		snprintf(c->failure, sizeof(c->failure), "%s", store_error(c->store));

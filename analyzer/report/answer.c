@@ -183,13 +183,18 @@ static const struct answer_process *find_main(const struct answer *a)
 	return last;
 }
 
+/* To the end of the last process; to the last flush where one still runs. */
 static int64_t find_duration(struct answer *a)
 {
 	int64_t end = 0;
-	for (size_t i = 0; i < a->n_processes; i++)
+	bool running = a->n_processes == 0;
+	for (size_t i = 0; i < a->n_processes; i++) {
 		if (a->processes[i].end_ns > end)
 			end = a->processes[i].end_ns;
-	return capture_meta_number(a->capture, "duration_ns", end);
+		running |= a->processes[i].end_ns < 0;
+	}
+	int64_t flush = running ? capture_meta_number(a->capture, "last_flush_ns", end) : end;
+	return flush > end ? flush : end;
 }
 
 int answer_open(struct answer *a, const char *verb, const char *path)

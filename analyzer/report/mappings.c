@@ -5,6 +5,7 @@
  * some dozens of them, so inserting by memmove is good enough (65,530 is the
  * kernel's own limit).
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,6 +218,18 @@ static int by_bytes(const void *left, const void *right)
 	return a->stack_id < b->stack_id ? -1 : a->stack_id > b->stack_id;
 }
 
+static void find_ids(struct mappings *m, struct answer *a)
+{
+	struct query *q = answer_query(a, sql_stack_sites);
+	for (size_t i = 0; i < m->n; i++) {
+		query_bind(q, 1, m->mapping[i].stack_id);
+		if (answer_row(a, q))
+			snprintf(m->mapping[i].id, sizeof(m->mapping[i].id), "%s", query_text(q, 0));
+		query_reset(q);
+	}
+	query_close(q);
+}
+
 void mappings_load(struct mappings *m, struct answer *a, int64_t pid)
 {
 	struct replay r = {.a = a, .space = xcalloc(a->n_processes, sizeof(struct space))};
@@ -234,6 +247,7 @@ void mappings_load(struct mappings *m, struct answer *a, int64_t pid)
 	free(r.space);
 	if (m->n)
 		qsort(m->mapping, m->n, sizeof(*m->mapping), by_bytes);
+	find_ids(m, a);
 }
 
 void mappings_done(struct mappings *m)

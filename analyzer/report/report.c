@@ -138,11 +138,19 @@ static void leaks_json(struct json *j, struct report *r)
 	json_end(j);
 }
 
+/* Private memory of the preload and the session file, in bytes; -1: not known. */
+static int64_t target_bytes(struct report *r)
+{
+	int64_t preload = capture_meta_number(r->a.capture, "preload_bytes", -1);
+	int64_t session = capture_meta_number(r->a.capture, "session_bytes", -1);
+	return preload < 0 || session < 0 ? -1 : preload + session;
+}
+
 static void self_cost_json(struct json *j, struct report *r)
 {
 	int64_t cpu_ns = capture_meta_number(r->a.capture, "collector_cpu_ns", -1);
 	json_object(j, "self_cost");
-	known_json(j, "target_bytes", capture_meta_number(r->a.capture, "target_bytes", -1));
+	known_json(j, "target_bytes", target_bytes(r));
 	if (cpu_ns < 0)
 		json_null(j, "collector_cpu_s");
 	else
@@ -313,7 +321,7 @@ static void print_processes(const struct answer *a)
 static void print_cost(struct report *r)
 {
 	char size[TEXT_NUMBER], cpu[TEXT_NUMBER];
-	int64_t bytes = capture_meta_number(r->a.capture, "target_bytes", -1);
+	int64_t bytes = target_bytes(r);
 	int64_t cpu_ns = capture_meta_number(r->a.capture, "collector_cpu_ns", -1);
 	label("cost of measuring");
 	printf("%s in the target, %s of CPU outside it\n",

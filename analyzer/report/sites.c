@@ -135,7 +135,7 @@ static void print_process(const struct sites *s, size_t from, size_t to)
 		text_duration(when, p->peak_ns), text_count(count, p->alloc_blocks));
 	head_print_process(p, text);
 	free(text);
-	printf("%s%11s %11s %11s %12s %11s  %s%s\n", render_style(STYLE_DIM), "at peak", "live at end",
+	printf("%s%11s %11s %11s %12s %11s  %s%s\n", render_style(STYLE_DIM), "at peak", "at end",
 		"allocated", "blocks", "temporary", "site", render_style(STYLE_PLAIN));
 	size_t limit = s->limit < 0 ? DEFAULT_ROWS : s->limit == 0 ? to - from : (size_t)s->limit;
 	size_t end = to - from > limit ? from + limit : to;

@@ -7,7 +7,8 @@ empty        a program that allocates nothing
 many-sites   1,000 sites in one process
 many-pids    500 processes
 unrecorded   a program that could not be recorded
-recording    small, whose collector has not finished
+recording    small, whose collector seems to be at work
+incomplete   small, whose collector is gone
 """
 import json
 import os
@@ -123,8 +124,8 @@ class Maker:
 
 def head(m, state='complete'):
     m.meta(state=state, version='0.1.0', mode='exact', sample_bytes=524288, policy='block', clock='tsc', cwd='/srv',
-           host='somehost', kernel='Linux 6.1.0', start_realtime_ns=START, duration_ns=2500000001,
-           collector_cpu_ns=12500000, target_bytes=655360)
+           host='somehost', kernel='Linux 6.1.0', start_realtime_ns=START, last_flush_ns=2500000001,
+           collector_cpu_ns=12500000, preload_bytes=131072, session_bytes=524288)
 
 
 def small(path, state='complete'):
@@ -161,6 +162,7 @@ def small(path, state='complete'):
     m.heap(3, heap[0], one, 20, 100, 20)
     m.heap(1, m.stack(m.frame('env_main', module='/usr/bin/env')), m.site('aaaa000000000008', 'env_main'), 3, 32, 1)
     maps = m.stack(outer, m.frame('map_it', 'src/map.c', 5))
+    m.c.execute('UPDATE stack SET site_id = ? WHERE id = ?', (m.site('aaaa000000000009', 'map_it < main'), maps))
     m.vm(2, 5000000, 'mmap', 0x10000000, 8 * 4096, maps)
     m.vm(2, 5000001, 'munmap', 0x10002000, 4096, maps)
     m.vm(2, 5000002, 'mmap', 0x20000000, 4096, maps)
@@ -174,8 +176,22 @@ def small(path, state='complete'):
     m.done()
 
 
-def recording(path):
+def incomplete(path):
     small(path, 'recording')
+
+
+def recording(path):
+    """The collector is this process: alive as long as the test runs."""
+    small(path, 'recording')
+    with open('/proc/self/stat') as f:
+        start = f.read().rsplit(')', 1)[1].split()[19]
+    with open('/proc/sys/kernel/random/boot_id') as f:
+        boot = f.read().strip()
+    c = sqlite3.connect(path)
+    for key, value in (('collector_pid', os.getpid()), ('collector_start', start), ('boot_id', boot)):
+        c.execute('INSERT INTO meta VALUES (?, ?)', (key, str(value)))
+    c.commit()
+    c.close()
 
 
 def empty(path):
@@ -219,7 +235,7 @@ def unrecorded(path):
 
 
 KINDS = {'small': small, 'empty': empty, 'many-sites': many_sites, 'many-pids': many_pids, 'unrecorded': unrecorded,
-         'recording': recording}
+         'recording': recording, 'incomplete': incomplete}
 
 if __name__ == '__main__':
     KINDS[sys.argv[1]](sys.argv[2])

@@ -1,0 +1,188 @@
+"""verbs.py - what the verbs say about databases that are always the same.
+
+    verbs.py [--update]
+
+Texts are compared with golden/*.txt; --update writes them anew, to be read
+before they are committed.  JSON must parse strictly, start with the three
+keys in order and add up.  No line is wider than 80 columns, a report is one
+screen, and every answer is there within a second.
+"""
+import json
+import os
+import subprocess
+import sys
+import time
+import unicodedata
+
+import fixed_db
+import mms
+
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'golden')
+READERS = ('report', 'leaks', 'sites')
+# (name of the golden text, database, words)
+TEXTS = [
+    ('report-small', 'small', ['report']),
+    ('report-empty', 'empty', ['report']),
+    ('report-many-pids', 'many-pids', ['report']),
+    ('report-unrecorded', 'unrecorded', ['report']),
+    ('report-incomplete', 'incomplete', ['report']),
+    ('leaks-small', 'small', ['leaks']),
+    ('leaks-small-one', 'small', ['leaks', '--limit', '1', '--frames', '2', '--process', '100']),
+    ('leaks-empty', 'empty', ['leaks']),
+    ('leaks-many-pids', 'many-pids', ['leaks', '--limit', '1']),
+    ('sites-small', 'small', ['sites']),
+    ('sites-small-count', 'small', ['sites', '--by', 'count', '--limit', '2', '--frames', '3']),
+    ('sites-many-sites', 'many-sites', ['sites', '--by', 'live', '--limit', '3']),
+]
+
+
+def width(line):
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in 'WF' else 1 for c in line)
+
+
+def ask(words, path, faults, **env):
+    begin = time.monotonic()
+    status, out, err = mms.verb(*words, path, env=env)
+    if time.monotonic() - begin > 1:
+        faults.add('%s: took %.1f s' % (' '.join(words), time.monotonic() - begin))
+    faults.equal(err, '', ' '.join(words) + ': stderr')
+    return status, out
+
+
+def check_texts(databases, faults, update):
+    for name, database, words in TEXTS:
+        path = databases[database]
+        status, out = ask(words, path, faults)
+        faults.equal(status, 0, name + ': status')
+        out = out.replace(path, database + '.db')
+        for line in out.splitlines():
+            if width(line) > 80 or line != line.rstrip() or '\033' in line:
+                faults.add('%s: a line is wide, has blanks at its end, or colours: %r' % (name, line))
+        if words[0] == 'report' and len(out.splitlines()) > 40:
+            faults.add('%s: %d lines are more than a screen' % (name, len(out.splitlines())))
+        golden = os.path.join(GOLDEN, name + '.txt')
+        if update:
+            with open(golden, 'w', encoding='utf-8') as f:
+                f.write(out)
+        with open(golden, encoding='utf-8') as f:
+            want = f.read()
+        if out != want:
+            faults.add('%s differs from its golden text; now:\n%s' % (name, out))
+
+
+def strict(text):
+    def refuse(word):
+        raise ValueError(word + ' is not JSON')
+
+    def once(pairs):
+        if len({k for k, _ in pairs}) != len(pairs):
+            raise ValueError('a key twice')
+        return dict(pairs)
+    return json.loads(text, parse_constant=refuse, object_pairs_hook=once)
+
+
+def check_json(databases, faults):
+    for database, path in databases.items():
+        for verb in READERS:
+            status, out = mms.verb(verb, '--format=json', path)[:2]
+            what = '%s of %s' % (verb, database)
+            if database == 'unrecorded' and verb != 'report':
+                faults.equal((status, out), (3, ''), what)
+                continue
+            faults.equal(status, 0, what + ': status')
+            answer = strict(out)
+            faults.equal(list(answer)[:3], ['schema', 'capture', 'coverage'], what + ': first keys')
+            faults.equal(answer['schema'], 'mmscope.%s/1' % verb, what + ': schema')
+            faults.equal(answer['capture']['state'], database if database in ('recording', 'incomplete') else 'complete',
+                         what + ': state')
+
+
+def answer_of(verb, path, *words):
+    return strict(mms.verb(verb, '--format', 'json', *words, path)[1])
+
+
+def check_sums(databases, faults):
+    for database in ('small', 'empty', 'many-sites', 'many-pids'):
+        leaks = answer_of('leaks', databases[database])
+        sites = answer_of('sites', databases[database])
+        report = answer_of('report', databases[database])
+        faults.equal(leaks['totals']['live']['bytes'], sum(s['bytes'] for s in leaks['sites']), database + ': leaks')
+        faults.equal(leaks['totals']['live'], leaks['totals']['unclassified'], database + ': unclassified')
+        faults.equal(leaks['totals']['definite'], {'blocks': None, 'bytes': None}, database + ': definite')
+        faults.equal(sum(p['totals']['live']['blocks'] for p in leaks['processes']), leaks['totals']['live']['blocks'],
+                     database + ': processes of leaks')
+        for key in ('alloc_blocks', 'alloc_bytes', 'live_bytes', 'peak_bytes'):
+            for part in [sites] + sites['processes']:
+                faults.equal(sum(s[key] for s in part['sites']), part['totals'][key], '%s: %s' % (database, key))
+        faults.equal(sum(p['live_bytes'] for p in report['processes']), leaks['totals']['live']['bytes'],
+                     database + ': live bytes of the report')
+
+
+def check_small(path, faults):
+    """What merging, setting apart and replaying must give."""
+    leaks = answer_of('leaks', path)
+    mine = [s for s in leaks['sites'] if s['process']['id'] == 2]
+    items = [s for s in mine if s['id'] == 'aaaa000000000001']
+    faults.equal([(s['blocks'], s['stack'][0]['line']) for s in items], [(1000, 42), (10, 43)],
+                 'equal stacks are merged, lines kept apart')
+    faults.equal([s['own'] for s in mine][-1], 'loader', 'the loader comes last')
+    faults.equal({s['verdict'] for s in leaks['sites']}, {'unclassified'}, 'verdicts')
+    faults.equal({s['bytes_low'] for s in leaks['sites']}, {None}, 'no bounds where records were lost')
+    faults.equal([(m['id'], m['areas'], m['bytes'], m['process']['pid']) for m in leaks['mappings']],
+                 [('aaaa000000000009', 3, 9 * 4096, 100), ('aaaa000000000009', 1, 3 * 4096, 101)], 'mappings')
+    inlined = [s for s in mine if s['id'] == 'aaaa000000000007'][0]['stack']
+    faults.equal([(f['function'], f['inlined']) for f in inlined],
+                 [('helper', True), ('make_item', False), ('main', False)], 'inlined frames')
+    unknown = [s for s in mine if s['id'] == 'aaaa000000000003'][0]['stack'][0]
+    faults.equal((unknown['function'], unknown['offset'], unknown['line']), (None, '0x1234', None), 'no symbols')
+    report = answer_of('report', path)
+    faults.equal([(p['begin'], p['end'], p['status']) for p in report['processes']],
+                 [('start', 'exec', None), ('exec', 'exit', 3), ('fork', 'signal', 9)], 'begin and end')
+    faults.equal(report['capture']['command'], ['prog', '--name', "it's", 'h\u00e9llo'], 'command')
+    faults.equal(report['self_cost'], {'target_bytes': 655360, 'collector_cpu_s': 0.0125, 'lost_records': 2}, 'cost')
+    for key in ('never_touched_bytes', 'cow', 'oom'):
+        faults.equal(report[key], None, key)
+    child = answer_of('sites', path, '--process', '101')
+    faults.equal((child['process']['pid'], len(child['sites'])), (101, 1), 'sites of the child')
+    faults.equal(mms.verb('leaks', '--process', '77', path)[0], 3, 'a pid that is not there')
+
+
+def check_colour(path, faults):
+    """Colour on a terminal, and not with NO_COLOR; 160 columns are used."""
+    script = "import pty, sys; sys.exit(pty.spawn([sys.argv[1], 'report', sys.argv[2]]) >> 8)"
+    for env, coloured in (({}, True), ({'NO_COLOR': '1'}, False), ({'TERM': 'dumb'}, False)):
+        env = mms.environment(**{'TERM': 'xterm', **env})
+        r = subprocess.run([sys.executable, '-c', script, mms.MMSCOPE, path], env=env, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, timeout=20)
+        faults.equal((r.returncode, b'\033[1m' in r.stdout), (0, coloured), 'colour with %r' % env.get('NO_COLOR'))
+
+
+def check_full_output(path, faults):
+    with open('/dev/full', 'w') as full:
+        r = subprocess.run([mms.MMSCOPE, 'sites', path], stdout=full, stderr=subprocess.PIPE, text=True)
+    faults.equal((r.returncode, r.stderr.count('\n')), (2, 1), 'a full disk behind stdout')
+
+
+def make(work):
+    databases = {}
+    for kind in fixed_db.KINDS:
+        databases[kind] = work.path(kind + '.db')
+        fixed_db.KINDS[kind](databases[kind])
+    return databases
+
+
+def main():
+    faults = mms.Faults()
+    with mms.Work('verbs') as work:
+        databases = make(work)
+        check_texts(databases, faults, '--update' in sys.argv)
+        check_json(databases, faults)
+        check_sums(databases, faults)
+        check_small(databases['small'], faults)
+        check_colour(databases['small'], faults)
+        check_full_output(databases['small'], faults)
+    return faults.done('verbs')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
