@@ -61,9 +61,9 @@ static int judge(const struct oracle *o, uint64_t min)
 	uint64_t wrong = o->n_libunwind_diff + o->n_libgcc_diff + o->n_full_diff + o->n_interned_diff;
 
 	printf("processes %" PRIu64 ", stacks %" PRIu64 ", frames per stack %.1f, longest %" PRIu64
-	       ", guessed %" PRIu64 ", truncated %" PRIu64 ", through a signal %" PRIu64 "\n",
+	       ", guessed %" PRIu64 ", truncated %" PRIu64 ", through a signal %" PRIu64 ", nested %" PRIu64 "\n",
 		o->n_processes, o->n_stacks, o->n_stacks ? (double)o->n_frames / (double)o->n_stacks : 0,
-		o->n_longest, o->n_guessed, o->n_truncated, o->n_exact);
+		o->n_longest, o->n_guessed, o->n_truncated, o->n_exact, o->n_nested);
 	printf("different: libunwind %" PRIu64 " of %" PRIu64 ", libgcc %" PRIu64 " of %" PRIu64
 	       " (%" PRIu64 " ended early), full walk %" PRIu64 " of %" PRIu64 ", interned %" PRIu64
 	       " of %" PRIu64 "\n",

@@ -13,8 +13,8 @@
  *
  * Everything counts in the shared file that MMS_ORACLE names (prepared by
  * unwind_check); differences are kept there in full.  Calls that libunwind
- * itself makes, and those of signal handlers that interrupt it, are passed
- * through uncompared.
+ * itself makes, and those of signal handlers that interrupt it, are
+ * compared with the uncached walk only.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -60,11 +60,36 @@ static int (*backtrace_fn)(void **, int);
 static _Unwind_Reason_Code (*gcc_backtrace)(_Unwind_Trace_Fn, void *);
 static _Unwind_Ptr (*gcc_ip)(struct _Unwind_Context *);
 
-extern void *__libc_malloc(size_t);
-extern void *__libc_calloc(size_t, size_t);
-extern void *__libc_realloc(void *, size_t);
-extern void *__libc_memalign(size_t, size_t);
-extern void __libc_free(void *);
+/* Where this thread is: a test's signal handler asks before it jumps out, and
+ * a malloc that comes from inside the real one (a handler) is served from a
+ * ring of our own: the real one is not reentrant. */
+enum oracle_place { OUTSIDE = 0, IN_REAL = 1, IN_WALK = 2, IN_OTHERS = 3 };
+static __thread volatile int place TLS;
+static __thread unsigned n_nested TLS;
+
+EXPORT int mms_oracle_place(void) { return place; }
+
+/* A handler has jumped out of us: nothing is under way any more. */
+EXPORT void mms_oracle_left(void)
+{
+	place = OUTSIDE;
+	guard_depth = 0;
+	n_nested = 0;
+}
+
+#define RING_BYTES (1u << 20)
+static char ring[RING_BYTES + 65536] __attribute__((aligned(16)));
+static _Atomic uint32_t ring_next;
+
+static bool in_ring(const void *p)
+{
+	return (uintptr_t)p - (uintptr_t)ring < sizeof(ring);
+}
+
+static void *ring_alloc(size_t n)
+{
+	return n > 65000 ? NULL : ring + (atomic_fetch_add(&ring_next, (uint32_t)(n + 15) & ~15u) % RING_BYTES);
+}
 
 static void *map(size_t bytes)
 {
@@ -285,19 +310,19 @@ static __attribute__((noinline)) void compare_full(void *const *fp, const uint64
 	}
 }
 
-static __attribute__((noinline)) void check(void *const *fp)
+static __attribute__((noinline)) void check_outer(void *const *fp)
 {
-	int saved = errno;
-
-	guard_enter();
 	struct stack_thread *t = state();
+
 	if (!buffers)
 		buffers = map(sizeof(*buffers));
 	if (!t || !buffers)
-		goto out;
+		return;
 	uint64_t k = atomic_fetch_add(&oracle->n_stacks, 1);
+	place = IN_WALK;
 	uint32_t id = stack_capture(t, &session, CONTEXT, fp);
 	size_t n = unwind_walk(NULL, fp, buffers->own, MMS_STACK_MAX_DEPTH), skip;
+	place = IN_OTHERS;
 	count(buffers->own, n);
 	compare_interned(buffers->own, n, id);
 	if (backtrace_fn) {
@@ -312,61 +337,141 @@ static __attribute__((noinline)) void check(void *const *fp)
 		compare_gcc(buffers->own, n, buffers->other);
 	if (k % 16 == 0)
 		compare_full(fp, buffers->own, n, buffers->other);
-out:
+}
+
+/* A call from inside check(): a signal handler, or libunwind itself.  Only
+ * what can be nested is compared: the capture and the uncached walk. */
+static __attribute__((noinline)) void check_nested(void *const *fp)
+{
+	uint64_t pcs[200];
+	struct reach reach;
+	uintptr_t low, high;
+	int was = place;
+
+	if (n_nested >= 3)
+		return;
+	n_nested++;
+	place = IN_WALK;
+	uint32_t id = stack_capture(thread_state, &session, CONTEXT, fp);
+	place = IN_OTHERS;
+	reach_own_stack((uintptr_t)fp, &low, &high);
+	reach_init(&reach, (uintptr_t)(fp + 2), low, high);
+	size_t n = full_walk(&reach, fp, pcs, 200);
+	atomic_fetch_add(&oracle->n_nested, 1);
+	if (n < 90)
+		compare_interned(pcs, n, id);
+	place = was;
+	n_nested--;
+}
+
+static __attribute__((noinline)) void check(void *const *fp)
+{
+	int saved = errno, was = place;
+
+	if (guard_inside()) {
+		if (thread_state)
+			check_nested(fp);
+		errno = saved;
+		return;
+	}
+	guard_enter();
+	check_outer(fp);
 	guard_leave();
+	place = was;
 	errno = saved;
 }
 
 #define CHECK_HERE() \
 	do { \
-		if (oracle && !guard_inside()) \
+		if (oracle) \
 			check(__builtin_frame_address(0)); \
+	} while (0)
+
+/* Calls the real one, or serves from the ring when we are in it already. */
+#define REAL(p, call, n) \
+	do { \
+		int was_ = place; \
+		if (was_ == IN_REAL) { \
+			p = ring_alloc(n); \
+		} else { \
+			place = IN_REAL; \
+			p = call; \
+			place = was_; \
+		} \
 	} while (0)
 
 EXPORT void *malloc(size_t n)
 {
-	void *p = real_malloc ? real_malloc(n) : __libc_malloc(n);
+	void *p;
 
+	if (!real_malloc)
+		find_functions();
+	REAL(p, real_malloc(n), n);
 	CHECK_HERE();
 	return p;
 }
 
 EXPORT void *calloc(size_t n, size_t m)
 {
-	void *p = real_calloc ? real_calloc(n, m) : __libc_calloc(n, m);
+	void *p;
 
+	if (!real_calloc) { /* dlsym asks: from the ring, which is clean at first */
+		p = ring_alloc(n * m);
+		return p;
+	}
+	REAL(p, real_calloc(n, m), n * m);
+	if (in_ring(p))
+		memset(p, 0, n * m);
 	CHECK_HERE();
 	return p;
 }
 
 EXPORT void *realloc(void *old, size_t n)
 {
-	void *p = real_realloc ? real_realloc(old, n) : __libc_realloc(old, n);
+	void *p;
 
+	if (!real_realloc)
+		find_functions();
+	if (in_ring(old)) {
+		p = malloc(n);
+		if (p)
+			memcpy(p, old, n);
+		return p;
+	}
+	REAL(p, real_realloc(old, n), n);
 	CHECK_HERE();
 	return p;
 }
 
 EXPORT void *memalign(size_t alignment, size_t n)
 {
-	void *p = real_memalign ? real_memalign(alignment, n) : __libc_memalign(alignment, n);
+	void *p;
 
+	if (!real_memalign)
+		find_functions();
+	REAL(p, real_memalign(alignment, n), n);
 	CHECK_HERE();
 	return p;
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t n)
 {
-	void *p = real_memalign ? real_memalign(alignment, n) : __libc_memalign(alignment, n);
+	void *p;
 
+	if (!real_memalign)
+		find_functions();
+	REAL(p, real_memalign(alignment, n), n);
 	CHECK_HERE();
 	return p;
 }
 
 EXPORT int posix_memalign(void **ret, size_t alignment, size_t n)
 {
-	void *p = real_memalign ? real_memalign(alignment, n) : __libc_memalign(alignment, n);
+	void *p;
 
+	if (!real_memalign)
+		find_functions();
+	REAL(p, real_memalign(alignment, n), n);
 	CHECK_HERE();
 	*ret = p;
 	return p ? 0 : ENOMEM;
@@ -374,10 +479,15 @@ EXPORT int posix_memalign(void **ret, size_t alignment, size_t n)
 
 EXPORT void free(void *p)
 {
+	int was = place;
+
 	if (oracle)
 		unwind_freed_by(__builtin_return_address(0));
-	if (real_free)
-		real_free(p);
-	else
-		__libc_free(p);
+	if (!p || in_ring(p) || was == IN_REAL)
+		return; /* from inside the real one: a handler's block is given up */
+	if (!real_free)
+		find_functions();
+	place = IN_REAL;
+	real_free(p);
+	place = was;
 }

@@ -23,7 +23,7 @@ struct oracle {
 	_Atomic uint64_t n_libunwind, n_libunwind_diff;
 	_Atomic uint64_t n_libgcc, n_libgcc_diff, n_libgcc_short; /* short: stopped early, equal so far */
 	_Atomic uint64_t n_full, n_full_diff;
-	_Atomic uint64_t n_interned, n_interned_diff;
+	_Atomic uint64_t n_interned, n_interned_diff, n_nested;
 	_Atomic uint64_t n_invalidated;
 	_Atomic uint64_t n_joined, n_new_frames; /* of the joining walk */
 	_Atomic uint32_t n_diffs;
