@@ -157,8 +157,22 @@ static void cache_missed(struct stack_thread *t)
 	}
 }
 
-static uint32_t capture_at(struct stack_thread *t, unsigned level, const struct mms_session *s,
-	uint32_t context, void *const *fp)
+/* The id of a stack that is not in the cache. */
+static uint32_t look_up(const struct mms_session *s, uint32_t context, const unwind_frame *frames,
+	size_t n, uint64_t hash)
+{
+	uint32_t id = 0;
+
+	if (n > 1)
+		id = stack_table_find(s, (struct stack_key){ frames[0], hash },
+			(struct stack_key){ frames[1], hash_frames(context, frames + 1, n - 1) });
+	return id ? id : stack_intern(s, context, frames, n);
+}
+
+/* Walks and looks up.  False: another walk had the level meanwhile, and what
+ * it left in the frames may be part of the answer. */
+static bool capture_at(struct stack_thread *t, unsigned level, uint32_t ticket,
+	const struct mms_session *s, uint32_t context, void *const *fp, uint32_t *ret_id)
 {
 	unwind_frame *frames = t->frames[level];
 	size_t n = unwind_walk(level ? NULL : t->unwind, fp, frames, MMS_STACK_MAX_DEPTH);
@@ -166,31 +180,31 @@ static uint32_t capture_at(struct stack_thread *t, unsigned level, const struct 
 	_Atomic uint64_t *entry = &t->cache[hash & t->cache_mask];
 	uint64_t known = atomic_load_explicit(entry, memory_order_relaxed);
 
-	if (known >> 24 == hash >> 24)
-		return (uint32_t)known & MMS_STACK_MASK;
+	if (known >> 24 == hash >> 24) {
+		*ret_id = (uint32_t)known & MMS_STACK_MASK;
+		return give_level(&t->level[level], ticket);
+	}
+	*ret_id = look_up(s, context, frames, n, hash);
+	if (!give_level(&t->level[level], ticket))
+		return false;
 	cache_missed(t);
-	uint32_t id = 0;
-	if (n > 1)
-		id = stack_table_find(s, (struct stack_key){ frames[0], hash },
-			(struct stack_key){ frames[1], hash_frames(context, frames + 1, n - 1) });
-	if (!id)
-		id = stack_intern(s, context, frames, n);
-	if (id)
-		atomic_store_explicit(entry, (hash & ~(uint64_t)MMS_STACK_MASK) | id, memory_order_relaxed);
-	return id;
+	/* Only now: a hash and an id that do not belong together would stay. */
+	if (*ret_id)
+		atomic_store_explicit(entry, (hash & ~(uint64_t)MMS_STACK_MASK) | *ret_id,
+			memory_order_relaxed);
+	return true;
 }
 
 uint32_t stack_capture(struct stack_thread *t, const struct mms_session *s, uint32_t context,
 	void *const *fp)
 {
 	uint32_t ticket, id;
+	unsigned level;
 
-	for (;;) {
-		unsigned level = t ? take_level(t, (uintptr_t)fp, &ticket) : LEVELS;
+	do {
+		level = t ? take_level(t, (uintptr_t)fp, &ticket) : LEVELS;
 		if (level == LEVELS)
 			return capture_small(s, context, fp);
-		id = capture_at(t, level, s, context, fp);
-		if (give_level(&t->level[level], ticket))
-			return id;
-	}
+	} while (!capture_at(t, level, ticket, s, context, fp, &id));
+	return id;
 }

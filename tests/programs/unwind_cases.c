@@ -22,10 +22,12 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "unwind_oracle.h"
+
 #define NOINLINE __attribute__((noinline, noclone))
 
-int mms_oracle_place(void) __attribute__((weak));
-void mms_oracle_left(void) __attribute__((weak));
+#pragma weak mms_oracle_place
+#pragma weak mms_oracle_left
 
 static volatile unsigned sink;
 

@@ -30,4 +30,10 @@ struct oracle {
 	struct oracle_diff diff[ORACLE_DIFFS];
 };
 
+/* Where the calling thread is, for a handler that wants to jump out: 0 outside
+ * the oracle, 1 in the real malloc, 2 in the walk, 3 in what it is compared
+ * with.  mms_oracle_left: it has jumped. */
+int mms_oracle_place(void);
+void mms_oracle_left(void);
+
 #endif
