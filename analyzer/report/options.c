@@ -74,6 +74,13 @@ static const struct option_spec *find_option(const struct verb_spec *spec, const
 static int set_value(const struct verb_spec *spec, const struct option_spec *o, const char *value)
 {
 	char what[128];
+	if (o->kind == OPTION_LIST) {
+		struct option_list *list = o->value;
+		if (list->n == OPTION_LIST_MAX)
+			return complain(spec, "too many of this option:", value);
+		list->item[list->n++] = value;
+		return -1;
+	}
 	if (o->kind == OPTION_NUMBER) {
 		if (parse_number(value, o->value))
 			return -1;

@@ -13,6 +13,13 @@ enum option_kind {
 	OPTION_FLAG,   /* bool *value */
 	OPTION_NUMBER, /* int64_t *value, 0 or more */
 	OPTION_CHOICE, /* int *value: index in `choices` */
+	OPTION_LIST,   /* struct option_list *value: may be given several times */
+};
+
+#define OPTION_LIST_MAX 15
+struct option_list {
+	const char *item[OPTION_LIST_MAX + 1]; /* NULL-ended */
+	int n;
 };
 
 struct option_spec {

@@ -71,7 +71,7 @@ static int check_head(const char *path, const uint8_t *head, ssize_t got, off_t 
 	return 0;
 }
 
-static int check_file(const char *path, char *reason, size_t room)
+int capture_check_file(const char *path, char *reason, size_t room)
 {
 	uint8_t head[100] = {0};
 	struct stat status;
@@ -118,7 +118,7 @@ static int open_file(const char *path, sqlite3 **ret)
 	return code;
 }
 
-static int check_version(sqlite3 *db, char *reason, size_t room)
+int capture_check_version(sqlite3 *db, char *reason, size_t room)
 {
 	int64_t id = db_int(db, "PRAGMA application_id", 0);
 	int64_t version = db_int(db, "PRAGMA user_version", -1);
@@ -152,7 +152,7 @@ static bool meta_is(sqlite3 *db, const char *key, const char *value)
 	return same;
 }
 
-static bool collector_lives(sqlite3 *db)
+bool capture_collector_lives(sqlite3 *db)
 {
 	int64_t pid = db_int(db, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'collector_pid'", 0);
 	int64_t start = db_int(db, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'collector_start'", 0);
@@ -172,17 +172,17 @@ static int open_settled(const char *path, struct capture *c, char *reason, size_
 
 		if (code != SQLITE_OK)
 			return db_failure(c->db, code, reason, room);
-		error = check_version(c->db, reason, room);
+		error = capture_check_version(c->db, reason, room);
 		if (error)
 			return error;
-		if (i == WAIT_STEPS || !meta_is(c->db, "state", "finishing") || !collector_lives(c->db))
+		if (i == WAIT_STEPS || !meta_is(c->db, "state", "finishing") || !capture_collector_lives(c->db))
 			break;
 		sqlite3_close(c->db);
 		c->db = NULL;
 		nanosleep(&step, NULL);
 	}
 	c->state = meta_is(c->db, "state", "complete") ? CAPTURE_COMPLETE
-		: !meta_is(c->db, "state", "incomplete") && collector_lives(c->db) ? CAPTURE_RECORDING
+		: !meta_is(c->db, "state", "incomplete") && capture_collector_lives(c->db) ? CAPTURE_RECORDING
 		: CAPTURE_INCOMPLETE;
 	return 0;
 }
@@ -244,7 +244,7 @@ static int bring_up_to_date(struct capture *c, char *reason, size_t room)
 int capture_open(const char *path, struct capture **ret, char *reason, size_t reason_size)
 {
 	struct capture *c;
-	int error = check_file(path, reason, reason_size);
+	int error = capture_check_file(path, reason, reason_size);
 
 	if (error)
 		return error;
