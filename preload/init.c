@@ -25,7 +25,6 @@
 
 #include <mmscope/launch.h>
 
-#include "base/doorbell.h"
 #include "base/enter.h"
 #include "base/next.h"
 #include "base/options.h"
@@ -71,25 +70,6 @@ static void read_exe_name(void)
 	for (const char *p = start.program; *p; p++)
 		if (*p == '/' && p[1])
 			start.exe = p + 1;
-}
-
-/* Is a filter in force already, from before the exec?  Asked through a file,
- * because opening files is what every starting program does; prctl might be
- * the very call that the filter kills for. */
-static bool filtered_from_before(void)
-{
-	char text[2048];
-	int fd = mms_openat(AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return false;
-	long n = mms_read(fd, text, sizeof(text) - 1);
-	mms_close(fd);
-	text[n > 0 ? n : 0] = 0;
-	const char *rest;
-	for (const char *p = text; *p; p++)
-		if (*p == '\n' && mms_after(p + 1, "Seccomp:\t", &rest))
-			return *rest != '0';
-	return false;
 }
 
 /* "/a/b/c" becomes "/a/b/". */
@@ -198,17 +178,17 @@ static void begin_recording(void)
 	read_exe_name();
 	if ((start.options.session ? join_session() : create_session()) < 0)
 		return;
-	bool filtered = filtered_from_before();
-	if (filtered)
-		doorbell_silence();
-	/* libunwind is loaded by the constructor; until then our own serves */
+	/* A filter from before the exec is not asked for: every container has one,
+	 * which refuses with an error, and whether another one would kill cannot
+	 * be found out without trying.
+	 * libunwind is loaded by the constructor; until then our own serves. */
 	if (!is_followed() || unwind_init(MMS_ENGINE_OWN, start.session.header->audit_every) < 0 ||
 		capture_start(&start.session) < 0) {
 		leave_session();
 		return;
 	}
-	note_coverage((filtered ? MMS_COV_SECCOMP : 0) |
-		(mms_session_is_small(&start.session) ? MMS_COV_SMALL_MAP : 0));
+	if (mms_session_is_small(&start.session))
+		note_coverage(MMS_COV_SMALL_MAP);
 }
 
 bool preload_start(void)

@@ -2,8 +2,7 @@
  * doorbell.c - rings for the collector, or keeps silent.
  *
  * Raw system calls, never waits.  Called by capture/ whenever a process slot
- * was claimed, silenced by the wrappers that see a filter being installed
- * and by the start when one is in force already.
+ * was claimed, silenced by the wrappers that see a filter being installed.
  */
 #include "doorbell.h"
 

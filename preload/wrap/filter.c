@@ -28,7 +28,7 @@
 void process_filtered(bool strict)
 {
 	struct mms_process *p = capture_process();
-	if (!process_is_own())
+	if (!p || !(doorbell_is_silent() || process_is_own()))
 		return;
 	atomic_fetch_or_explicit(&p->coverage, MMS_COV_SECCOMP, memory_order_relaxed);
 	doorbell_silence();
@@ -56,7 +56,7 @@ WRAPPER int prctl(int op, ...)
 	if (on && op == PR_SET_SECCOMP)
 		process_filtered(a[0] == SECCOMP_MODE_STRICT);
 	int r = next.prctl(op, a[0], a[1], a[2], a[3]);
-	if (on && r == 0 && op == PR_SET_NAME)
+	if (on && r == 0 && op == PR_SET_NAME && !doorbell_is_silent())
 		note_name((const char *)a[0]);
 	return r;
 }

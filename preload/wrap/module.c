@@ -20,6 +20,7 @@
 #include <link.h>
 #include <sys/auxv.h>
 
+#include "base/doorbell.h"
 #include "base/enter.h"
 #include "base/next.h"
 #include "base/sys.h"
@@ -107,19 +108,26 @@ static uint8_t classify(const struct mms_module *m, const struct dl_phdr_info *i
 	return flags;
 }
 
+/* Asked for once: after a system call filter it cannot be asked again. */
+static const char *exe_path(void)
+{
+	static char path[1024];
+	if (!path[0] && !doorbell_is_silent())
+		mms_readlinkat(AT_FDCWD, "/proc/self/exe", path, sizeof(path) - 1);
+	return path;
+}
+
 /* The file's absolute path; "[vdso]" where there is none. */
 static size_t path_of(const struct mms_module *m, const struct dl_phdr_info *info, char *path, size_t room)
 {
-	long n = 0;
 	path[0] = 0;
 	if (m->flags & MMS_MODULE_VDSO) {
 		mms_append(path, room, "[vdso]");
 	} else if (m->flags & MMS_MODULE_EXE) {
-		n = mms_readlinkat(AT_FDCWD, "/proc/self/exe", path, room - 1);
-		path[n > 0 ? n : 0] = 0;
+		mms_append(path, room, exe_path());
 	} else {
-		if (info->dlpi_name[0] && info->dlpi_name[0] != '/') {
-			n = mms_syscall3(SYS_getcwd, (long)path, (long)room, 0);
+		if (info->dlpi_name[0] && info->dlpi_name[0] != '/' && !doorbell_is_silent()) {
+			long n = mms_syscall3(SYS_getcwd, (long)path, (long)room, 0);
 			path[n > 0 ? n - 1 : 0] = 0;
 			mms_append(path, room, "/");
 		}

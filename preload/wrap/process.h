@@ -21,7 +21,8 @@ void process_register(void);
 void process_last_word(int status, uint32_t how);
 
 /* True when the caller is the process that its slot describes; false in a
- * vfork child, and when nothing is recorded. */
+ * vfork child, when nothing is recorded, and when it cannot be told because a
+ * system call filter is in force. */
 bool process_is_own(void);
 
 /* A filter for system calls is about to be switched on. */
