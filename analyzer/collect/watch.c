@@ -191,6 +191,20 @@ static void image_begins(struct watch *w, struct watch_process *p, uint64_t numb
 	w->last_change_ns = now_ns;
 }
 
+/* The process has ended: so has its newest image, and whether that was what
+ * it was at the end is told by its last word. */
+static void process_over(struct watch *w, struct watch_process *p)
+{
+	struct watch_image *im = p->image ? image_at(w, p->image) : NULL;
+	p->unjoined_exec = !im;
+	if (!im)
+		return;
+	const struct mms_process *s = mms_process_slot(w->session, im->slot);
+	if (s && s->number == p->image && atomic_load(&s->end) == MMS_END_EXEC)
+		p->unjoined_exec = true;
+	image_gone(w, p->image, p->gone_ns);
+}
+
 static void heard_ring(struct watch *w, struct bell_event *e, uint64_t now_ns)
 {
 	struct watch_process *p = process_find(w, e->pid, pidfd_id(e->pidfd));
@@ -208,6 +222,8 @@ static void heard_ring(struct watch *w, struct bell_event *e, uint64_t now_ns)
 	}
 	if (p)
 		image_begins(w, p, e->note.number, e->note.slot, e->note.begin, now_ns);
+	if (p && p->gone_ns) /* both were heard at once */
+		process_over(w, p);
 	struct watch_image *im = p ? image_at(w, e->note.number) : NULL;
 	if (im && !im->exe && !im->cwd) {
 		im->exe = e->exe;
@@ -241,15 +257,7 @@ static void heard_gone(struct watch *w, uint32_t key, uint64_t now_ns)
 	w->n_alive--;
 	w->n_waiting++;
 	close_files(p);
-	struct watch_image *im = image_at(w, p->image);
-	if (im) {
-		const struct mms_process *s = mms_process_slot(w->session, im->slot);
-		if (s && s->number == p->image && atomic_load(&s->end) == MMS_END_EXEC)
-			p->unjoined_exec = true;
-		image_gone(w, p->image, now_ns);
-	} else {
-		p->unjoined_exec = true;
-	}
+	process_over(w, p);
 	ask_status(w, p, now_ns);
 }
 
