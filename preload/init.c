@@ -309,13 +309,36 @@ static void register_exit(void)
 		last(note_exit, NULL);
 }
 
-static void __attribute__((constructor)) preload_constructor(void)
+/* What this image is.  The arguments lie one after the other, as the kernel
+ * put them there: nothing is copied. */
+static void introduce(int argc, char **argv)
+{
+	struct mms_process *p = capture_process();
+	size_t length = 0, exe = mms_strlen(start.program);
+	if (!p)
+		return;
+	if (argc > 0 && argv && argv[argc - 1] >= argv[0])
+		length = (size_t)(argv[argc - 1] - argv[0]) + mms_strlen(argv[argc - 1]) + 1;
+	if (length > 1024)
+		length = 1024;
+	struct mms_process_note note = {
+		.number = p->number,
+		.context = atomic_load_explicit(&p->context, memory_order_relaxed),
+		.exe_length = (uint16_t)exe,
+		.argv_length = (uint16_t)length,
+	};
+	emit_long(MMS_LONG_PROCESS, 0, &note, sizeof(note), start.program, exe, length ? argv[0] : NULL, length);
+}
+
+/* The loader gives constructors what main gets. */
+static void __attribute__((constructor)) preload_constructor(int argc, char **argv)
 {
 	int error = errno;
 	if (preload_state == PRELOAD_COLD)
 		preload_start();
 	if (!capture_on())
 		return;
+	introduce(argc, argv);
 	guard_enter();
 	register_exit();
 	process_register();
