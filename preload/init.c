@@ -267,8 +267,11 @@ static void start_collector(void)
 	if (!find_program(h->collector_bin, sizeof(h->collector_bin)) || start.options.no_helper ||
 		adopts_orphans())
 		return;
-	if (mms_collector_start(&o) == 0)
-		mms_prctl(PR_SET_PTRACER, (unsigned long)pid, 0);
+	if (mms_collector_start(&o) < 0)
+		return;
+	uint32_t none = MMS_COLLECTOR_NONE; /* it may be there already */
+	atomic_compare_exchange_strong(&h->collector_state, &none, MMS_COLLECTOR_COMING);
+	mms_prctl(PR_SET_PTRACER, (unsigned long)pid, 0);
 }
 
 /* Does a malloc of the program reach us?  Asked by calling it: an executable

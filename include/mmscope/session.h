@@ -62,6 +62,7 @@ enum mms_collector_state {
 	MMS_COLLECTOR_NONE = 0,   /* nobody yet: record, do not wait for anyone */
 	MMS_COLLECTOR_ALIVE = 1,  /* waiting for a free block makes sense */
 	MMS_COLLECTOR_GONE = 2,   /* found dead (OWNER_DIED) or left: go quiet */
+	MMS_COLLECTOR_COMING = 3, /* started, not there yet: a short wait makes sense */
 };
 
 /* Life of a process slot.  0 -> CLAIMED by CAS (T); then LIVE (T, release);
@@ -125,7 +126,9 @@ _Static_assert(sizeof(struct mms_process) == 128, "process slot");
 struct mms_thread {
 	pthread_mutex_t alive;      /* 40 bytes */
 	_Atomic uint32_t process;   /* process slot index + 1; 0: slot is free.
-	                             * CAS by T, cleared by C */
+	                             * CAS by T; cleared by C, after the words below and
+	                             * alive's first word were zeroed: a new owner must not
+	                             * look dead before it has locked */
 	uint32_t tid;               /* as the thread sees itself */
 	_Atomic uint64_t n_lost;    /* records that found no block */
 	_Atomic uint32_t next_seq;  /* sequence number of its next block */
@@ -173,7 +176,7 @@ struct mms_header {
 	/* Collector.  alive is robust and pshared: a dead collector is seen by
 	 * every waiting target (FUTEX_OWNER_DIED), which then goes quiet. */
 	pthread_mutex_t collector_alive;      /* C */
-	_Atomic uint32_t collector_state;     /* C; T sets GONE */
+	_Atomic uint32_t collector_state;     /* C; T sets GONE, K (the starter) COMING */
 	_Atomic uint32_t collector_pid;       /* C */
 
 	/* Waking.  T bumps n_full when a block is full and wakes the futex when
