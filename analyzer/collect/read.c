@@ -152,8 +152,10 @@ static enum found look(struct stream *s)
 	uint64_t w0;
 	uint32_t behind;
 
+	/* The last record may have been read before the writer knows that the
+	 * block is full: it is still to store `closed` there. */
 	if (s->at >= MMS_BLOCK_END)
-		return FOUND_END;
+		return closed != MMS_BLOCK_OPEN || s->dead ? FOUND_END : FOUND_NOTHING;
 	w0 = atomic_load_explicit(&slot_of(s, s->at)->w0, memory_order_acquire);
 	if (mms_w0_gen(w0) == s->gen) {
 		s->source.ticks = extend(s, w0);

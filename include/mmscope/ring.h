@@ -20,7 +20,8 @@
  *               payload slots; w1 relaxed; w0 release
  *   collector:  a block is new when owner != 0 and base_stamp != 0 (acquire);
  *               reads w0 acquire until the generation differs;
- *               all read: gen = gen % 3 + 1, base_stamp = 0, owner = 0 (release)
+ *               all read and closed (or the thread dead): gen = gen % 3 + 1,
+ *               base_stamp = 0, owner = 0 (release)
  *               partly used: the unused rest is zeroed first
  *
  * The generation is taken from the block that p lies in, never from thread
