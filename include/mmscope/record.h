@@ -82,11 +82,12 @@ enum mms_long {
 	MMS_LONG_MUNMAP = 2,     /* struct mms_vm; before */
 	MMS_LONG_MREMAP_BEGIN = 3, /* struct mms_vm: address, length = old; before */
 	MMS_LONG_MREMAP = 4,     /* struct mms_vm: new; address2, length2 = old; after */
-	MMS_LONG_BRK = 5,        /* struct mms_vm: address = new end, address2 = old end */
+	MMS_LONG_BRK = 5,        /* struct mms_vm: address = new end, address2 = old end; up:
+	                          * after success, down: before */
 	MMS_LONG_MPROTECT = 6,   /* struct mms_vm; after success */
 	MMS_LONG_MADVISE = 7,    /* struct mms_vm: flags = advice; after success */
-	MMS_LONG_MLOCK = 8,
-	MMS_LONG_MUNLOCK = 9,
+	MMS_LONG_MLOCK = 8,      /* flags of mlock2; mlockall: address 0, length UINT64_MAX */
+	MMS_LONG_MUNLOCK = 9,    /* munlockall: as above */
 	MMS_LONG_SHMAT = 10,     /* struct mms_vm: offset = shmid */
 	MMS_LONG_SHMDT = 11,     /* before */
 	MMS_LONG_VM_FAIL = 12,   /* struct mms_vm: the preceding BEFORE record of this

@@ -192,6 +192,9 @@ EARLY(void *, sbrk, (intptr_t n), (n))
 EARLY(int, mprotect, (void *a, size_t n, int p), (a, n, p))
 EARLY(int, madvise, (void *a, size_t n, int p), (a, n, p))
 EARLY(int, mlock, (const void *a, size_t n), (a, n))
+EARLY(int, mlock2, (const void *a, size_t n, unsigned f), (a, n, f))
+EARLY(int, mlockall, (int f), (f))
+EARLY(int, munlockall, (void), ())
 EARLY(int, munlock, (const void *a, size_t n), (a, n))
 EARLY(void *, shmat, (int id, const void *a, int f), (id, a, f))
 EARLY(int, shmdt, (const void *a), (a))
@@ -202,6 +205,7 @@ EARLY(int, execvpe, (const char *p, char *const a[], char *const e[]), (p, a, e)
 EARLY(int, fexecve, (int fd, char *const a[], char *const e[]), (fd, a, e))
 EARLY(int, execveat, (int d, const char *p, char *const a[], char *const e[], int f), (d, p, a, e, f))
 EARLY(int, dlclose, (void *h), (h))
+EARLY(int, pthread_setname_np, (pthread_t t, const char *n), (t, n))
 
 static void *early_mremap(void *a, size_t old, size_t n, int flags, ...)
 {
@@ -255,9 +259,10 @@ struct next next = {
 	ENTRY(memalign), .aligned_alloc = early_memalign, ENTRY(posix_memalign), ENTRY(valloc),
 	ENTRY(pvalloc), ENTRY(malloc_usable_size), ENTRY(mmap), ENTRY(mmap64), ENTRY(munmap),
 	ENTRY(mremap), ENTRY(brk), ENTRY(sbrk), ENTRY(mprotect), ENTRY(madvise), ENTRY(mlock),
-	ENTRY(munlock), ENTRY(shmat), ENTRY(shmdt), ENTRY(fork), ENTRY(_Fork), ENTRY(execve),
+	ENTRY(mlock2), ENTRY(mlockall), ENTRY(munlock), ENTRY(munlockall), ENTRY(shmat), ENTRY(shmdt), ENTRY(fork), ENTRY(_Fork), ENTRY(execve),
 	ENTRY(execvpe), ENTRY(fexecve), ENTRY(execveat), ENTRY(_exit), ENTRY(quick_exit),
 	ENTRY(prctl), ENTRY(syscall), ENTRY(dlclose),
+	ENTRY(pthread_setname_np),
 };
 
 /* RTLD_NEXT means "behind the caller".  A library before us that puts its own
@@ -313,7 +318,10 @@ static void resolve_memory(struct next *n)
 	FIND(*n, mprotect);
 	FIND(*n, madvise);
 	FIND(*n, mlock);
+	FIND(*n, mlock2);
+	FIND(*n, mlockall);
 	FIND(*n, munlock);
+	FIND(*n, munlockall);
 	FIND(*n, shmat);
 	FIND(*n, shmdt);
 }
@@ -331,6 +339,7 @@ static void resolve_process(struct next *n)
 	FIND(*n, prctl);
 	FIND(*n, syscall);
 	FIND(*n, dlclose);
+	FIND(*n, pthread_setname_np);
 }
 
 /* Word by word: another thread may be calling through the table. */

@@ -14,6 +14,7 @@
 #ifndef BASE_NEXT_H
 #define BASE_NEXT_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,7 +46,10 @@ struct next {
 	int (*mprotect)(void *, size_t, int);
 	int (*madvise)(void *, size_t, int);
 	int (*mlock)(const void *, size_t);
+	int (*mlock2)(const void *, size_t, unsigned);
+	int (*mlockall)(int);
 	int (*munlock)(const void *, size_t);
+	int (*munlockall)(void);
 	void *(*shmat)(int, const void *, int);
 	int (*shmdt)(const void *);
 
@@ -60,6 +64,7 @@ struct next {
 	int (*prctl)(int, ...);
 	long (*syscall)(long, ...);
 	int (*dlclose)(void *);
+	int (*pthread_setname_np)(pthread_t, const char *);
 };
 
 extern struct next next;
