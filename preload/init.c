@@ -271,6 +271,7 @@ static void start_collector(void)
 		return;
 	uint32_t none = MMS_COLLECTOR_NONE; /* it may be there already */
 	atomic_compare_exchange_strong(&h->collector_state, &none, MMS_COLLECTOR_COMING);
+	atomic_fetch_add(&h->free_seq, 1); /* who had given up may ask again */
 	mms_prctl(PR_SET_PTRACER, (unsigned long)pid, 0);
 }
 

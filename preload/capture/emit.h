@@ -54,6 +54,14 @@ struct mms_process *capture_process(void);
 const struct mms_session *capture_session(void);
 uint64_t capture_stamp(void); /* full clock, enum mms_clock of the session */
 
+/* From now on stacks are to be read in this module context (record.h).  Kept
+ * here too, not in the slot alone: a child of fork begins with its parent's
+ * context, and the parent's slot may be given back by then. */
+void capture_set_context(uint32_t context);
+
+/* tid of the thread with this pthread_t; 0: it is not known. */
+uint32_t capture_tid_of(uintptr_t thread);
+
 /* The calling thread is about to end: its block is given back soon. Events
  * after it are still recorded. */
 void capture_thread_end(void);

@@ -193,7 +193,7 @@ static void tell(struct mms_process *p, struct counters now)
 	atomic_store(&told.number, p->number);
 	atomic_store(&told.started, true);
 	/* only now may a stack refer to it */
-	atomic_store_explicit(&p->context, context, memory_order_release);
+	capture_set_context(context);
 }
 
 static bool take(uint32_t pid)
