@@ -13,9 +13,9 @@
  *      each outer one the call_file and call_line of the one inlined into it.
  *
  * The information may be damaged: libdw checks what it decodes, the depth of
- * our own recursion is bounded, and what does not decode is not there.
- *
- * Called by resolve.c.
+ * our own recursion is bounded, and what does not decode is not there.  libdw
+ * itself does read beyond its buffers for some damaged files: this runs in a
+ * process of its own (debug_child.c).
  */
 #include "debug_info.h"
 
@@ -346,14 +346,19 @@ static int walk_units(struct walk *w, struct symbol_want *wants, size_t n_wants)
 	return w->error;
 }
 
-int dwarf_resolve(const struct elf_image *image, struct pool *pool, struct symbol_want *wants,
+bool debug_info_exists(const struct elf_image *image)
+{
+	return elf_image_section(image, ".debug_info") || elf_image_section(image, ".zdebug_info");
+}
+
+int debug_info_read(const struct elf_image *image, struct pool *pool, struct symbol_want *wants,
 	size_t n_wants, bool *ret_any)
 {
 	struct walk w = {.pool = pool};
 	int error;
 
 	*ret_any = false;
-	if (!elf_image_section(image, ".debug_info") && !elf_image_section(image, ".zdebug_info"))
+	if (!debug_info_exists(image))
 		return 0;
 	w.dwarf = dwarf_begin_elf(image->elf, DWARF_C_READ, NULL);
 	if (!w.dwarf)

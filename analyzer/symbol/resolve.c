@@ -11,9 +11,9 @@
  */
 #include "resolve.h"
 
+#include "debug_child.h"
 #include "debug_file.h"
 #include "demangle.h"
-#include "debug_info.h"
 #include "elf_names.h"
 
 #include <errno.h>
@@ -116,7 +116,7 @@ static int resolve_open(struct sources *s, struct pool *pool, struct symbol_want
 {
 	struct elf_names names = {0};
 	bool full = false;
-	int error = dwarf_resolve(s->has_debug ? &s->debug : &s->main, pool, wants, n_wants, &full);
+	int error = debug_child_resolve(s->has_debug ? &s->debug : &s->main, pool, wants, n_wants, &full);
 
 	if (!error)
 		error = load_names(s, &names, ret_level);
