@@ -11,6 +11,7 @@
 
 #include "alive.h"
 #include "frames.h"
+#include "pending.h"
 #include "upgrade.h"
 
 #include "mmscope/schema.h"
@@ -26,6 +27,8 @@
 
 #define WAIT_STEP_NS 50000000 /* while the collector finishes */
 #define WAIT_STEPS 400
+#define SESSION_STEP_NS 10000000 /* until the collector has begun, or has seen the end */
+#define SESSION_STEPS 300
 
 static int refuse(char *reason, size_t size, int error, const char *text)
 {
@@ -241,11 +244,39 @@ static int bring_up_to_date(struct capture *c, char *reason, size_t room)
 	return error;
 }
 
+/* Has the collector of this session begun to write there, and where it has no
+ * more to wait for, also begun to finish? */
+static bool is_under_way(const char *path, const struct pending *session)
+{
+	char reason[256];
+	sqlite3 *db = NULL;
+	bool good = capture_check_file(path, reason, sizeof(reason)) == 0 && open_file(path, &db) == SQLITE_OK &&
+		meta_is(db, "session_id", session->id) &&
+		!(session->has_ended && meta_is(db, "state", "recording"));
+
+	sqlite3_close(db);
+	return good;
+}
+
+static void await_session(const char *path)
+{
+	const struct timespec step = {.tv_nsec = SESSION_STEP_NS};
+	struct pending session;
+
+	for (int i = 0; i < SESSION_STEPS && pending_find(path, &session); i++) {
+		if (is_under_way(path, &session))
+			return;
+		nanosleep(&step, NULL);
+	}
+}
+
 int capture_open(const char *path, struct capture **ret, char *reason, size_t reason_size)
 {
 	struct capture *c;
-	int error = capture_check_file(path, reason, reason_size);
+	int error;
 
+	await_session(path);
+	error = capture_check_file(path, reason, reason_size);
 	if (error)
 		return error;
 	c = calloc(1, sizeof(*c));
