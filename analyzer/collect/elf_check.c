@@ -175,16 +175,18 @@ enum elf_kind elf_check_image(const void *bytes, size_t size, char *sanitizer, s
 int elf_find(const char *file, const char *path_variable, char *ret, size_t room)
 {
 	int error = -ENOENT;
+	struct stat st;
 	if (strchr(file, '/')) {
 		if (snprintf(ret, room, "%s", file) >= (int)room)
 			return -ENAMETOOLONG;
-		return access(file, X_OK) == 0 ? 0 : -errno;
+		if (stat(file, &st) < 0 || access(file, X_OK) < 0)
+			return -errno;
+		return S_ISREG(st.st_mode) ? 0 : -EACCES;
 	}
 	const char *p = path_variable ? path_variable : "/bin:/usr/bin";
 	for (;;) {
 		size_t n = strcspn(p, ":");
 		int length = snprintf(ret, room, "%.*s%s%s", (int)n, p, n ? "/" : "./", file);
-		struct stat st;
 		if (length < (int)room && stat(ret, &st) == 0 && S_ISREG(st.st_mode)) {
 			if (access(ret, X_OK) == 0)
 				return 0;

@@ -189,15 +189,18 @@ static int remove_old(const char *path, char *reason, size_t reason_size)
 
 static int create_schema(sqlite3 *db)
 {
-	char text[128];
+	char text[192];
 	int code;
 
-	snprintf(text, sizeof(text), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
+	/* Before WAL: while that is open the file itself holds nothing else, and
+	 * what is left after a SIGKILL must be known as ours. */
+	snprintf(text, sizeof(text), "PRAGMA page_size = 4096; PRAGMA synchronous = OFF;"
+		"PRAGMA application_id = %d; PRAGMA user_version = %d;",
 		MMS_APPLICATION_ID, MMS_SCHEMA_VERSION);
-	code = db_exec(db, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;"
-		"PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY; BEGIN");
+	code = db_exec(db, text);
 	if (code == SQLITE_OK)
-		code = db_exec(db, text);
+		code = db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+			"PRAGMA temp_store = MEMORY; BEGIN");
 	if (code == SQLITE_OK)
 		code = db_exec(db, sql_schema);
 	if (code == SQLITE_OK)

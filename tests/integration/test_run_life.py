@@ -85,7 +85,7 @@ def in_place(work, faults):
     program = ("import os,signal,sys\n"
                "s=open('/proc/self/status').read()\n"
                "print(os.getpid(), os.getppid(), os.getpgrp(), os.getsid(0), sorted(os.listdir('/proc/self/fd')),"
-               " [l for l in s.splitlines() if l[:3] in ('Sig', 'Shd')], os.getcwd(), sys.argv)\n")
+               " [l for l in s.splitlines() if l[:6] in ('SigPnd', 'SigBlk', 'SigIgn', 'SigCgt', 'ShdPnd')], os.getcwd(), sys.argv)\n")
     seen = []
     for mode in ('plain', 'run'):
         argv = mms.prefix(mode, work.db(mode)) + ['/usr/bin/python3', '-c', program, 'a b']
@@ -238,7 +238,8 @@ def spawned(work, faults):
     """system, popen, posix_spawn: parents and statuses."""
     program = ("import os\n"
                "print(os.system('exit 3') >> 8)\n"
-               "print(os.popen('echo x; exit 4').close() >> 8)\n"
+               "f = os.popen('echo x; exit 4'); f.read()\n"
+               "print(f.close() >> 8)\n"
                "p = os.posix_spawn('/bin/bash', ['bash', '-c', 'x=$(true); exit 5'], os.environ)\n"
                "print(os.waitpid(p, 0)[1] >> 8)\n")
     db = work.db('run')
@@ -488,8 +489,10 @@ def full_disk(work, faults):
     mount = small_disk(work, '1200k', faults)
     try:
         db = os.path.join(mount, 'a.db')
-        fill = "open('%s/fill', 'wb').write(bytes(1150000))" % mount
-        program = fill + "\nkeep = [bytearray(1000 + i) for i in range(30000)]\nprint(len(keep))\nraise SystemExit(4)"
+        fill = ("f = open('%s/fill', 'wb', 0)\n"
+                "try:\n    while 1: f.write(bytes(4096))\n"
+                "except OSError: pass\n") % mount
+        program = fill + "keep = [bytearray(1000 + i) for i in range(30000)]\nprint(len(keep))\nraise SystemExit(4)"
         r = run(db, '/usr/bin/python3', '-c', program, options=('--wait',))
         faults.equal((r.returncode, r.stdout), (4, '30000\n'), 'the target')
         faults.equal(r.stderr.count('\n'), 1, 'one line: %r' % r.stderr)
