@@ -20,6 +20,7 @@
 
 #include "capture/stack_table.h"
 #include "capture/unwind.h"
+#include "capture/unwind_join.h"
 
 #define LEVELS 2           /* walks that may be under way in one thread, with room for a whole stack */
 #define SMALL_DEPTH 96     /* frames of a walk beyond them, or of a thread without state */
@@ -41,27 +42,35 @@ struct stack_thread {
 	unwind_frame *frames[LEVELS]; /* MMS_STACK_MAX_DEPTH each */
 };
 
-/* The parts of a thread's memory, each on pages of its own. */
-static size_t part_head(void) { return 4096; }
+#define HEAD_BYTES 128u
+_Static_assert(sizeof(struct stack_thread) <= HEAD_BYTES, "head of a thread's memory");
+
 static size_t part_cache(void) { return CACHE_LAST * sizeof(uint64_t); }
 static size_t part_frames(void) { return MMS_STACK_MAX_DEPTH * sizeof(unwind_frame); }
 
+/* The thread's own part and the unwinder's begin on the same page: a forked
+ * child copies each page that it writes. */
+static size_t part_unwind(void)
+{
+	return (HEAD_BYTES + unwind_thread_bytes() + 4095) & ~(size_t)4095;
+}
+
 size_t stack_thread_bytes(void)
 {
-	return part_head() + part_cache() + LEVELS * part_frames() + unwind_thread_bytes();
+	return part_unwind() + part_cache() + LEVELS * part_frames();
 }
 
 struct stack_thread *stack_thread_init(void *mem, uintptr_t stack_low, uintptr_t stack_high)
 {
 	struct stack_thread *t = mem;
-	char *at = (char *)mem + part_head();
+	char *at = (char *)mem + part_unwind();
 
 	t->cache_mask = CACHE_FIRST - 1;
 	t->cache = (_Atomic uint64_t *)(void *)at;
 	at += part_cache();
 	for (int i = 0; i < LEVELS; i++, at += part_frames())
 		t->frames[i] = (unwind_frame *)(void *)at;
-	t->unwind = (struct unwind_thread *)(void *)at;
+	t->unwind = (struct unwind_thread *)(void *)((char *)mem + HEAD_BYTES);
 	unwind_thread_init(t->unwind, stack_low, stack_high);
 	return t;
 }
@@ -130,6 +139,8 @@ static unsigned take_level(struct stack_thread *t, uintptr_t fp, uint32_t *ret_t
 		return n;
 	for (unsigned i = n + 1; i < LEVELS; i++)
 		atomic_store_explicit(&t->level[i].busy, 0, memory_order_relaxed);
+	if (!n && __builtin_expect(busy(&t->level[0]) != 0, 0))
+		unwind_abandoned(t->unwind);
 	*ret_ticket = atomic_load_explicit(&t->level[n].ticket, memory_order_relaxed) + 1;
 	atomic_store_explicit(&t->level[n].ticket, *ret_ticket, memory_order_relaxed);
 	atomic_store_explicit(&t->level[n].busy, fp, memory_order_relaxed);
@@ -169,14 +180,63 @@ static uint32_t look_up(const struct mms_session *s, uint32_t context, const unw
 	return id ? id : stack_intern(s, context, frames, n);
 }
 
+/* The same for a joined stack, whose frames carry their hashes: outward to the
+ * first frame that is known, then inward.  The hash goes along with the keys as
+ * they are read: what is inserted is right in itself even when another walk has
+ * meanwhile written to the stack. */
+static uint32_t insert_joined(const struct mms_session *s, uint32_t context, struct joined j)
+{
+	size_t i = j.n;
+	uint64_t hash = 0;
+	uint32_t id = 0;
+
+	for (; i > 0 && !id; i--) {
+		const struct join_frame *f = &j.frame[i - 1];
+		hash = f->hash;
+		id = stack_table_find(s, (struct stack_key){ f->key, hash },
+			i > 1 ? (struct stack_key){ f[-1].key, f[-1].hash } : stack_root_key(context));
+	}
+	if (!id) {
+		id = stack_table_root(s, context);
+		hash = mms_stack_hash(0, context);
+	} else {
+		i++;
+	}
+	for (; id && i < j.n; i++) {
+		uint64_t key = j.frame[i].key;
+		hash = mms_stack_hash(hash, key);
+		id = stack_table_insert(s, (struct stack_key){ key, hash }, id);
+	}
+	return id;
+}
+
+/* Calls insert_joined until there is room, or gives up. */
+static uint32_t look_up_joined(const struct mms_session *s, uint32_t context, struct joined j)
+{
+	uint32_t id;
+
+	do
+		id = insert_joined(s, context, j);
+	while (!id && stack_table_wait(s));
+	if (!id)
+		atomic_fetch_add_explicit(&s->header->lost_stacks, 1, memory_order_relaxed);
+	return id;
+}
+
 /* Walks and looks up.  False: another walk had the level meanwhile, and what
- * it left in the frames may be part of the answer. */
+ * it left behind may be part of the answer. */
 static bool capture_at(struct stack_thread *t, unsigned level, uint32_t ticket,
 	const struct mms_session *s, uint32_t context, void *const *fp, uint32_t *ret_id)
 {
+	struct joined j = { NULL, 0 };
 	unwind_frame *frames = t->frames[level];
-	size_t n = unwind_walk(level ? NULL : t->unwind, fp, frames, MMS_STACK_MAX_DEPTH);
-	uint64_t hash = hash_frames(context, frames, n);
+	size_t n = 0;
+
+	if (!level)
+		j = unwind_joined(t->unwind, fp, context);
+	if (!j.n)
+		n = unwind_walk(level ? NULL : t->unwind, fp, frames, MMS_STACK_MAX_DEPTH);
+	uint64_t hash = j.n ? j.frame[j.n - 1].hash : hash_frames(context, frames, n);
 	_Atomic uint64_t *entry = &t->cache[hash & t->cache_mask];
 	uint64_t known = atomic_load_explicit(entry, memory_order_relaxed);
 
@@ -184,7 +244,7 @@ static bool capture_at(struct stack_thread *t, unsigned level, uint32_t ticket,
 		*ret_id = (uint32_t)known & MMS_STACK_MASK;
 		return give_level(&t->level[level], ticket);
 	}
-	*ret_id = look_up(s, context, frames, n, hash);
+	*ret_id = j.n ? look_up_joined(s, context, j) : look_up(s, context, frames, n, hash);
 	if (!give_level(&t->level[level], ticket))
 		return false;
 	cache_missed(t);
@@ -199,12 +259,14 @@ uint32_t stack_capture(struct stack_thread *t, const struct mms_session *s, uint
 	void *const *fp)
 {
 	uint32_t ticket, id;
-	unsigned level;
 
-	do {
-		level = t ? take_level(t, (uintptr_t)fp, &ticket) : LEVELS;
+	for (;;) {
+		unsigned level = t ? take_level(t, (uintptr_t)fp, &ticket) : LEVELS;
 		if (level == LEVELS)
 			return capture_small(s, context, fp);
-	} while (!capture_at(t, level, ticket, s, context, fp, &id));
-	return id;
+		if (capture_at(t, level, ticket, s, context, fp, &id))
+			return id;
+		if (!level)
+			unwind_forget(t->unwind);
+	}
 }

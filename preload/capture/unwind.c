@@ -18,6 +18,7 @@
 #include <mmscope/stacks.h>
 
 #include "capture/unwind_full.h"
+#include "capture/unwind_join.h"
 #include "capture/unwind_libunwind.h"
 #include "capture/unwind_modules.h"
 #include "capture/unwind_own.h"
@@ -27,6 +28,7 @@
 struct unwind_thread {
 	uintptr_t stack_low, stack_high;
 	uint32_t audit_left; /* walks until the next audit; 0: never */
+	struct join join;
 	unwind_frame audit[MMS_STACK_MAX_DEPTH];
 };
 
@@ -79,50 +81,100 @@ void unwind_thread_init(struct unwind_thread *t, uintptr_t stack_low, uintptr_t 
 		reach_own_stack((uintptr_t)__builtin_frame_address(0), &t->stack_low, &t->stack_high);
 }
 
-static bool same_frames(const unwind_frame *a, const unwind_frame *b, size_t n)
+static void begin(const struct unwind_thread *t, void *const *fp, struct reach *ret)
 {
-	for (size_t i = 0; i < n; i++)
-		if (mms_node_pc(a[i]) != mms_node_pc(b[i]))
-			return false;
-	return true;
+	reach_init(ret, (uintptr_t)(fp + 2), t ? t->stack_low : 0, t ? t->stack_high : 0);
 }
 
-/* Compares what the rules found with the walk that uses none of them. */
-static size_t audit(struct unwind_thread *t, void *const *fp, unwind_frame *frames, size_t n, size_t max)
+/* Keeps what a walk has learnt of the thread's own stack. */
+static void end(struct unwind_thread *t, const struct reach *reach)
+{
+	if (t && reach->own_low != t->stack_low)
+		t->stack_low = reach->own_low;
+}
+
+/* The walk that uses no rules, into t->audit. */
+static size_t audit_walk(struct unwind_thread *t, void *const *fp)
 {
 	struct reach reach;
 
 	__atomic_fetch_add(&n_first, __atomic_load_n(&n_first, __ATOMIC_RELAXED) < AUDIT_FIRST,
 		__ATOMIC_RELAXED);
-	t->audit_left = next_audit();
-	if (max > MMS_STACK_MAX_DEPTH)
-		return n;
-	reach_init(&reach, (uintptr_t)(fp + 2), t->stack_low, t->stack_high);
-	size_t n_full = full_walk(&reach, fp, t->audit, max);
 	__atomic_fetch_add(&n_audited, 1, __ATOMIC_RELAXED);
-	if (n_full == n && same_frames(t->audit, frames, n))
-		return n;
+	t->audit_left = next_audit();
+	begin(t, fp, &reach);
+	return full_walk(&reach, fp, t->audit, MMS_STACK_MAX_DEPTH);
+}
+
+static void audit_failed(void)
+{
 	__atomic_fetch_add(&n_audit_failed, 1, __ATOMIC_RELAXED);
 	unwind_invalidate();
-	for (size_t i = 0; i < n_full; i++)
+}
+
+/* Compares what the rules found; on a difference the other answer is taken. */
+static size_t audit(struct unwind_thread *t, void *const *fp, unwind_frame *frames, size_t n)
+{
+	size_t n_full = audit_walk(t, fp), i = 0;
+
+	while (i < n && i < n_full && mms_node_pc(frames[i]) == mms_node_pc(t->audit[i]))
+		i++;
+	if (i == n && n == n_full)
+		return n;
+	audit_failed();
+	for (i = 0; i < n_full; i++)
 		frames[i] = t->audit[i];
 	return n_full;
 }
 
 size_t unwind_walk(struct unwind_thread *t, void *const *fp, unwind_frame *frames, size_t max)
 {
-	uintptr_t low = t ? t->stack_low : 0, high = t ? t->stack_high : 0;
 	struct reach reach;
 
 	if (__builtin_expect(engine == MMS_ENGINE_LIBUNWIND, 0))
 		return libunwind_walk(fp, frames, max);
-	reach_init(&reach, (uintptr_t)(fp + 2), low, high);
+	begin(t, fp, &reach);
 	size_t n = own_walk_any(&reach, fp, frames, max);
-	if (t && reach.own_low != low)
-		t->stack_low = reach.own_low; /* more of the stack was seen */
-	if (t && t->audit_left && !--t->audit_left)
-		n = audit(t, fp, frames, n, max);
+	end(t, &reach);
+	if (t && t->audit_left && !--t->audit_left && max == MMS_STACK_MAX_DEPTH)
+		n = audit(t, fp, frames, n);
 	return n;
+}
+
+static bool joined_is_right(struct unwind_thread *t, void *const *fp, struct joined s)
+{
+	size_t n = audit_walk(t, fp), i = 0;
+
+	while (i < n && i < s.n && mms_node_pc(s.frame[s.n - 1 - i].key) == mms_node_pc(t->audit[i]))
+		i++;
+	return i == n && n == s.n;
+}
+
+struct joined unwind_joined(struct unwind_thread *t, void *const *fp, uint32_t context)
+{
+	static const struct joined none;
+	struct reach reach;
+
+	if (__builtin_expect(engine == MMS_ENGINE_LIBUNWIND, 0))
+		return none;
+	begin(t, fp, &reach);
+	struct joined s = join_walk(&t->join, &reach, fp, context);
+	end(t, &reach);
+	if (s.n && __builtin_expect(t->audit_left && !--t->audit_left, 0) && !joined_is_right(t, fp, s)) {
+		audit_failed();
+		return none;
+	}
+	return s;
+}
+
+void unwind_abandoned(struct unwind_thread *t)
+{
+	join_abandon(&t->join);
+}
+
+void unwind_forget(struct unwind_thread *t)
+{
+	join_forget(&t->join);
 }
 
 void unwind_invalidate(void)

@@ -39,6 +39,23 @@ void unwind_thread_init(struct unwind_thread *t, uintptr_t stack_low, uintptr_t 
  * its last frame. */
 size_t unwind_walk(struct unwind_thread *t, void *const *fp, unwind_frame *frames, size_t max);
 
+/* The same walk, joined to a stack that this thread has walked before
+ * (unwind_join.h): the whole stack with the cumulative hash of each frame,
+ * frame[0] outermost, good until the thread's next walk.  n == 0: this stack
+ * is not of that kind (signal frame, very deep, other engine), use
+ * unwind_walk.  Not to be called
+ * while another call for the same t is under way; when one has been left for
+ * good, unwind_abandoned(t) comes first, and unwind_forget(t) when it turns
+ * out to have been under way after all. */
+struct join_frame;
+struct joined {
+	const struct join_frame *frame;
+	uint32_t n;
+};
+struct joined unwind_joined(struct unwind_thread *t, void *const *fp, uint32_t context);
+void unwind_abandoned(struct unwind_thread *t);
+void unwind_forget(struct unwind_thread *t);
+
 /* Modules were unloaded: rules are dropped, remembered stacks forgotten.
  * Callable from any thread at any time. */
 void unwind_invalidate(void);

@@ -1,0 +1,273 @@
+/*
+ * unwind_join.c - the walk that joins a remembered stack.
+ *
+ * Called for every stack of a thread that is not inside another walk; the
+ * header says why it is right.  Law: as unwind_own.c.  All of this belongs to
+ * one thread; a signal handler of it works elsewhere while a walk is under
+ * way, except when it takes the walk for abandoned (stack.c): join_abandon.
+ * What a walk then finds changed under its hands makes its answer wrong, which
+ * stack.c notices, but nothing worse: counts are read once and stay in bounds.
+ *
+ * What is never taken over without a step: frames without unwind data (the
+ * guess; a module may have been loaded there meanwhile), DRAP and WIDE.
+ * Stacks with a signal frame or a COMPLEX one are not remembered at all.
+ */
+#include "unwind_join.h"
+
+#define NEAR_BELOW 8192u /* a stack's next walk begins at most so far below its last */
+
+static const uint64_t flag_guessed = (uint64_t)MMS_NODE_GUESSED << 48;
+static const uint64_t flag_truncated = (uint64_t)MMS_NODE_TRUNCATED << 48;
+
+void join_forget(struct join *j)
+{
+	for (int i = 0; i < JOIN_STACKS; i++)
+		j->stack[i].n = 0;
+	j->in_use = j->quarantined = 0;
+}
+
+void join_abandon(struct join *j)
+{
+	for (int i = 0; i < JOIN_STACKS; i++)
+		if ((j->quarantined | j->in_use) >> i & 1)
+			j->stack[i].n = 0;
+	j->quarantined = j->in_use;
+	j->in_use = 0;
+	j->n_abandoned++;
+}
+
+static uint32_t count(const struct join_stack *s)
+{
+	return __atomic_load_n(&s->n, __ATOMIC_RELAXED);
+}
+
+static bool usable(const struct join *j, uint32_t i)
+{
+	return count(&j->stack[i]) && !(j->quarantined >> i & 1);
+}
+
+static bool near(const struct join_stack *s, uint64_t sp)
+{
+	uint32_t n = count(s);
+
+	return n && sp <= s->frame[0].sp && sp + NEAR_BELOW >= s->frame[n - 1].sp;
+}
+
+/* The stack to join: the last one, else the one that ends next above sp. */
+static uint32_t choose(const struct join *j, uint64_t sp)
+{
+	uint32_t best = JOIN_STACKS;
+
+	if (usable(j, j->current) && near(&j->stack[j->current], sp))
+		return j->current;
+	for (uint32_t i = 0; i < JOIN_STACKS; i++) {
+		if (!usable(j, i) || j->stack[i].frame[0].sp < sp)
+			continue;
+		if (best == JOIN_STACKS || j->stack[i].frame[0].sp < j->stack[best].frame[0].sp)
+			best = i;
+	}
+	return best;
+}
+
+/* Where a stack goes that joined none: over the one with the same outermost
+ * frame, else in turn. */
+static uint32_t place_for(struct join *j, uint64_t root_sp)
+{
+	for (uint32_t i = 0; i < JOIN_STACKS; i++)
+		if (usable(j, i) && j->stack[i].frame[0].sp == root_sp)
+			return i;
+	uint32_t at = j->victim;
+	do
+		at = (at + 1) % JOIN_STACKS;
+	while (j->quarantined >> at & 1 && at != j->victim);
+	j->victim = at;
+	return at;
+}
+
+static uint64_t word_at(uint64_t at)
+{
+	return *(const volatile uint64_t *)(uintptr_t)at;
+}
+
+/* Goes outward from frame k while the stack still says what is remembered.
+ * Returns the outermost frame whose state is confirmed. */
+static size_t confirm(const struct join_frame *f, size_t k)
+{
+	while (k > 0 && !f[k].must_step) {
+		const struct join_frame *older = &f[k - 1];
+		if (word_at(older->sp - 8) != mms_node_pc(older->key))
+			break;
+		if (f[k].rbp_slot && word_at(older->sp - 8ull * f[k].rbp_slot) != older->rbp)
+			break;
+		k--;
+	}
+	return k;
+}
+
+/* A walk under way. */
+struct walk {
+	struct own_state s;
+	uint64_t flags; /* of the frame that s is */
+	struct join_frame *fresh;
+	size_t n_fresh;
+	const struct join_frame *old; /* the remembered stack */
+	size_t n_old;                 /* its frames that s may still meet */
+	struct rule_view view;
+	struct reach *reach;
+};
+
+static bool add_fresh(struct walk *w, uint64_t pc, rule r)
+{
+	if (w->n_fresh == JOIN_DEPTH)
+		return false;
+	struct join_frame *f = &w->fresh[w->n_fresh++];
+	f->sp = w->s.sp;
+	f->rbp = w->s.rbp;
+	f->key = pc | w->flags;
+	f->rule = r;
+	return true;
+}
+
+/* Is s the state of a remembered frame?  Drops those that are passed. */
+static bool meets(struct walk *w)
+{
+	while (w->n_old && w->old[w->n_old - 1].sp < w->s.sp)
+		w->n_old--;
+	if (!w->n_old)
+		return false;
+	const struct join_frame *f = &w->old[w->n_old - 1];
+	if (f->sp != w->s.sp || (f->key & ~flag_truncated) != (w->s.pc | w->flags) ||
+		(f->live && f->rbp != w->s.rbp))
+		return false;
+	/* Behind a guess nothing is read that is not known to be readable. */
+	return !w->reach->distrust || (w->s.sp >= w->reach->low && w->old[0].sp <= w->reach->high);
+}
+
+/* Takes over the frames n_old - 1 .. k, with rbp as it truly is (a remembered
+ * one that did not matter may be another), and stands at frame k. */
+static bool take_over(struct walk *w, size_t k)
+{
+	for (size_t i = w->n_old - 1;; i--) {
+		const struct join_frame *f = &w->old[i];
+		w->s.sp = f->sp;
+		w->s.pc = mms_node_pc(f->key);
+		w->flags = f->key & flag_guessed;
+		if (i == k)
+			break;
+		if (!add_fresh(w, w->s.pc, f->rule))
+			return false;
+		if (rule_rbp(f->rule))
+			w->s.rbp = word_at(w->old[i - 1].sp - rule_rbp(f->rule));
+	}
+	w->n_old = k;
+	return true;
+}
+
+enum outcome { WALKED, JOINED, GAVE_UP };
+
+static enum outcome walk(struct walk *w)
+{
+	for (;;) {
+		if (meets(w)) {
+			size_t k = confirm(w->old, w->n_old - 1);
+			if (!k && rule_kind(w->old[0].rule) == RULE_END)
+				return JOINED;
+			if (!take_over(w, k))
+				return GAVE_UP;
+		}
+		if (w->s.pc > RULE_PC_MASK)
+			break;
+		rule r = own_rule(w->view, w->s.pc);
+		if (!add_fresh(w, w->s.pc, r))
+			return GAVE_UP;
+		enum own_step e = own_step(&w->s, r, w->reach);
+		w->flags = e == OWN_GUESSED ? flag_guessed : 0;
+		if (e == OWN_END)
+			return WALKED;
+		if (e == OWN_COMPLEX)
+			return GAVE_UP;
+		if (e == OWN_LOST)
+			break;
+	}
+	if (w->n_fresh)
+		w->fresh[w->n_fresh - 1].key |= flag_truncated;
+	return WALKED;
+}
+
+/* What follows from a frame's rule and the frame that is older than it. */
+static void settle(struct join_frame *f, const struct join_frame *older, uint32_t context)
+{
+	enum rule_kind kind = rule_kind(f->rule);
+	bool older_live = older ? older->live : kind != RULE_END;
+	bool saves = (kind == RULE_SP || kind == RULE_BP) && rule_rbp(f->rule);
+
+	f->must_step = kind != RULE_SP && kind != RULE_BP;
+	f->live = kind == RULE_SP ? !saves && older_live : kind != RULE_END;
+	f->rbp_slot = saves && older_live ? (uint16_t)(rule_rbp(f->rule) >> 3) : 0;
+	f->hash = mms_stack_hash(older ? older->hash : mms_stack_hash(0, context), f->key);
+}
+
+/* Puts the fresh frames behind the first `keep` of the stack. */
+static bool remember(struct join *j, struct join_stack *s, size_t keep, size_t n_fresh)
+{
+	if (keep + n_fresh > JOIN_DEPTH)
+		return false;
+	__atomic_store_n(&s->n, (uint32_t)keep, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < n_fresh; i++) {
+		struct join_frame *f = &s->frame[keep + i];
+		*f = j->fresh[n_fresh - 1 - i];
+		settle(f, keep + i ? f - 1 : NULL, j->context);
+	}
+	__atomic_store_n(&s->n, (uint32_t)(keep + n_fresh), __ATOMIC_RELAXED);
+	return keep + n_fresh > 0;
+}
+
+static void begin(struct join *j, struct walk *w, uint32_t at)
+{
+	if (at == JOIN_STACKS)
+		return;
+	w->old = j->stack[at].frame;
+	w->n_old = count(&j->stack[at]);
+	j->in_use = 1u << at;
+}
+
+struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, uint32_t context)
+{
+	static const struct joined none;
+	uint64_t generation = rules_generation();
+	uint32_t abandoned = __atomic_load_n(&j->n_abandoned, __ATOMIC_RELAXED);
+	struct walk w = { .s = { (uintptr_t)fp[1], (uintptr_t)(fp + 2), (uintptr_t)fp[0] },
+		.fresh = j->fresh, .view = rules_view(), .reach = reach };
+
+	if (j->generation != generation || j->context != context) {
+		join_forget(j);
+		j->generation = generation;
+		j->context = context;
+	}
+	uint32_t at = choose(j, w.s.sp);
+	begin(j, &w, at);
+	enum outcome end = walk(&w);
+	size_t keep = end == JOINED ? w.n_old : 0;
+	if (end == WALKED && w.n_fresh)
+		at = place_for(j, j->fresh[w.n_fresh - 1].sp);
+	if (end == GAVE_UP || at == JOIN_STACKS) {
+		j->in_use = 0;
+		return none;
+	}
+	/* Whoever abandons us from here on keeps others away from this stack; who
+	 * did it before has written to `fresh`. */
+	j->in_use |= 1u << at;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&j->n_abandoned, __ATOMIC_RELAXED) != abandoned)
+		return none;
+	bool kept = remember(j, &j->stack[at], keep, w.n_fresh);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	j->in_use = 0;
+	j->current = at;
+	j->n_joined += keep;
+	j->n_stepped += w.n_fresh;
+	if (kept && rules_generation() == generation)
+		return (struct joined){ j->stack[at].frame, (uint32_t)(keep + w.n_fresh) };
+	join_forget(j); /* it may rest on rules that are gone */
+	return none;
+}

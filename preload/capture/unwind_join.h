@@ -1,0 +1,72 @@
+/*
+ * unwind_join.h - stacks that the thread has walked before, and the walk that
+ * joins one of them.
+ *
+ * Consecutive stacks of a thread share their outer frames.  One step is a
+ * function of (pc, sp, and rbp where it matters) and of the words it reads.
+ * So when a walk reaches the state of a remembered frame, going outward frame
+ * by frame, as long as the word where the return address lies is the
+ * remembered pc (and the word where rbp was saved the remembered rbp, where
+ * that matters), every next state is the remembered one.  At the first
+ * difference it goes on with ordinary steps from there.  Every word compared
+ * is one that a full walk would read next: this is as safe, and as right, as
+ * a full walk.
+ *
+ * rbp matters at a frame (`live`) when a step from it or from an older frame
+ * uses it before it is restored from the stack.
+ */
+#ifndef CAPTURE_UNWIND_JOIN_H
+#define CAPTURE_UNWIND_JOIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capture/unwind_own.h"
+
+#define JOIN_STACKS 8    /* coroutines want several */
+#define JOIN_DEPTH 4096u /* frames that are remembered of one stack; deeper ones are walked plainly */
+
+struct join_frame {
+	uint64_t sp, rbp;
+	uint64_t key;  /* pc and flags: the frame's w0 in the stack table */
+	uint64_t hash; /* cumulative, from the root */
+	rule rule;
+	uint16_t rbp_slot; /* eight-byte words below the CFA to compare with the older rbp; 0: none */
+	bool live;
+	bool must_step; /* its step is made again each time: a guess, DRAP, WIDE */
+};
+
+/* frame[0] is the outermost. */
+struct join_stack {
+	uint32_t n;
+	struct join_frame frame[JOIN_DEPTH];
+};
+
+/* Zeroed memory is a valid one without any stack. */
+struct join {
+	uint64_t generation; /* of the rules that everything here follows from */
+	uint32_t context;
+	uint32_t current; /* the stack used last */
+	uint32_t victim;  /* where the next new stack goes */
+	/* Written by signal handlers too: */
+	uint32_t in_use;      /* stacks that the walk under way reads or writes, a bit each */
+	uint32_t quarantined; /* in use by a walk that was left, or may yet go on */
+	uint32_t n_abandoned; /* walks that were left */
+	uint64_t n_joined, n_stepped; /* frames taken over and frames stepped, for the tests */
+	struct join_stack stack[JOIN_STACKS];
+	struct join_frame fresh[JOIN_DEPTH]; /* innermost first, while a walk is under way */
+};
+
+/* Walks from fp.  The whole stack then stands in the answer; n == 0: it needs
+ * all registers or is too deep, and nothing was remembered. */
+struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, uint32_t context);
+
+/* A walk that was under way has been left for good (siglongjmp), or so it
+ * seems: what it had in hand is kept away from the next ones. */
+void join_abandon(struct join *j);
+
+/* Nothing is remembered any more. */
+void join_forget(struct join *j);
+
+#endif
