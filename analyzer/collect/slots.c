@@ -72,12 +72,11 @@ static bool begin_run(struct order_source *source, uint64_t limit)
 static void process_seen(struct drain *d, uint32_t at, const struct mms_process *slot)
 {
 	struct begin_event *b = calloc(1, sizeof(*b));
-	uint64_t ticks = slot->begin_stamp >> d->clock.shift;
 
 	if (!b)
 		return; /* tried again at the next scan */
 	d->processes[at] = (struct seen_process){ .number = slot->number };
-	b->source.ticks = ticks < d->now ? ticks : d->now;
+	b->source.ticks = slot->begin_stamp >> d->clock.shift;
 	b->source.run = begin_run;
 	b->d = d;
 	b->slot = at;
@@ -114,9 +113,12 @@ void slots_scan(struct drain *d)
 /* The begin events take part in this round's merge. */
 bool slots_add_begins(struct drain *d)
 {
-	for (struct begin_event *b = d->begins; b; b = b->next)
+	for (struct begin_event *b = d->begins; b; b = b->next) {
+		if (b->source.ticks > d->now + d->hole_wait) /* damaged */
+			b->source.ticks = d->now;
 		if (order_add(&d->order, &b->source) < 0)
 			return false;
+	}
 	return true;
 }
 

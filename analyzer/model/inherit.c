@@ -99,6 +99,8 @@ bool inherit_find(const struct model_process *p, uint64_t address, uint64_t *ret
 	uint64_t fork_ns = p->state->fork_ns;
 	struct live_block b;
 
+	if (index_find(&p->state->inherited_gone, address) != INDEX_NONE)
+		return false;
 	for (const struct model_process *q = p->state->parent; q; q = q->state->parent) {
 		if (live_find(q->live, address, &b) && b.t_ns <= fork_ns) {
 			*ret_size = b.size;
@@ -109,6 +111,13 @@ bool inherit_find(const struct model_process *p, uint64_t address, uint64_t *ret
 		fork_ns = q->state->fork_ns;
 	}
 	return false;
+}
+
+void inherit_gone(struct model_process *p, uint64_t address, uint64_t size)
+{
+	index_put(&p->state->inherited_gone, address, 0); /* no memory: a second free is not told apart */
+	p->inherited_freed++;
+	p->inherited_freed_bytes += size;
 }
 
 /* What a child of p would have in its memory now. */
@@ -189,6 +198,7 @@ void inherit_ended(struct model_process *p)
 		struct model_process *parent = p->state->parent;
 
 		p->state->n_open_forks = 0;
+		index_done(&p->state->inherited_gone);
 		ghosting_update(p->state);
 		if (!parent || !parent->state->n_heirs)
 			return;

@@ -63,6 +63,7 @@ static void process_free(struct model_process *p)
 	index_done(&st->stacks);
 	index_done(&st->threads);
 	index_done(&st->ghost_index);
+	index_done(&st->inherited_gone);
 	free(st->thread_state);
 	free(st->early);
 	free(st->pending);

@@ -117,6 +117,7 @@ void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thre
 	struct thread_state *th = begin(m, p, thread, t_ns);
 	struct process_state *st = p->state;
 	struct flight f = { .kind = FLIGHT_KNOWN };
+	uint64_t size;
 
 	if (!th || !old)
 		return;
@@ -131,7 +132,7 @@ void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thre
 	if (st->n_pending && pair_pending_take(p, old, thread, t_ns))
 		f.kind = FLIGHT_PENDING;
 	else if (!live_take(p->live, old, &f.block))
-		f.kind = p->n_threads > 1 ? FLIGHT_EARLY : FLIGHT_UNKNOWN;
+		f.kind = p->n_threads > 1 && !inherit_find(p, old, &size) ? FLIGHT_EARLY : FLIGHT_UNKNOWN;
 	else
 		pair_note_free(st, old, thread, t_ns);
 	f.block.address = old;
@@ -158,11 +159,13 @@ void model_realloc_end(struct model *m, struct model_process *p, uint32_t thread
 	alloc_event(m, p, thread, address, size, stack, t_ns, true);
 }
 
-/* Takes the flight of that block out, the latest first. */
+/* Takes the flight of that block out, the latest first.  The record of a
+ * failure holds bits 3 to 46 of the address. */
+#define FAIL_ADDRESS_BITS 0x7ffffffffff8ull
 static bool flight_take(struct thread_state *th, uint64_t old, struct flight *ret)
 {
 	for (uint32_t i = th->n_flights; i-- > 0;) {
-		if (th->flights[i].block.address != old)
+		if ((th->flights[i].block.address ^ old) & FAIL_ADDRESS_BITS)
 			continue;
 		*ret = th->flights[i];
 		th->n_flights--;
@@ -197,9 +200,9 @@ void model_realloc_fail(struct model *m, struct model_process *p, uint32_t threa
 	if (f.kind == FLIGHT_KNOWN)
 		count_free(m, p, &f.block, thread, f.was_last, t_ns);
 	else if (f.kind == FLIGHT_EARLY)
-		pair_early_landed(p, old, thread, false);
+		pair_early_landed(p, f.block.address, thread, false);
 	else if (f.kind == FLIGHT_UNKNOWN)
-		pair_free_unknown(p, old);
+		pair_free_unknown(p, f.block.address);
 }
 
 void model_round(struct model *m, uint64_t horizon_ns)

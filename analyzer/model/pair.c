@@ -8,9 +8,8 @@
  * decided at the next event.  A process with one thread never waits.
  *
  *   early    free X (B) ................ alloc X (A): pair them.
- *            Only of ANOTHER thread: a forked child frees a block of its
- *            parent and gets the address again at once.  (But see struct
- *            recent.)
+ *            Only of ANOTHER thread, whose records are not ordered with these.
+ *            (But see struct recent.)
  *   pending  alloc X (A), alloc X (B) .. free X (C != B): the first is freed,
  *            the second takes its place.
  *            A free by B itself is of its own block: records of one thread
@@ -30,12 +29,10 @@ void pair_free_unknown(struct model_process *p, uint64_t address)
 {
 	uint64_t size;
 
-	if (inherit_find(p, address, &size)) {
-		p->inherited_freed++;
-		p->inherited_freed_bytes += size;
-	} else {
+	if (inherit_find(p, address, &size))
+		inherit_gone(p, address, size);
+	else
 		p->unknown_frees++;
-	}
 }
 
 /* Has another thread's free just taken a block at this address? */
@@ -54,8 +51,11 @@ void pair_early_add(struct model *m, struct model_process *p, uint64_t address, 
 	bool in_flight, uint64_t t_ns)
 {
 	struct process_state *st = p->state;
+	uint64_t size;
 
-	if (p->n_threads <= 1) {
+	/* An inherited block cannot be given out again before it is freed: this
+	 * is that free, no other can be meant. */
+	if (!in_flight && (p->n_threads <= 1 || inherit_find(p, address, &size))) {
 		pair_free_unknown(p, address);
 		return;
 	}

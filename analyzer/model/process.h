@@ -100,6 +100,7 @@ struct process_state {
 	/* inherit.c */
 	struct model_process *parent; /* whose blocks were copied; NULL: none */
 	uint64_t fork_ns;
+	struct index inherited_gone; /* addresses of inherited blocks freed here */
 	uint32_t n_heirs;   /* children (by fork) that are not finished */
 	bool ended;         /* all of it has been read */
 	bool ghosting;      /* frees are remembered for the heirs */
@@ -162,9 +163,11 @@ void pair_free_unknown(struct model_process *p, uint64_t address);
 
 /* ---- inherit.c ---- */
 
-/* Was the address live in the parent (or its parents) at the fork? */
+/* Was the address live in the parent (or its parents) at the fork, and is it
+ * not freed here yet? */
 bool inherit_find(const struct model_process *p, uint64_t address, uint64_t *ret_size);
 void inherit_freed(struct model_process *p, const struct live_block *b, uint64_t t_ns);
+void inherit_gone(struct model_process *p, uint64_t address, uint64_t size);
 void inherit_begin(struct model_process *child, struct model_process *parent, uint64_t t_ns);
 void inherit_fork_seen(struct model_process *parent, struct model_process *child, uint32_t child_pid, uint64_t t_ns);
 void inherit_ended(struct model_process *p);

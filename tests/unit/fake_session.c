@@ -153,7 +153,8 @@ void fake_publish(struct fake_thread *t, uint64_t *slot, enum mms_op op, uint64_
 
 bool fake_heap(struct fake_thread *t, enum mms_op op, uint64_t address, uint64_t size, uint32_t stack, uint64_t ticks)
 {
-	bool ext = size >= MMS_SIZE_EXT || address & 7 || address >= MMS_PTR_LIMIT;
+	/* A failed realloc has no _EXT form: its address is cut. */
+	bool ext = op == MMS_OP_REALLOC_FAIL ? false : size >= MMS_SIZE_EXT || address & 7 || address >= MMS_PTR_LIMIT;
 	uint64_t *slot = room(t, ext ? 2 : 1, ticks);
 
 	if (!slot)
