@@ -129,6 +129,30 @@ char *render_frame_place(const struct capture_frame *f, size_t width)
 	return cut;
 }
 
+/* The frames that tell something: what libc does before main and at the start
+ * of a thread is the same in every stack. */
+static bool is_beginning(const struct capture_frame *f)
+{
+	static const char *const names[] = {"_start", "__libc_start_main", "__libc_start_main_impl",
+		"__libc_start_call_main", "start_thread", "clone3", "__clone3", "__GI___clone3", "clone"};
+	for (size_t i = 0; f->function && i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(f->function, names[i], strcspn(f->function, "@")) == 0 &&
+			strlen(names[i]) == strcspn(f->function, "@"))
+			return true;
+	return false;
+}
+
+static size_t telling_frames(const struct capture_stack *s)
+{
+	size_t n = s->n;
+	/* _start of a stripped program has no name. */
+	if (n > 2 && !s->frames[n - 1].function && is_beginning(&s->frames[n - 2]))
+		n--;
+	while (n > 1 && is_beginning(&s->frames[n - 1]))
+		n--;
+	return n;
+}
+
 /* "f file.c:12" with the file's own name only; NAME_WIDTH keeps room for more
  * than one frame on a line. */
 #define NAME_WIDTH 36
@@ -152,7 +176,8 @@ char *render_chain(const struct capture_stack *s, size_t width)
 	if (!s || s->n == 0)
 		return xstrdup("(stack not captured)");
 	char *line = short_frame(&s->frames[0]);
-	for (size_t i = 1; i < s->n && text_width(line) < width; i++) {
+	size_t n = telling_frames(s);
+	for (size_t i = 1; i < n && text_width(line) < width; i++) {
 		char *frame = short_frame(&s->frames[i]);
 		char *longer = xasprintf("%s < %s", line, frame);
 		free(frame);
@@ -235,13 +260,14 @@ void render_stack(size_t indent, const struct capture_stack *s, size_t max_frame
 		printf("%*s%s(stack not captured)%s\n", (int)indent, "", dim, plain);
 		return;
 	}
+	size_t n = max_frames ? telling_frames(s) : s->n;
 	/* "1 more frame" would take the line of the frame itself. */
-	size_t shown = max_frames && s->n > max_frames + 1 ? max_frames : s->n;
+	size_t shown = max_frames && n > max_frames + 1 ? max_frames : n;
 	size_t name_width = stack_name_width(s, shown, render_width() - indent);
 	for (size_t i = 0; i < shown; i++)
 		render_frame(indent, &s->frames[i], name_width);
-	if (shown < s->n)
-		printf("%*s%s... %zu more frames%s\n", (int)indent, "", dim, s->n - shown, plain);
+	if (shown < n)
+		printf("%*s%s... %zu more frames%s\n", (int)indent, "", dim, n - shown, plain);
 	if (s->truncated)
 		printf("%*s%s(the outer end of this stack was cut)%s\n", (int)indent, "", dim, plain);
 }

@@ -37,7 +37,8 @@ char *render_frame_place(const struct capture_frame *f, size_t width); /* "src/a
 char *render_chain(const struct capture_stack *s, size_t width);       /* "f a.c:1 < main a.c:9" */
 char *render_command(char *const *argv, size_t n, const char *exe, size_t width);
 
-/* One line a frame, at most max_frames (0: all); says what was left out. */
+/* One line a frame, at most max_frames, without what libc does before main;
+ * 0: all of them.  Says what was left out. */
 void render_stack(size_t indent, const struct capture_stack *s, size_t max_frames);
 
 /* A table.  Cells are copied.  At most one column is flexible: it gives way
