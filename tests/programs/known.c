@@ -79,12 +79,6 @@ static uint64_t draw(struct thread *t, uint64_t below)
 		return p; \
 	}
 
-static __attribute__((always_inline)) inline void *by_posix(size_t alignment, size_t n)
-{
-	void *p = NULL;
-	return posix_memalign(&p, alignment, n) ? NULL : p;
-}
-
 SITE(malloc_a, malloc(n))
 SITE(malloc_b, malloc(n))
 SITE(malloc_c, malloc(n))
@@ -92,7 +86,7 @@ SITE(calloc_a, calloc(1, n))
 SITE(calloc_b, calloc(n, 1))
 SITE(memalign, memalign(64, n))
 SITE(aligned_alloc, aligned_alloc(256, n))
-SITE(posix_memalign, by_posix(32, n))
+SITE(posix_memalign, ({ void *q = NULL; posix_memalign(&q, 32, n) ? NULL : q; }))
 SITE(valloc, valloc(n))
 SITE(pvalloc, pvalloc(n))
 SITE(realloc_null, realloc(NULL, n))
