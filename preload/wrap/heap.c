@@ -170,13 +170,22 @@ WRAPPER void *realloc(void *old, size_t size)
 	return p;
 }
 
+/* glibc's reallocarray calls realloc, which is ours: the block would be
+ * announced and given out twice.  So the product is made here. */
 WRAPPER void *reallocarray(void *old, size_t n, size_t each)
 {
+	size_t size;
+
 	if (!recording())
 		return next.reallocarray(old, n, each);
+	if (__builtin_mul_overflow(n, each, &size)) {
+		errno = ENOMEM;
+		note_failure(MMS_OP_REALLOC_END, SIZE_MAX, ENOMEM, capture_stack(FRAME));
+		return NULL;
+	}
 	bool announced = resizing(old);
-	void *p = next.reallocarray(old, n, each);
-	resized(announced, old, p, product(n, each), FRAME);
+	void *p = next.realloc(old, size);
+	resized(announced, old, p, size, FRAME);
 	return p;
 }
 
