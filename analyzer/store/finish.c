@@ -138,7 +138,7 @@ int store_finish(struct store *s, struct model *m, const struct stack_source *st
 	error = store_meta(s, "state", first || (options && options->incomplete) ? "incomplete" : "complete");
 	first = first ? first : error;
 	if (first)
-		store_coverage(s, 0, "write-failed", 1,
+		store_coverage(s, 0, "write_failed", 1,
 			"The database could not be written to its end; some tables are not complete.");
 	error = one_plain_file(s);
 	return first ? first : error;

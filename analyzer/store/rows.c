@@ -148,13 +148,13 @@ static const struct {
 	const char *kind, *text;
 } coverage_text[] = {
 	{MMS_COV_SANITIZER, "sanitizer", "The program carries a sanitizer; mmscope stayed passive."},
-	{MMS_COV_OWN_MALLOC, "own-malloc", "The executable has its own malloc; its calls are not seen."},
-	{MMS_COV_NO_SPACE, "no-space", "The session file was full; some things were not recorded."},
-	{MMS_COV_COLLECTOR_GONE, "collector-gone", "The collector died; later events are missing."},
+	{MMS_COV_OWN_MALLOC, "own_malloc", "The executable has its own malloc; its calls are not seen."},
+	{MMS_COV_NO_SPACE, "no_space", "The session file was full; some things were not recorded."},
+	{MMS_COV_COLLECTOR_GONE, "collector_gone", "The collector died; later events are missing."},
 	{MMS_COV_SECCOMP, "seccomp", "A seccomp filter was on; the process could not announce itself."},
-	{MMS_COV_FOREIGN_FREE, "foreign-free", "Blocks were freed that were never seen given out."},
-	{MMS_COV_SMALL_MAP, "small-map", "An address-space limit allowed a small recording area only."},
-	{MMS_COV_UNWIND_OFF, "unwind-off", "Call stacks were switched off."},
+	{MMS_COV_FOREIGN_FREE, "foreign_free", "Blocks were freed that were never seen given out."},
+	{MMS_COV_SMALL_MAP, "small_map", "An address-space limit allowed a small recording area only."},
+	{MMS_COV_UNWIND_OFF, "unwind_off", "Call stacks were switched off."},
 	{MMS_COV_AUDIT, "audit", "Some call stacks differed from a full unwind and may be wrong."},
 };
 
@@ -384,7 +384,7 @@ int store_write_vm_events(struct store *s, const struct model *m, const struct s
 	}
 	s->n_vm_written = end;
 	if (!error && m->n_vm_events > end)
-		error = store_coverage(s, 0, "vm-events-cut", m->n_vm_events - end,
+		error = store_coverage(s, 0, "vm_events_cut", m->n_vm_events - end,
 			"Later address-space calls were counted but not kept one by one: the list was full.");
 	return error;
 }

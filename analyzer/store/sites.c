@@ -307,7 +307,7 @@ static int say_left_out_sites(struct store *s, const struct model *m)
 		for (size_t k = 0; k < m->processes[i]->n_sites; k++)
 			n += k >= s->processes[i].n_sites || !s->processes[i].sites[k];
 	}
-	return n ? store_coverage(s, 0, "sites-cut", n,
+	return n ? store_coverage(s, 0, "sites_cut", n,
 		"The database was full: small sites of some processes are not listed;"
 		" totals of the processes are exact.") : 0;
 }
@@ -324,7 +324,7 @@ int store_write_live_blocks(struct store *s, const struct model *m)
 	for (size_t i = 0; !error && i < m->n_processes; i++)
 		error = write_blocks_of(s, m->processes[i], per_site);
 	if (!error && s->live_left_out)
-		error = store_coverage(s, 0, "live-blocks-cut", s->live_left_out,
+		error = store_coverage(s, 0, "live_blocks_cut", s->live_left_out,
 			"Too many live blocks to list: each site lists some; totals are exact.");
 	return error ? error : say_left_out_sites(s, m);
 }

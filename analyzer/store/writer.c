@@ -312,7 +312,7 @@ int store_heap_event(struct store *s, uint64_t process, uint32_t thread, uint64_
 	if (error)
 		return error;
 	if (++s->n_events > STORE_EVENTS_MAX)
-		return s->n_events % 65536 ? 0 : store_coverage(s, 0, "events-cut",
+		return s->n_events % 65536 ? 0 : store_coverage(s, 0, "events_cut",
 			s->n_events - STORE_EVENTS_MAX,
 			"Later heap events were counted but not kept one by one: the list was full.");
 	row_int(&r, process);

@@ -29,6 +29,9 @@ char *symbol_demangle(struct pool *pool, const char *name)
 	char *plain, *result;
 	size_t length;
 
+	/* glibc's second names of its own functions, for calls inside it */
+	if (!strncmp(name, "__GI_", 5) && name[5])
+		name += 5;
 	if (name[0] == '_' && (name[1] == 'Z' || name[1] == 'R') && strlen(name) < 16384) {
 		plain = cplus_demangle(name, DMGL_PARAMS | DMGL_ANSI | DMGL_AUTO);
 		if (plain) {

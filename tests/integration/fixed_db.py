@@ -171,8 +171,8 @@ def small(path, state='complete'):
     m.vm(2, 5000005, 'munmap', 0x40000000, 100, maps)
     m.vm(3, 6000000, 'munmap', 0x10000000, 4096, maps)
     m.vm(3, 6000001, 'mmap', 0x50000000, 12288, maps)
-    m.note(None, 'vm-events-cut', 17, 'Only the first events that changed the address space were kept.')
-    m.note(2, 'foreign-free', 1, 'Blocks were freed that were never seen given out.')
+    m.note(None, 'vm_events_cut', 17, 'Only the first events that changed the address space were kept.')
+    m.note(2, 'foreign_free', 1, 'Blocks were freed that were never seen given out.')
     m.done()
 
 

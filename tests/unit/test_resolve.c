@@ -314,6 +314,7 @@ static void test_demangle(void)
 	CHECK_STR(symbol_demangle(&pool, "_ZN4core3fmt5Write9write_str17h0123456789abcdefE"), "core::fmt::Write::write_str");
 	CHECK_STR(symbol_demangle(&pool, "_RNvNtCs1234_7mycrate3foo3bar"), "mycrate::foo::bar");
 	CHECK_STR(symbol_demangle(&pool, "malloc@@GLIBC_2.2.5"), "malloc");
+	CHECK_STR(symbol_demangle(&pool, "__GI__IO_file_doallocate"), "_IO_file_doallocate");
 	CHECK_STR(symbol_demangle(&pool, "main"), "main");
 	CHECK_STR(symbol_demangle(&pool, "_Znot mangled"), "_Znot mangled");
 	memset(deep, 'P', sizeof(deep) - 1);

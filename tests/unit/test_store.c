@@ -338,7 +338,7 @@ static void test_live_bound(void)
 	c = open_capture(path);
 	CHECK_EQ(capture_int(c, "SELECT count(*) FROM live_block", -1), 1000000 - (1000000 - 50) % 2);
 	CHECK_EQ(capture_int(c, "SELECT count(*) FROM live_block WHERE stack_id = 0", -1), 50);
-	CHECK_EQ(capture_int(c, "SELECT count FROM coverage WHERE kind = 'live-blocks-cut'", -1), 700050);
+	CHECK_EQ(capture_int(c, "SELECT count FROM coverage WHERE kind = 'live_blocks_cut'", -1), 700050);
 	capture_close(c);
 	REQUIRE(stat(path, &status) == 0);
 	fprintf(stderr, "1,000,000 live blocks: %.1f MiB, %.1f bytes a row\n",
@@ -549,9 +549,54 @@ static void test_ticks(void)
 	unmake(u);
 }
 
-int main(void)
+/* Every SQL text of docs/data-model.md runs to its end and has an answer. */
+static void test_documented_queries(const char *document)
 {
-	REQUIRE(mkdtemp(folder));
+	const char *path = in_folder("queries.db");
+	struct made_up *u = make_up(3, 5);
+	struct store *s = open_store(path);
+	struct capture *c;
+	static char text[1 << 16];
+	FILE *f = fopen(document, "r");
+	unsigned int n = 0;
+
+	REQUIRE(f);
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	u->sites[1].cross_frees = 4;
+	u->processes[0].peak_bytes = 6400;
+	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), 0);
+	store_close(s);
+	c = open_capture(path);
+	for (char *at = text; (at = strstr(at, "```sql\n")); n++) {
+		char *sql = at + 7, *end = strstr(sql, "```");
+		struct query *q;
+		int rows = 0, more;
+
+		REQUIRE(end);
+		*end = '\0';
+		at = end + 3;
+		q = query_open(c, sql);
+		if (!CHECK(q)) {
+			fprintf(stderr, "%s\n%s\n", capture_error(c), sql);
+			continue;
+		}
+		while ((more = query_next(q)) > 0)
+			rows++;
+		CHECK_EQ(more, 0);
+		if (!CHECK(rows > 0))
+			fprintf(stderr, "no row: %s\n", sql);
+		query_close(q);
+	}
+	CHECK_EQ(n, 10);
+	capture_close(c);
+	unmake(u);
+}
+
+int main(int argc, char **argv)
+{
+	REQUIRE(argc == 2 && mkdtemp(folder));
+	test_documented_queries(argv[1]);
 	test_round_trip();
 	test_flush_speed();
 	test_live_bound();
