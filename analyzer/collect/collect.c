@@ -113,7 +113,7 @@ static bool round_once(struct collector *c)
 		c->next_tick_ns = now + TICK_EVERY;
 		c->dirty = c->dirty || c->watch.n_alive;
 	}
-	if (c->dirty && now >= c->next_flush_ns)
+	if (c->dirty && collector_flush_due(c, now))
 		collector_flush(c);
 	return n || !watch_over(&c->watch, now);
 }
@@ -124,7 +124,7 @@ static void loop(struct collector *c)
 	uint64_t now = collector_now(c);
 	c->last_record_ns = now;
 	c->next_tick_ns = now + TICK_EVERY / 10; /* an early look at short processes */
-	c->next_flush_ns = now + TICK_EVERY;
+	c->flushed_ns = now;
 	while (!stop_asked) {
 		/* Read before the round: what comes during it must wake us. */
 		uint32_t seen = atomic_load(&h->wake_seq);
@@ -167,6 +167,7 @@ static int open_session(struct collector *c, const char *path)
 	if (r < 0)
 		return r;
 	catch_signals(h);
+	session_file_start(&c->file);
 	atomic_store(&h->collector_state, MMS_COLLECTOR_ALIVE);
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "collect/elf_check.h"
 
 #define FLUSH_EVERY 1000000000ull
+#define FLUSH_SOON 100000000ull
 
 static const char *const raw_names[] = {
 	[MMS_OP_MALLOC] = "malloc",
@@ -124,9 +125,19 @@ void collector_flush(struct collector *c)
 		drain_saved(c->drain);
 	}
 	c->dirty = false;
-	/* A flush holds up the reading of the ring: at most a twentieth of the time. */
-	uint64_t end = collector_now(c), pause = (end - begin) * 20;
-	c->next_flush_ns = end + (pause > FLUSH_EVERY ? pause : FLUSH_EVERY);
+	c->flushed_ns = collector_now(c);
+	c->flush_took_ns = c->flushed_ns - begin;
+	c->flushed_modules = c->model->n_modules;
+}
+
+/* A flush holds up the reading of the ring: at most a twentieth of the time.
+ * Without its modules a stack means nothing: they are written soon. */
+bool collector_flush_due(const struct collector *c, uint64_t now_ns)
+{
+	uint64_t wait = c->flushed_modules != c->model->n_modules ? FLUSH_SOON : FLUSH_EVERY;
+	if (wait < c->flush_took_ns * 20)
+		wait = c->flush_took_ns * 20;
+	return now_ns - c->flushed_ns >= wait;
 }
 
 /* What a recording without a collector at its end cannot know. */

@@ -30,7 +30,9 @@ struct collector {
 	struct stack_source stacks;
 	char output[4096];   /* where the database is */
 	char failure[512];   /* why it is not where it was asked for; "" */
-	uint64_t next_tick_ns, next_flush_ns, last_record_ns;
+	uint64_t next_tick_ns, last_record_ns;
+	uint64_t flushed_ns, flush_took_ns; /* the last flush */
+	size_t flushed_modules;
 	bool dirty;      /* something came since the last flush */
 	bool recovering; /* there is no collector's knowledge of the end */
 	const char *earlier; /* database of this session's killed collector; NULL: none */
@@ -45,6 +47,7 @@ uint64_t collector_now(const struct collector *c);
 int collector_store(struct collector *c, const char *path);
 /* Writes what there is so far; a failure is kept, and tried again later. */
 void collector_flush(struct collector *c);
+bool collector_flush_due(const struct collector *c, uint64_t now_ns);
 /* Reads the session to its end and completes the database; elsewhere when it
  * cannot be written where it should be.  0, or -errno when nothing was saved. */
 int collector_finish(struct collector *c);

@@ -78,6 +78,12 @@ static void wake_waiting(struct drain *d)
 		mms_futex_wake(&h->free_seq, INT_MAX);
 }
 
+static void count_emptied(struct drain *d, const struct mms_block *b, const struct cell *c)
+{
+	if (!c->uncounted && atomic_load_explicit(&b->closed, memory_order_relaxed) == MMS_BLOCK_CLOSED)
+		atomic_fetch_sub_explicit(&d->session->header->n_full, 1, memory_order_relaxed);
+}
+
 /* at: where reading ended.  A slot must not look valid in a later use: what
  * was not written is zeroed, and everything when payload lies in between. */
 static void block_recycle(struct drain *d, uint32_t cell, uint32_t at)
@@ -93,8 +99,7 @@ static void block_recycle(struct drain *d, uint32_t cell, uint32_t at)
 		at = MMS_BLOCK_FIRST;
 	if (at < MMS_BLOCK_END)
 		memset((uint8_t *)b + at, 0, MMS_BLOCK_END - at);
-	if (atomic_load_explicit(&b->closed, memory_order_relaxed) == MMS_BLOCK_CLOSED)
-		atomic_fetch_sub_explicit(&d->session->header->n_full, 1, memory_order_relaxed);
+	count_emptied(d, b, c);
 	*c = (struct cell){ 0 };
 	b->saved = 0;
 	b->gen = b->gen % 3 + 1;
@@ -104,6 +109,34 @@ static void block_recycle(struct drain *d, uint32_t cell, uint32_t at)
 	d->stats.n_blocks++;
 	if (++d->n_freed >= d->stats.ring_cells / 4)
 		wake_waiting(d);
+}
+
+static void kept_release(struct drain *d, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		block_recycle(d, d->kept[i], d->cells[d->kept[i]].end);
+	d->n_kept -= n;
+	memmove(d->kept, d->kept + n, d->n_kept * sizeof(*d->kept));
+}
+
+/* What a process is and which modules it has is written once: when the
+ * collector is killed before the database has it, `recover` finds it here. */
+static void block_keep(struct drain *d, uint32_t cell, uint32_t at)
+{
+	struct cell *c = &d->cells[cell];
+	uint32_t max = d->stats.ring_cells / 4 < KEPT_MAX ? d->stats.ring_cells / 4 : KEPT_MAX;
+
+	if (max == 0) {
+		block_recycle(d, cell, at);
+		return;
+	}
+	if (d->n_kept >= max)
+		kept_release(d, d->n_kept - max + 1);
+	count_emptied(d, (const struct mms_block *)(const void *)mms_cell(d->session, cell), c);
+	c->uncounted = true;
+	c->use = CELL_KEPT;
+	c->end = at;
+	d->kept[d->n_kept++] = cell;
 }
 
 static void queue_pop(struct stream *s)
@@ -124,6 +157,8 @@ void block_finished(struct stream *s)
 		c->parked_ticks = s->d->now;
 		c->next = s->parked;
 		s->parked = s->cell;
+	} else if (c->keep && !s->d->finishing) {
+		block_keep(s->d, s->cell, s->at);
 	} else {
 		block_recycle(s->d, s->cell, s->at);
 	}
@@ -398,6 +433,7 @@ static void block_saved(struct drain *d, uint32_t cell, uint32_t at, uint64_t ti
 
 void drain_saved(struct drain *d)
 {
+	kept_release(d, d->n_kept);
 	for (struct stream *s = d->busy; s; s = s->next_busy) {
 		if (s->block)
 			block_saved(d, s->cell, s->at, s->anchor);

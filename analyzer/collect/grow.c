@@ -19,6 +19,8 @@
 
 #include <mmscope/launch.h>
 
+#define START_CELLS 16u
+
 static int check(int fd, struct mms_header *head, uint64_t *ret_size)
 {
 	struct stat st;
@@ -125,6 +127,14 @@ static uint32_t add_ring(struct session_file *f, uint32_t n)
 	f->n_ring += n;
 	atomic_store_explicit(&h->n_cells_ready, ready + n, memory_order_release);
 	return n;
+}
+
+void session_file_start(struct session_file *f)
+{
+	uint32_t bound = f->session.header->n_ring_max;
+	uint32_t n = bound < START_CELLS ? bound : START_CELLS;
+	if (n > f->n_ring)
+		add_ring(f, n - f->n_ring);
 }
 
 /* Adds n cells of a kind that has a directory: the entries first, then the

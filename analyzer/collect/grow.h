@@ -22,6 +22,9 @@ struct session_file {
 int session_file_open(const char *path, bool writable, struct session_file *ret);
 void session_file_close(struct session_file *f);
 
+/* The first megabyte of the ring. */
+void session_file_start(struct session_file *f);
+
 /* Adds cells ahead of need.  free_ring: ring blocks without an owner. */
 void session_file_grow(struct session_file *f, uint32_t free_ring);
 

@@ -225,6 +225,8 @@ static void deliver_long(struct stream *s, const struct slot *slot, uint32_t n)
 		.t_ns = event_ns(s),
 	};
 
+	d->cells[s->cell].keep |= note.type == MMS_LONG_PROCESS || note.type == MMS_LONG_MODULE ||
+		note.type == MMS_LONG_CONTEXT;
 	d->sink->note(d->sink->arg, &s->who, &note);
 }
 

@@ -22,6 +22,7 @@ enum cell_use {
 	CELL_UNKNOWN, /* free, or not looked at yet */
 	CELL_QUEUED,  /* belongs to a stream */
 	CELL_PARKED,  /* read, but has a hole and its thread lives */
+	CELL_KEPT,    /* read, but holds what the database must have first */
 };
 
 struct cell {
@@ -30,6 +31,9 @@ struct cell {
 	uint32_t seq;     /* block.thread_seq */
 	bool has_hole;
 	bool dirty;       /* holds words that are no heads of records */
+	bool keep;        /* holds modules or the like: without them stacks mean nothing */
+	bool uncounted;   /* is no longer part of header->n_full */
+	uint32_t end;     /* kept: offset where reading ended */
 	uint64_t base_ticks;
 	uint64_t parked_ticks;
 };
@@ -78,6 +82,7 @@ struct seen_thread {
 };
 
 #define STREAM_BUCKETS 1024u
+#define KEPT_MAX 16u /* 1 MiB of the ring */
 
 struct drain {
 	const struct mms_session *session;
@@ -96,6 +101,8 @@ struct drain {
 	struct cell cells[MMS_MAX_CELLS];
 	struct stream *buckets[STREAM_BUCKETS];
 	struct stream *busy;
+	uint32_t kept[KEPT_MAX]; /* cells, oldest first */
+	uint32_t n_kept;
 
 	struct seen_process *processes; /* by slot */
 	uint32_t n_processes;
