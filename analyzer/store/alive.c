@@ -26,6 +26,7 @@ uint64_t alive_start(int64_t pid)
 {
 	char path[64], text[1024];
 	uint64_t ticks = 0;
+	char state = 'Z';
 	const char *p;
 	size_t n;
 	FILE *f;
@@ -37,8 +38,8 @@ uint64_t alive_start(int64_t pid)
 		fclose(f);
 	text[n] = '\0';
 	p = strrchr(text, ')'); /* the name may hold anything; field 22 is the start */
-	if (!p || sscanf(p, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d"
-			" %" SCNu64, &ticks) != 1)
+	if (!p || sscanf(p, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d"
+			" %" SCNu64, &state, &ticks) != 2)
 		return 0;
-	return ticks;
+	return state == 'Z' || state == 'X' ? 0 : ticks; /* a zombie writes nothing */
 }

@@ -155,7 +155,7 @@ static bool meta_is(sqlite3 *db, const char *key, const char *value)
 	return same;
 }
 
-bool capture_collector_lives(sqlite3 *db)
+static bool collector_lives(sqlite3 *db)
 {
 	int64_t pid = db_int(db, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'collector_pid'", 0);
 	int64_t start = db_int(db, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'collector_start'", 0);
@@ -163,6 +163,11 @@ bool capture_collector_lives(sqlite3 *db)
 
 	alive_boot_id(boot);
 	return pid > 0 && start > 0 && meta_is(db, "boot_id", boot) && alive_start(pid) == (uint64_t)start;
+}
+
+bool capture_is_recorded(sqlite3 *db)
+{
+	return (meta_is(db, "state", "recording") || meta_is(db, "state", "finishing")) && collector_lives(db);
 }
 
 /* Opens; waits as long as the collector is just finishing. */
@@ -178,15 +183,14 @@ static int open_settled(const char *path, struct capture *c, char *reason, size_
 		error = capture_check_version(c->db, reason, room);
 		if (error)
 			return error;
-		if (i == WAIT_STEPS || !meta_is(c->db, "state", "finishing") || !capture_collector_lives(c->db))
+		if (i == WAIT_STEPS || !meta_is(c->db, "state", "finishing") || !collector_lives(c->db))
 			break;
 		sqlite3_close(c->db);
 		c->db = NULL;
 		nanosleep(&step, NULL);
 	}
 	c->state = meta_is(c->db, "state", "complete") ? CAPTURE_COMPLETE
-		: !meta_is(c->db, "state", "incomplete") && capture_collector_lives(c->db) ? CAPTURE_RECORDING
-		: CAPTURE_INCOMPLETE;
+		: capture_is_recorded(c->db) ? CAPTURE_RECORDING : CAPTURE_INCOMPLETE;
 	return 0;
 }
 

@@ -22,7 +22,7 @@ struct capture {
 /* The refusals of capture_open, for others that open such a file. */
 int capture_check_file(const char *path, char *reason, size_t room);
 int capture_check_version(sqlite3 *db, char *reason, size_t room);
-/* The collector that writes this database still runs. */
-bool capture_collector_lives(sqlite3 *db);
+/* It is not finished, and its collector still runs. */
+bool capture_is_recorded(sqlite3 *db);
 
 #endif

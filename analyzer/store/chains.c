@@ -55,7 +55,7 @@ static int load_frames(sqlite3 *db, struct chains *c, const struct module_name *
 		f->outer = (uint32_t)sqlite3_column_int64(st, 5);
 		f->module = module && module < n_modules ? modules[module].path : NULL;
 		f->kind = module && module < n_modules ? modules[module].kind : NULL;
-		f->part = site_part(&(struct site_frame){f->function, f->file, f->module, f->kind});
+		f->part = site_part(&(struct site_frame){f->function, f->file, f->module, (uint64_t)f->offset, f->kind});
 	}
 	return finish(st, code);
 }

@@ -33,7 +33,7 @@ static int symbolize_open(sqlite3 *db, const struct symbol_options *options, str
 	error = capture_check_version(db, reason, room);
 	if (error)
 		return error;
-	if (capture_collector_lives(db)) {
+	if (capture_is_recorded(db)) {
 		snprintf(reason, room, "is still being recorded");
 		return -EBUSY;
 	}

@@ -135,7 +135,8 @@ static const char *absolute(struct walk *w, const char *file)
 		return file ? pool_text(w->pool, file) : NULL;
 	if (dwarf_attr(&w->unit_die, DW_AT_comp_dir, &attribute))
 		directory = dwarf_formstring(&attribute);
-	if (!directory)
+	/* a relative folder says where the build was, not where the file is */
+	if (!directory || directory[0] != '/')
 		return pool_text(w->pool, file);
 	n = strlen(directory);
 	path = pool_take(w->pool, n + strlen(file) + 2);

@@ -5,7 +5,7 @@
  * nearest exported function before a stripped one is a wrong answer, and no
  * answer is better.  Symbols without size (assembly) reach to the next one.
  * Several names at one address are common (malloc, __libc_malloc): the one a
- * person would write wins: global over local, fewer leading underscores,
+ * person would write wins: exported over local, fewer leading underscores,
  * shorter, then alphabetical, so that the choice is the same on every run.
  *
  * Called by resolve.c.
@@ -21,14 +21,13 @@
 
 static unsigned int rank_of(const GElf_Sym *symbol, const char *name)
 {
-	unsigned int binding = GELF_ST_BIND(symbol->st_info) == STB_GLOBAL ? 2
-		: GELF_ST_BIND(symbol->st_info) == STB_WEAK ? 1 : 0;
+	unsigned int exported = GELF_ST_BIND(symbol->st_info) != STB_LOCAL;
 	unsigned int underscores = (unsigned int)strspn(name, "_");
 	bool sized = symbol->st_size != 0, linker = name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
 
 	if (linker || underscores > 7)
 		underscores = linker ? 0 : 7;
-	return (unsigned int)sized << 6 | binding << 4 | (7 - underscores);
+	return (unsigned int)sized << 4 | exported << 3 | (7 - underscores);
 }
 
 static bool is_function(const GElf_Sym *symbol)

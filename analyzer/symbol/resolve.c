@@ -89,15 +89,22 @@ static int load_names(struct sources *s, struct elf_names *names, enum symbol_le
 	return error;
 }
 
+/* glibc's DWARF says __strdup where the program called strdup: both stand in
+ * the symbol table, and the plain one is what people know. */
+static bool is_plain_form(const char *name, const char *known)
+{
+	return known[0] == '_' && name[0] != '_' && !strcmp(name, known + strspn(known, "_"));
+}
+
 static int name_from_table(struct pool *pool, const struct elf_names *names, struct symbol_want *want)
 {
 	struct symbol_frame *outermost = want->n_frames ? &want->frames[want->n_frames - 1] : NULL;
 	const char *name;
 
-	if (outermost && outermost->function)
+	if (outermost && outermost->function && outermost->function[0] != '_')
 		return 0;
 	name = elf_names_find(names, want->address);
-	if (!name)
+	if (!name || (outermost && outermost->function && !is_plain_form(name, outermost->function)))
 		return 0;
 	if (!outermost) {
 		outermost = pool_take(pool, sizeof(*outermost));

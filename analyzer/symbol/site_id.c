@@ -8,6 +8,8 @@
  */
 #include "site_id.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define HASH_START 0xcbf29ce484222325ull
@@ -95,11 +97,14 @@ const char *site_owner_word(enum site_owner owner)
 
 struct site_part site_part(const struct site_frame *f)
 {
-	const char *function = f->function ? f->function : "?";
+	char offset[24] = "?";
+	const char *function = f->function ? f->function : offset;
 	const char *module = f->module ? base_name(f->module) : "";
 	const char *file = f->file ? base_name(f->file) : "";
 	struct site_part part = {.hash = HASH_START, .owner = owner_of(f)};
 
+	if (f->module)
+		snprintf(offset, sizeof(offset), "+%" PRIx64, f->offset);
 	part.hash = hash_bytes(part.hash, function, plain_length(function));
 	part.hash = hash_bytes(part.hash, "", 1);
 	part.hash = hash_bytes(part.hash, module, module_length(module));

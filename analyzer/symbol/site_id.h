@@ -4,7 +4,9 @@
  * The id is a 64-bit hash of function names, base names of modules and base
  * names of source files of all frames: no addresses, lines, directories,
  * compiler suffixes (.constprop, .cold, ...) or version numbers of libraries.
- * So it survives a rebuild, and an edit that only moves lines.  Left out are
+ * So it survives a rebuild, and an edit that only moves lines.  A frame that
+ * has no name (a stripped library) counts with its offset in the file: all
+ * places of that library would be one otherwise.  Left out are
  * the allocator's own frames at the inner end and, at the outer end, what
  * libc and the loader run before main or a thread's function: they depend on
  * the system, not on the program.
@@ -20,6 +22,7 @@ struct site_frame {
 	const char *function; /* NULL: not known */
 	const char *file;     /* or NULL */
 	const char *module;   /* path or NULL */
+	uint64_t offset;      /* in the module's file; used when there is no name */
 	const char *kind;     /* of the module: exe, library, loader, mmscope, ...; or NULL */
 };
 

@@ -338,24 +338,24 @@ static void test_site_id(void)
 {
 	const char *libc = "/usr/lib/libc.so.6", *app = "/home/a/build/app", *exe = "exe";
 	const struct site_frame first[] = {
-		{"malloc", NULL, "/opt/libmmscope.so", "mmscope"},
-		{"operator new(unsigned long)", NULL, "/usr/lib/libstdc++.so.6.0.30", "library"},
-		{"make(int)", "/home/a/src/make.cc", app, exe},
-		{"main", "/home/a/src/main.cc", app, exe},
-		{NULL, NULL, libc, "library"},
-		{"_start", NULL, app, exe},
+		{"malloc", NULL, "/opt/libmmscope.so", 0x10, "mmscope"},
+		{"operator new(unsigned long)", NULL, "/usr/lib/libstdc++.so.6.0.30", 0x10, "library"},
+		{"make(int)", "/home/a/src/make.cc", app, 0x10, exe},
+		{"main", "/home/a/src/main.cc", app, 0x10, exe},
+		{NULL, NULL, libc, 0x10, "library"},
+		{"_start", NULL, app, 0x10, exe},
 	};
 	const struct site_frame rebuilt[] = {
-		{"make(int) [clone .constprop.0]", "/tmp/x/make.cc", "/srv/app", exe},
-		{"main.cold", "main.cc", "/srv/app", exe},
-		{"__libc_start_main", "libc-start.c", libc, "library"},
-		{"_start", NULL, "/srv/app", exe},
+		{"make(int) [clone .constprop.0]", "/tmp/x/make.cc", "/srv/app", 0x10, exe},
+		{"main.cold", "main.cc", "/srv/app", 0x10, exe},
+		{"__libc_start_main", "libc-start.c", libc, 0x10, "library"},
+		{"_start", NULL, "/srv/app", 0x10, exe},
 	};
-	const struct site_frame duplicate[] = {{"strdup", NULL, libc, "library"}, {"main", NULL, app, exe}};
-	const struct site_frame dtv[] = {{"_dl_allocate_tls", NULL, "/lib64/ld-linux-x86-64.so.2", "loader"},
-		{"pthread_create", NULL, libc, "library"}, {"main", NULL, app, exe}};
-	const struct site_frame pool[] = {{NULL, NULL, "/usr/lib/libstdc++.so.6", "library"},
-		{"call_init", NULL, "/lib64/ld-linux-x86-64.so.2", "loader"}};
+	const struct site_frame duplicate[] = {{"strdup", NULL, libc, 0x10, "library"}, {"main", NULL, app, 0x10, exe}};
+	const struct site_frame dtv[] = {{"_dl_allocate_tls", NULL, "/lib64/ld-linux-x86-64.so.2", 0x10, "loader"},
+		{"pthread_create", NULL, libc, 0x10, "library"}, {"main", NULL, app, 0x10, exe}};
+	const struct site_frame pool[] = {{NULL, NULL, "/usr/lib/libstdc++.so.6", 0x10, "library"},
+		{"call_init", NULL, "/lib64/ld-linux-x86-64.so.2", 0x10, "loader"}};
 	enum site_owner owner;
 	uint64_t id = id_of(first, 6, &owner);
 
@@ -364,6 +364,9 @@ static void test_site_id(void)
 	CHECK(id_of(rebuilt, 1, &owner) != id && id_of(rebuilt + 1, 1, &owner) != id);
 	/* Baselines hold such ids: this number may not change. */
 	CHECK_EQ(id, 0x793c0bfc741dbe57);
+	/* Without a name two places of one library are two. */
+	CHECK(id_of(&(struct site_frame){NULL, NULL, app, 0x10, exe}, 1, &owner) !=
+		id_of(&(struct site_frame){NULL, NULL, app, 0x20, exe}, 1, &owner));
 	id_of(duplicate, 2, &owner);
 	CHECK_EQ(owner, SITE_TARGET);
 	id_of(dtv, 3, &owner);
