@@ -53,6 +53,7 @@ static int symbolize_open(sqlite3 *db, const struct symbol_options *options, str
 	}
 	if (error || code != SQLITE_OK)
 		return db_failure(db, error ? sqlite3_extended_errcode(db) : code, reason, room);
+	db_exec(db, "PRAGMA journal_mode = DELETE"); /* what a killed collector left behind */
 	ret->n_addresses = result.n_addresses;
 	ret->n_named = result.n_named;
 	return count_rest(db, ret);

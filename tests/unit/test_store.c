@@ -347,6 +347,34 @@ static void test_live_bound(void)
 	unmake(u);
 }
 
+/* A build with thousands of short processes: the file stays small, and what
+ * was left out is counted. */
+static void test_site_bound(void)
+{
+	const char *path = in_folder("many.db");
+	struct made_up *u = make_up(6000, 100);
+	struct store *s = open_store(path);
+	struct capture *c;
+	struct stat status;
+
+	for (size_t n = 1000; n <= 6000; n += 500) {
+		u->model.n_processes = n;
+		CHECK_EQ(store_flush(s, &u->model, &stacks), 0);
+	}
+	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), 0);
+	store_close(s);
+	c = open_capture(path);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM process", -1), 6000);
+	CHECK_EQ(capture_int(c, "SELECT count(*) + (SELECT count FROM coverage WHERE kind = 'sites_cut')"
+		" FROM heap_site", -1), 600000);
+	CHECK(capture_int(c, "SELECT count(*) FROM heap_site WHERE process_id = 6000", -1) >= 8);
+	capture_close(c);
+	REQUIRE(stat(path, &status) == 0);
+	fprintf(stderr, "600,000 sites in 6,000 processes: %.1f MiB\n", (double)status.st_size / (1 << 20));
+	CHECK(status.st_size <= 64ll << 20);
+	unmake(u);
+}
+
 /* Killed in the middle: the state of the last flush, told as incomplete. */
 static void test_killed(void)
 {
@@ -600,6 +628,7 @@ int main(int argc, char **argv)
 	test_round_trip();
 	test_flush_speed();
 	test_live_bound();
+	test_site_bound();
 	test_killed();
 	test_disk_full();
 	test_refusals();
