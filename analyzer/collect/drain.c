@@ -106,6 +106,10 @@ static void block_recycle(struct drain *d, uint32_t cell, uint32_t at)
 	atomic_store_explicit(&b->closed, MMS_BLOCK_OPEN, memory_order_relaxed);
 	atomic_store_explicit(&b->base_stamp, 0, memory_order_relaxed);
 	atomic_store_explicit(&d->session->cell0->owner[cell], 0, memory_order_release);
+	/* The lowest free block is taken first: what was touched once is used
+	 * again before more of the ring becomes memory of the target. */
+	if (atomic_load_explicit(&d->session->header->ring_hint, memory_order_relaxed) > cell)
+		atomic_store_explicit(&d->session->header->ring_hint, cell, memory_order_relaxed);
 	d->stats.n_blocks++;
 	if (++d->n_freed >= d->stats.ring_cells / 4)
 		wake_waiting(d);

@@ -191,7 +191,7 @@ struct mms_header {
 	_Atomic uint64_t next_process;  /* T: process numbers, first is 1 */
 	_Atomic uint32_t next_context;  /* T: module contexts, first is 1 */
 	_Atomic uint32_t next_node;     /* T: stack node ids, first is 1 */
-	_Atomic uint32_t ring_hint;     /* T: where to look for a free block first */
+	_Atomic uint32_t ring_hint;     /* T, C lowers: where to look for a free block first */
 	_Atomic uint32_t n_node_cells;    /* C (K: 1): entries of node_cell[] in use */
 	_Atomic uint32_t n_index_cells;   /* C: entries of index_cell[] in use */
 	_Atomic uint32_t n_process_cells; /* C */

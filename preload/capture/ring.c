@@ -17,6 +17,10 @@
 #include "base/sys.h"
 #include "capture/death.h"
 
+/* Enough for the collector to wake up for (fewer cost a switch each), few
+ * enough that a ring that may grow to 32 MiB stays at one or two. */
+#define WAKE_BLOCKS 16u
+
 static uint32_t cells_usable(const struct mms_session *s)
 {
 	uint32_t n = atomic_load_explicit(&s->header->n_cells_ready, memory_order_acquire);
@@ -66,7 +70,7 @@ void ring_close(const struct mms_session *s, struct mms_block *b, enum mms_close
 		return;
 	uint32_t full = atomic_fetch_add(&s->header->n_full, 1) + 1;
 	if (may_call && atomic_load_explicit(&s->header->collector_sleeping, memory_order_relaxed) &&
-		full * 8 >= ring_cells(s))
+		(full >= WAKE_BLOCKS || full * 8 >= ring_cells(s)))
 		wake_collector(s);
 }
 
