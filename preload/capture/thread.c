@@ -140,11 +140,15 @@ static struct thread_state *find_state(bool *fresh)
 		if (take_state(st))
 			return st;
 	}
-	while (high < slab.capacity)
-		if (atomic_compare_exchange_weak(&slab.high, &high, high + 1)) {
-			*fresh = true;
+	*fresh = true;
+	while (high < slab.capacity) {
+		if (!atomic_compare_exchange_weak(&slab.high, &high, high + 1))
+			continue;
+		/* From here on a scan of another thread may find it, too. */
+		if (take_state(&slab.slots[high]))
 			return &slab.slots[high];
-		}
+		high = atomic_load(&slab.high);
+	}
 	return NULL;
 }
 
