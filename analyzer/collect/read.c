@@ -125,10 +125,24 @@ static uint32_t look_behind(struct stream *s, bool whole)
 
 enum found { FOUND_RECORD, FOUND_NOTHING, FOUND_END, FOUND_SKIP };
 
+/* What was reserved after the hole is this old: so is the hole, however late
+ * we come to see it.  A reader that lags does not wait again at each. */
+static bool has_aged(const struct stream *s, uint32_t behind)
+{
+	const struct drain *d = s->d;
+	uint64_t after = d->now;
+
+	if (behind)
+		after = extend(s, atomic_load_explicit(&slot_of(s, behind)->w0, memory_order_relaxed));
+	else if (s->queue != NO_CELL)
+		after = d->cells[s->queue].base_ticks;
+	return after < d->now && d->now - after >= d->hole_wait;
+}
+
 static enum found hole(struct stream *s, uint32_t behind)
 {
 	struct drain *d = s->d;
-	bool waited = s->hole_ticks && d->now - s->hole_ticks >= d->hole_wait;
+	bool waited = (s->hole_ticks && d->now - s->hole_ticks >= d->hole_wait) || has_aged(s, behind);
 
 	if (!s->dead && !waited) {
 		if (!s->hole_ticks)
