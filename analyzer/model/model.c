@@ -117,6 +117,7 @@ void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thre
 	struct thread_state *th = begin(m, p, thread, t_ns);
 	struct process_state *st = p->state;
 	struct flight f = { .kind = FLIGHT_KNOWN };
+	bool taken = false;
 	uint64_t size;
 
 	if (!th || !old)
@@ -134,9 +135,14 @@ void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thre
 	else if (!live_take(p->live, old, &f.block))
 		f.kind = p->n_threads > 1 && !inherit_find(p, old, &size) ? FLIGHT_EARLY : FLIGHT_UNKNOWN;
 	else
-		pair_note_free(st, old, thread, t_ns);
+		taken = true;
 	f.block.address = old;
 	th->flights[th->n_flights++] = f;
+	if (taken) {
+		pair_note_free(st, old, thread, t_ns);
+		if (st->n_pending)
+			pair_pending_activate(m, p, old);
+	}
 	if (f.kind == FLIGHT_EARLY)
 		pair_early_add(m, p, old, thread, true, t_ns);
 }

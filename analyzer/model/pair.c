@@ -106,6 +106,7 @@ bool pair_early_match(struct model *m, struct model_process *p, const struct liv
 	count_alloc(m, p, b);
 	p->sites[b->site]->realloc_in += realloc_in;
 	p->repaired++;
+	pair_note_free(st, e.address, e.thread, b->t_ns);
 	if (e.in_flight)
 		f = flight_of(p, e.thread, e.address, FLIGHT_EARLY);
 	if (f) {
@@ -165,11 +166,11 @@ static void pending_activate(struct model *m, struct model_process *p, const str
 		count_free(m, p, &b, w->block.thread, w->temporary, w->freed_ns);
 }
 
-/* Those of this address, in their order, as far as each was freed. */
-static void activate_all(struct model *m, struct model_process *p, uint64_t address)
+/* In their order, as far as each was freed. */
+bool pair_pending_activate(struct model *m, struct model_process *p, uint64_t address)
 {
 	struct process_state *st = p->state;
-	bool again = true;
+	bool again = true, any = false;
 
 	for (size_t i = 0; i < st->n_pending && again;) {
 		struct pending w = st->pending[i];
@@ -181,7 +182,20 @@ static void activate_all(struct model *m, struct model_process *p, uint64_t addr
 		pending_remove(st, i);
 		pending_activate(m, p, &w);
 		again = w.freed;
+		any = true;
 	}
+	p->repaired += any;
+	return any;
+}
+
+/* It was given and freed by its own thread before the block that is live now
+ * was given: only the stamp of that one had slipped. */
+static bool was_first(const struct model_process *p, const struct pending *w)
+{
+	struct live_block old;
+
+	return w->freed && !w->nested && live_find(p->live, w->block.address, &old) &&
+		w->block.t_ns - old.t_ns <= PAIR_WINDOW_NS;
 }
 
 /* No free came: the outer of two calls, or a lost free. */
@@ -189,6 +203,13 @@ static void pending_decide(struct model *m, struct model_process *p, const struc
 {
 	struct live_block old;
 
+	if (was_first(p, w)) {
+		count_alloc(m, p, &w->block);
+		p->sites[w->block.site]->realloc_in += w->realloc_in;
+		count_free(m, p, &w->block, w->block.thread, w->temporary, w->freed_ns);
+		p->repaired++;
+		return;
+	}
 	if (live_take(p->live, w->block.address, &old)) {
 		if (w->nested) {
 			uncount_alloc(m, p, &old);
@@ -251,9 +272,9 @@ bool pair_pending_free(struct model *m, struct model_process *p, uint64_t addres
 		i++;
 	if (i == st->n_pending || !live_take(p->live, address, &old))
 		return false;
+	pair_note_free(st, address, thread, t_ns);
 	count_free(m, p, &old, thread, false, t_ns);
-	p->repaired++;
-	activate_all(m, p, address);
+	pair_pending_activate(m, p, address);
 	return true;
 }
 

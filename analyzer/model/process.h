@@ -151,7 +151,10 @@ void pair_pending_add(struct model *m, struct model_process *p, const struct pen
 /* True when the free of this address concerned a pending allocation. */
 bool pair_pending_free(struct model *m, struct model_process *p, uint64_t address, uint32_t thread,
 	bool temporary, uint64_t t_ns);
-/* The same for the begin of a realloc: only when the thread's own allocation
+/* The block at this address has been taken away: what was pending for it is
+ * counted.  True when there was any. */
+bool pair_pending_activate(struct model *m, struct model_process *p, uint64_t address);
+/* The begin of a realloc: only when the thread's own allocation
  * is pending; it is then taken as freed. */
 bool pair_pending_take(struct model_process *p, uint64_t address, uint32_t thread, uint64_t t_ns);
 /* That realloc failed. */
