@@ -228,6 +228,9 @@ void feed_process_slot(struct model_process *p, const struct mms_process *slot)
 	p->audit_failed = atomic_load_explicit(&slot->n_audit_failed, memory_order_relaxed);
 	p->self_bytes = slot->self_bytes;
 	p->engine = slot->engine;
+	uint64_t hiwater = atomic_load_explicit(&slot->hiwater_bytes, memory_order_relaxed);
+	if (hiwater > p->hiwater_rss)
+		p->hiwater_rss = hiwater;
 }
 
 static void feed_process_begin(void *arg, const struct mms_process *slot, uint64_t t_ns)

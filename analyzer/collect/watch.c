@@ -452,7 +452,7 @@ void watch_apply(struct watch *w)
 		const struct watch_process *p = im->process ? &w->processes[im->process - 1] : NULL;
 		if (p && p->pid > 0)
 			m->pid = (uint32_t)p->pid;
-		if (im->hiwater_bytes)
+		if (im->hiwater_bytes > m->hiwater_rss)
 			m->hiwater_rss = im->hiwater_bytes;
 		if (!m->parent && im->parent && im->parent < i)
 			m->parent = im->parent;

@@ -37,7 +37,7 @@ CREATE TABLE process (
 	free_blocks   INTEGER NOT NULL,
 	unknown_frees INTEGER NOT NULL,        -- frees of blocks never seen given out
 	failed_allocs INTEGER NOT NULL,
-	hiwater_rss   INTEGER,                 -- VmHWM in bytes, last seen
+	hiwater_rss   INTEGER,                 -- VmHWM in bytes: at its last word, else last seen
 	lost_records  INTEGER NOT NULL,
 	engine        TEXT,                    -- own, libunwind
 	followed      INTEGER NOT NULL DEFAULT 1 -- 0: known by name only (not recorded)

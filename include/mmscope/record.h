@@ -177,4 +177,16 @@ struct mms_heap_fail {
 	uint32_t op; /* enum mms_op */
 };
 
+/* The accounting of an address space, in bytes where nothing else is said;
+ * 0: not known.  What /proc/PID/status and /proc/PID/stat print. */
+struct mms_mm {
+	uint64_t total, peak_total, locked, pinned, data, stack, exec, library, page_table, swap;
+	uint64_t rss, hiwater_rss, rss_anon, rss_file, rss_shmem;
+	uint64_t start_code, end_code, start_data, end_data, start_brk, brk; /* addresses */
+	uint64_t start_stack, arg_start, arg_end, env_start, env_end, mmap_base, task_size;
+	uint32_t map_count;
+	uint32_t users; /* threads that share it */
+};
+_Static_assert(sizeof(struct mms_mm) == 232, "mm");
+
 #endif

@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MMS_PROTOCOL_VERSION 1u
+#define MMS_PROTOCOL_VERSION 2u
 #define MMS_SESSION_MAGIC 0x0065706f63736d6dull /* "mmscope\0" */
 
 #define MMS_CELL_SIZE 65536u
@@ -117,7 +117,8 @@ struct mms_process {
 	_Atomic uint32_t audit_depth;     /* spare room for the engine's own counters */
 	uint32_t engine;                  /* enum mms_engine really used */
 	uint64_t self_bytes;              /* private memory of the preload, bytes */
-	uint64_t reserved[2];
+	_Atomic uint64_t hiwater_bytes;   /* VmHWM at the last word; 0: not known */
+	uint64_t reserved[1];
 };
 _Static_assert(sizeof(struct mms_process) == 128, "process slot");
 

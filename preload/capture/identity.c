@@ -96,6 +96,7 @@ static void fill_slot(struct mms_process *p, const struct origin *o)
 	atomic_store_explicit(&p->audit_depth, 0, memory_order_relaxed);
 	p->engine = h->engine;
 	p->self_bytes = 0;
+	atomic_store_explicit(&p->hiwater_bytes, 0, memory_order_relaxed);
 	atomic_store_explicit(&p->state, MMS_SLOT_LIVE, memory_order_release);
 }
 

@@ -16,6 +16,7 @@
 #include "base/next.h"
 #include "base/sys.h"
 #include "capture/emit.h"
+#include "mirror/mm.h"
 #include "wrap/process.h"
 
 /* Under a filter nobody is asked for a pid: getpid may be what it kills for. */
@@ -23,6 +24,15 @@ bool process_is_own(void)
 {
 	struct mms_process *p = capture_on() && !doorbell_is_silent() ? capture_process() : NULL;
 	return p && p->pid == (uint32_t)mms_getpid();
+}
+
+/* A process that lives shorter than the collector's second between two looks
+ * is told of by itself alone. */
+void process_note_hiwater(void)
+{
+	struct mms_process *p = capture_process();
+	if (p && !doorbell_is_silent())
+		atomic_store_explicit(&p->hiwater_bytes, mm_hiwater(), memory_order_relaxed);
 }
 
 void process_last_word(int status, uint32_t how)
@@ -35,6 +45,7 @@ void process_last_word(int status, uint32_t how)
 	bool surely = how == PROCESS_EXIT && doorbell_is_silent();
 	if (!p || !(surely || process_is_own()))
 		return;
+	process_note_hiwater();
 	struct mms_exit note = { .status = status & 0xff, .how = how };
 	emit_long(MMS_LONG_EXIT, 0, &note, sizeof(note), NULL, 0, NULL, 0);
 	atomic_store_explicit(&p->status, status & 0xff, memory_order_relaxed);

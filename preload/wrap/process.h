@@ -20,6 +20,9 @@ void process_register(void);
  * memory (vfork): its end is not ours. */
 void process_last_word(int status, uint32_t how);
 
+/* Stores the high-water mark of this process in its slot (its last words). */
+void process_note_hiwater(void);
+
 /* True when the caller is the process that its slot describes; false in a
  * vfork child, when nothing is recorded, and when it cannot be told because a
  * system call filter is in force. */

@@ -254,6 +254,28 @@ def spawned(work, faults):
     faults.equal([x['id'] for x in rows if x['parent_id'] is None], [rows[0]['id']], 'processes without a parent')
 
 
+def hiwater(work, faults):
+    """What a process held at most is known however short its life was, at an exit, an _exit and an exec."""
+    program = ("import os\n"
+               "def child(mib, end):\n"
+               "    pid = os.fork()\n"
+               "    if pid == 0:\n"
+               "        x = bytearray(mib << 20); del x; end()\n"
+               "    os.waitpid(pid, 0)\n"
+               "child(40, lambda: os._exit(0))\n"
+               "child(60, lambda: os.execv('/bin/true', ['true']))\n"
+               "y = bytearray(80 << 20)\n")
+    db = work.db('run')
+    run(db, '/usr/bin/python3', '-c', program)
+    if not finished(db, faults, 'hiwater'):
+        return
+    rows = mms.rows(db, "SELECT * FROM process WHERE exe LIKE '%python3%' ORDER BY id")
+    faults.equal(len(rows), 3, 'images of python')
+    for row, mib in zip(rows, (80, 40, 60)):
+        most = (row['hiwater_rss'] or 0) >> 20
+        faults.equal(mib <= most < mib + 30, True, 'resident at most %d MiB, held %d' % (most, mib))
+
+
 def daemon(work, faults):
     """A daemon lives on after CMD: the recording goes on, is readable, ends with it."""
     program = ("import os,sys,time\n"
@@ -509,7 +531,7 @@ def full_disk(work, faults):
 
 
 CASES = {f.__name__: f for f in (
-    in_place, statuses, own_failures, default_name, script, warned, forks_401, exec_chain, spawned, daemon, killed,
+    in_place, statuses, own_failures, default_name, script, warned, forks_401, exec_chain, spawned, hiwater, daemon, killed,
     job_control, wait_ends_alike, terminal, collector_killed, no_helper, terminated, full_disk)}
 
 
