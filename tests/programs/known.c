@@ -201,7 +201,8 @@ static void do_realloc(struct thread *t, struct slot *s)
 
 /* Calls that must leave no trace, or take a block away in an unusual way.  A
  * call that gave and took nothing is no event: the block given out before it
- * can still be a temporary one. */
+ * can still be a temporary one.  A realloc that fails took the old block and
+ * gave it back. */
 static void do_odd(struct thread *t, struct slot *s)
 {
 	volatile size_t huge = PTRDIFF_MAX, half = SIZE_MAX / 2;
@@ -210,10 +211,10 @@ static void do_odd(struct thread *t, struct slot *s)
 	switch (draw(t, 7)) {
 	case 0: p = malloc(huge); break;
 	case 1: p = calloc(half, 3); break;
-	case 2:
+	case 2: p = reallocarray(s->p, half, 3); break;
 	case 3:
 		t->last = NULL;
-		p = draw(t, 2) ? realloc(s->p, huge) : reallocarray(s->p, half, 3);
+		p = realloc(s->p, huge);
 		break;
 	case 4: release(NULL); break;
 	case 5: p = posix_memalign(&p, 3, 10) ? NULL : p; break;
