@@ -361,9 +361,12 @@ void answer_stack_json(struct json *j, const struct capture_stack *stack)
 		number_or_null(j, "line", f->line > 0 ? f->line : -1);
 		json_string(j, "module", f->module);
 		json_bool(j, "inlined", f->inlined);
-		json_address(j, "address", f->address);
-		json_address(j, "offset", f->offset);
-		json_bool(j, "guessed", f->guessed);
+		/* Where there is no name this is all there is to know; elsewhere
+		 * it would make the answer half as large again. */
+		if (!f->function)
+			json_address(j, f->module ? "offset" : "address", f->module ? f->offset : f->address);
+		if (f->guessed)
+			json_bool(j, "guessed", true);
 		json_end(j);
 	}
 	json_end(j);

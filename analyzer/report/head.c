@@ -67,6 +67,19 @@ void head_print(struct answer *a)
 	}
 }
 
+static void print_note(const struct answer_note *n)
+{
+	char count[TEXT_NUMBER];
+	char *who = n->process ? xasprintf("%s (%lld): ", basename(n->process->exe), (long long)n->process->pid)
+			       : xstrdup("");
+	char *many = n->count > 1 ? xasprintf(" (%s)", text_count(count, (uint64_t)n->count)) : xstrdup("");
+	char *text = xasprintf("%s%s%s", who, n->text, many);
+	render_paragraph(2, "- ", text);
+	free(text);
+	free(many);
+	free(who);
+}
+
 void head_print_coverage(struct answer *a, size_t limit)
 {
 	if (a->n_notes == 0 && a->lost_records == 0)
@@ -80,14 +93,8 @@ void head_print_coverage(struct answer *a, size_t limit)
 		free(text);
 	}
 	size_t shown = a->n_notes > limit ? limit : a->n_notes;
-	for (size_t i = 0; i < shown; i++) {
-		const struct answer_note *n = &a->notes[i];
-		char *text = n->process ? xasprintf("%s (%lld): %s", basename(n->process->exe),
-						  (long long)n->process->pid, n->text)
-					: xstrdup(n->text);
-		render_paragraph(2, "- ", text);
-		free(text);
-	}
+	for (size_t i = 0; i < shown; i++)
+		print_note(&a->notes[i]);
 	if (shown < a->n_notes)
 		printf("  - and %s more (--format json lists all)\n",
 			text_count(count, a->n_notes - shown));

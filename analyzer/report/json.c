@@ -14,12 +14,26 @@
 
 #define LINE_DEPTH 2
 
+/* Bytes that stand for themselves. */
+static size_t plain_length(const char *s, const char *end)
+{
+	const char *p = s;
+	while (p < end && (uint8_t)*p >= 0x20 && (uint8_t)*p < 0x7f && *p != '"' && *p != '\\')
+		p++;
+	return (size_t)(p - s);
+}
+
 static void write_string(FILE *out, const char *s, size_t n)
 {
 	const char *end = s + n;
-	fputc('"', out);
+	putc_unlocked('"', out);
 	while (s < end) {
+		size_t plain = plain_length(s, end);
 		uint32_t c;
+		fwrite_unlocked(s, 1, plain, out);
+		s += plain;
+		if (s == end)
+			break;
 		size_t length = text_decode(s, end, &c);
 		if (length == 0) {
 			fputs("\\ufffd", out);
@@ -31,10 +45,10 @@ static void write_string(FILE *out, const char *s, size_t n)
 		else if (c < 0x20 || c == 0x7f)
 			fprintf(out, "\\u%04x", c);
 		else
-			fwrite(s, 1, length, out);
+			fwrite_unlocked(s, 1, length, out);
 		s += length;
 	}
-	fputc('"', out);
+	putc_unlocked('"', out);
 }
 
 /* Comma, line break and key: everything that stands before a value. */
@@ -42,22 +56,22 @@ static void member(struct json *j, const char *key)
 {
 	assert(j->is_array[j->depth] == !key);
 	if (j->has_member[j->depth])
-		fputc(',', j->out);
+		putc_unlocked(',', j->out);
 	if (j->depth < LINE_DEPTH)
 		fprintf(j->out, "\n%*s", 2 * (j->depth + 1), "");
 	else if (j->has_member[j->depth])
-		fputc(' ', j->out);
+		putc_unlocked(' ', j->out);
 	j->has_member[j->depth] = true;
 	if (key) {
 		write_string(j->out, key, strlen(key));
-		fputs(": ", j->out);
+		fwrite_unlocked(": ", 1, 2, j->out);
 	}
 }
 
 static void push(struct json *j, bool is_array)
 {
 	assert(j->depth + 1 < JSON_MAX_DEPTH);
-	fputc(is_array ? '[' : '{', j->out);
+	putc_unlocked(is_array ? '[' : '{', j->out);
 	j->depth++;
 	j->has_member[j->depth] = false;
 	j->is_array[j->depth] = is_array;
@@ -74,7 +88,7 @@ static void close_level(struct json *j)
 {
 	if (j->has_member[j->depth] && j->depth < LINE_DEPTH)
 		fprintf(j->out, "\n%*s", 2 * j->depth, "");
-	fputc(j->is_array[j->depth] ? ']' : '}', j->out);
+	putc_unlocked(j->is_array[j->depth] ? ']' : '}', j->out);
 }
 
 void json_finish(struct json *j)

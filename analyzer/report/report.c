@@ -240,8 +240,8 @@ static void print_figures(const struct answer_process *p)
 	printf("%s in %s %s\n", text_size(size, p->alloc_bytes), text_count(count, p->alloc_blocks),
 		text_plural(p->alloc_blocks, "block", "blocks"));
 	if (p->hiwater_rss >= 0) {
-		label("resident at most");
-		printf("%s (everything: heap, code, stacks)\n", text_size(size, (uint64_t)p->hiwater_rss));
+		label("resident");
+		printf("%s at most, when last looked at\n", text_size(size, (uint64_t)p->hiwater_rss));
 	}
 }
 

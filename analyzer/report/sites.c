@@ -92,7 +92,8 @@ static void print_json(struct sites *s)
 	process_totals_json(&j, first);
 	sites_json(&j, s, first);
 	json_array(&j, "processes");
-	for (size_t at = 0, end; at < s->rows.n; at = end) {
+	/* One process: its part stands at the top already. */
+	for (size_t at = 0, end; s->a.n_processes > 1 && at < s->rows.n; at = end) {
 		const struct answer_process *p = s->rows.row[at].process;
 		end = rows_process_end(&s->rows, at);
 		json_object(&j, NULL);

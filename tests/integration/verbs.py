@@ -112,7 +112,7 @@ def check_sums(databases, faults):
         faults.equal(sum(p['totals']['live']['blocks'] for p in leaks['processes']), leaks['totals']['live']['blocks'],
                      database + ': processes of leaks')
         for key in ('alloc_blocks', 'alloc_bytes', 'live_bytes', 'peak_bytes'):
-            for part in [sites] + sites['processes']:
+            for part in [sites] + sites['processes']: # the second is empty with one process
                 faults.equal(sum(s[key] for s in part['sites']), part['totals'][key], '%s: %s' % (database, key))
         faults.equal(sum(p['live_bytes'] for p in report['processes']), leaks['totals']['live']['bytes'],
                      database + ': live bytes of the report')
