@@ -68,9 +68,19 @@ const struct mms_session *capture_session(void)
 	return identity.session.base ? &identity.session : NULL;
 }
 
+static __attribute__((noinline, cold)) uint64_t stamp_slow(void)
+{
+	return mms_stamp(identity.session.header->clock);
+}
+
+static inline __attribute__((always_inline)) uint64_t stamp(void)
+{
+	return __builtin_expect(clock_is_tsc, 1) ? mms_rdtsc() : stamp_slow();
+}
+
 uint64_t capture_stamp(void)
 {
-	return clock_is_tsc ? mms_rdtsc() : mms_stamp(identity.session.header->clock);
+	return stamp();
 }
 
 void capture_set_context(uint32_t context)
@@ -94,10 +104,10 @@ uint32_t capture_stack(void *const *fp)
 /* Stamped here, between the reservation and the publication: whoever reads
  * the clock for a horizon and then finds the record missing knows that its
  * stamp is later, but for the few ns that the processor may reorder. */
-static inline void publish(uintptr_t p, uint64_t w1, uint32_t stack)
+static inline __attribute__((always_inline)) void publish(uintptr_t p, uint64_t w1, uint32_t stack)
 {
 	uint64_t *word = (uint64_t *)p;
-	uint64_t w0 = mms_w0(capture_stamp() >> 4, stack, mms_block_of(p)->gen);
+	uint64_t w0 = mms_w0(stamp() >> 4, stack, mms_block_of(p)->gen);
 	__atomic_store_n(&word[1], w1, __ATOMIC_RELAXED);
 	__atomic_store_n(&word[0], w0, __ATOMIC_RELEASE);
 }
@@ -123,6 +133,21 @@ static __attribute__((noinline, cold)) void emit_ext(
 	publish(p, mms_w1(0, op, 0), stack);
 }
 
+/* Another block first, then as in emit_heap. */
+static __attribute__((noinline, cold)) void emit_again(
+	enum mms_op op, uint64_t address, uint64_t size, uint32_t stack)
+{
+	while (thread_slow()) {
+		uintptr_t p = thread_reserve(thread_get(), 16);
+		if (thread_spent(p))
+			continue;
+		publish(p, mms_w1(address >> 3, op, (uint32_t)size), stack);
+		return;
+	}
+}
+
+/* The hot path: what is rare is another function, so that this one saves no
+ * registers. */
 void emit_heap(enum mms_op op, const void *ptr, size_t size, uint32_t stack)
 {
 	uint64_t address = (uintptr_t)ptr;
@@ -130,15 +155,11 @@ void emit_heap(enum mms_op op, const void *ptr, size_t size, uint32_t stack)
 		emit_ext(op, address, size, stack);
 		return;
 	}
-	for (;;) {
-		uintptr_t p = thread_reserve(thread_get(), 16);
-		if (!thread_spent(p)) {
-			publish(p, mms_w1(address >> 3, op, (uint32_t)size), stack);
-			return;
-		}
-		if (!thread_slow())
-			return;
-	}
+	uintptr_t p = thread_reserve(thread_get(), 16);
+	if (thread_spent(p))
+		emit_again(op, address, size, stack);
+	else
+		publish(p, mms_w1(address >> 3, op, (uint32_t)size), stack);
 }
 
 /* ---- long records ---- */
