@@ -110,8 +110,9 @@ static void fill_state(struct thread_state *st)
 	note_self_bytes(sizeof(*st) + stack_thread_bytes());
 }
 
-/* Nobody can use this state any more. */
-static bool is_dead(const struct thread_state *st)
+/* Nobody can use this state any more.  What is read may be changing hands;
+ * then take_state finds that it did. */
+static __attribute__((no_sanitize("thread"))) bool is_dead(const struct thread_state *st)
 {
 	const struct mms_thread *t = st->shared;
 	if (t && (st->flags & THREAD_ROBUST) &&
@@ -120,12 +121,26 @@ static bool is_dead(const struct thread_state *st)
 	return may_call() && mms_tgkill((int)identity.pid, (int)st->tid, 0) == -ESRCH;
 }
 
+/* Only one of those who look at a free or dead state gets it. */
 static bool take_state(struct thread_state *st)
 {
-	uint32_t was = atomic_load(&st->taken);
-	if (was == THREAD_CHANGING || (was == THREAD_TAKEN && !is_dead(st)))
+	uint32_t was = atomic_load(&st->taken), kind = was & THREAD_MASK;
+	if (kind == THREAD_CHANGING || (kind == THREAD_TAKEN && !is_dead(st)))
 		return false;
-	return atomic_compare_exchange_strong(&st->taken, &was, THREAD_CHANGING);
+	return atomic_compare_exchange_strong(
+		&st->taken, &was, (was | THREAD_MASK) + 1 + THREAD_CHANGING);
+}
+
+static void keep_state(struct thread_state *st)
+{
+	uint32_t changing = atomic_load(&st->taken);
+	atomic_store_explicit(&st->taken, (changing & ~(uint32_t)THREAD_MASK) | THREAD_TAKEN,
+		memory_order_release);
+}
+
+static bool is_taken(const struct thread_state *st)
+{
+	return (atomic_load(&st->taken) & THREAD_MASK) == THREAD_TAKEN;
 }
 
 /* A state nobody has, or a dead thread's; NULL: as many threads live as there
@@ -187,7 +202,7 @@ static void give_stack(struct thread_state *st, bool fresh)
 
 static bool is_mine(const struct thread_state *st)
 {
-	return st != &thread_sentinel && atomic_load(&st->taken) == THREAD_TAKEN &&
+	return st != &thread_sentinel && is_taken(st) &&
 		st->self == thread_pointer();
 }
 
@@ -202,7 +217,7 @@ static struct thread_state *own_state(void)
 		return NULL;
 	fill_state(st);
 	give_stack(st, fresh);
-	atomic_store_explicit(&st->taken, THREAD_TAKEN, memory_order_release);
+	keep_state(st);
 	__atomic_store_n(&thread_current, st, __ATOMIC_RELAXED);
 	return st;
 }
@@ -224,7 +239,7 @@ static void adopt(void)
 	if (!survivor)
 		return;
 	fill_state(st);
-	atomic_store_explicit(&st->taken, THREAD_TAKEN, memory_order_release);
+	keep_state(st);
 }
 
 /* True when this process has a slot of its own. */
@@ -457,7 +472,7 @@ uint32_t thread_tid_of(uintptr_t self)
 {
 	uint32_t high = atomic_load(&slab.high);
 	for (uint32_t i = 1; i < high; i++)
-		if (atomic_load(&slab.slots[i].taken) == THREAD_TAKEN && slab.slots[i].self == self)
+		if (is_taken(&slab.slots[i]) && slab.slots[i].self == self)
 			return slab.slots[i].tid;
 	return 0;
 }

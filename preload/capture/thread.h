@@ -26,7 +26,9 @@ struct thread_state {
 	struct mms_block *block;   /* the one being filled, NULL: none */
 	struct mms_thread *shared; /* NULL: no thread slot was free */
 	uintptr_t self;            /* thread pointer of the owner */
-	_Atomic uint32_t taken;    /* enum thread_taken */
+	_Atomic uint32_t taken;    /* enum thread_taken in the low two bits, above them how
+	                            * often: a state that died and was taken again in
+	                            * between is not the one that was looked at */
 	uint32_t shared_plus_1;    /* index of the thread slot + 1 */
 	uint32_t tid;
 	uint32_t number;           /* in the process, from 1 */
@@ -37,7 +39,7 @@ struct thread_state {
 };
 _Static_assert(sizeof(struct thread_state) == 64, "one slot");
 
-enum thread_taken { THREAD_FREE = 0, THREAD_TAKEN = 1, THREAD_CHANGING = 2 };
+enum thread_taken { THREAD_FREE = 0, THREAD_TAKEN = 1, THREAD_CHANGING = 2, THREAD_MASK = 3 };
 enum thread_flag {
 	THREAD_DROPPING = 1, /* no block, and no use in asking before something moves */
 	THREAD_ROBUST = 2,   /* the kernel will tell of our death */
