@@ -83,12 +83,14 @@ static uint32_t slots_of(uint32_t op, uint32_t size)
 }
 
 /* Could the words at this offset be the head of a record?  Payload may look
- * like one by chance: the stamp must fit too (1 in 10^4 for 100 ms). */
-static bool is_plausible(const struct stream *s, uint32_t at)
+ * like one by chance: the stamp must fit too (1 in 10^4 for 100 ms).  The slot
+ * may be in the middle of being written: what is read here is a guess, and is
+ * read again, in order, before it is believed. */
+static __attribute__((no_sanitize("thread"))) bool is_plausible(const struct stream *s, uint32_t at)
 {
-	const struct slot *slot = slot_of(s, at);
-	uint64_t w0 = atomic_load_explicit(&slot->w0, memory_order_acquire);
-	uint32_t op = mms_w1_op(slot->w1), n = slots_of(op, mms_w1_size(slot->w1));
+	const volatile uint64_t *word = (const volatile uint64_t *)(const volatile void *)slot_of(s, at);
+	uint64_t w0 = word[0], w1 = word[1];
+	uint32_t op = mms_w1_op(w1), n = slots_of(op, mms_w1_size(w1));
 	uint64_t ticks = extend(s, w0);
 
 	if (mms_w0_gen(w0) != s->gen || !op || !n)
