@@ -146,6 +146,7 @@ static int record(struct collector *c)
 		r = watch_first(&c->watch, MMS_PIDFD_FD, collector_now(c));
 	if (r < 0)
 		return r;
+	watch_existing(&c->watch, collector_now(c));
 	collector_store(c, h->output);
 	loop(c);
 	/* From here on nobody waits for us, and nobody joins. */

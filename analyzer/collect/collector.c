@@ -195,7 +195,7 @@ static void write_coverage(struct collector *c)
 	if (c->recovering)
 		write_recovered(c);
 	struct elf_check elf = {.kind = ELF_GOOD};
-	if (h->program[0] && c->model->n_processes == 0)
+	if (h->program[0] && c->watch.n_processes && c->watch.processes[0].image == 0)
 		elf_check_file(h->program, &elf);
 	if (elf.kind != ELF_GOOD) {
 		snprintf(text, sizeof(text), "%.300s %s.", elf.path, elf_kind_text(elf.kind));

@@ -7,6 +7,7 @@
  */
 #include "collect/feed.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static struct model_process *process_of(struct feed *f, struct order_writer *w, uint64_t t_ns)
@@ -162,6 +163,14 @@ static void note_exec(struct note *c)
 {
 	c->p->end = c->n->type == MMS_LONG_EXEC ? MMS_END_EXEC : MMS_END_NONE;
 	c->p->end_ns = c->n->type == MMS_LONG_EXEC ? c->n->t_ns : 0;
+	struct mms_exec v;
+	size_t room;
+	const char *path = payload(c->n, &v, sizeof(v), &room);
+
+	if (c->n->type != MMS_LONG_EXEC || !path || v.path_length > room)
+		return;
+	free(c->p->next_exe);
+	c->p->next_exe = strndup(path, v.path_length);
 }
 
 static void note_exit(struct note *c)

@@ -28,6 +28,9 @@ struct watch_process {
 	uint64_t image;     /* number of its newest image; 0: never joined */
 	uint64_t came_ns, gone_ns; /* gone_ns 0: lives */
 	bool unjoined_exec; /* its newest image is one that did not join */
+	uint64_t ghost;     /* the number under which that image is listed; 0: not yet */
+	uint64_t fork_parent; /* image whose fork record named it; 0: none */
+	char *exe;          /* of a process that did not join; NULL: not known */
 	bool status_known;
 	int wait_status;
 	struct watch_files files;
@@ -64,6 +67,9 @@ struct watch {
 void watch_init(struct watch *w, const struct mms_session *s, struct doorbell *bell, struct drain *drain,
 	struct model *model);
 void watch_done(struct watch *w);
+
+/* Those that joined before anybody listened: their bells were not heard. */
+void watch_existing(struct watch *w, uint64_t now_ns);
 
 /* The first process, by the pidfd that the collector was born with. */
 int watch_first(struct watch *w, int pidfd, uint64_t now_ns);

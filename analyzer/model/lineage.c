@@ -73,6 +73,8 @@ static void process_free(struct model_process *p)
 	free(p->threads);
 	free(p->exe);
 	free(p->argv);
+	free(p->cwd);
+	free(p->next_exe);
 	free(p);
 }
 
@@ -383,5 +385,9 @@ void model_forked(struct model *m, struct model_process *child, struct model_pro
 	child->parent = parent->number;
 	if (child->begin == MMS_BEGIN_FORK || child->begin == 0)
 		inherit_begin(child, parent, t_ns);
+	/* The same image, until it executes another. */
+	if (child->begin == MMS_BEGIN_FORK && !child->exe && parent->exe)
+		model_process_image(child, parent->exe, strlen(parent->exe), parent->argv ? parent->argv : "",
+			parent->argv_bytes);
 	link_fork(m, child);
 }

@@ -70,6 +70,8 @@ struct model_process {
 	char *exe, *argv; /* argv: NUL separated, argv_bytes long */
 	size_t argv_bytes;
 	char *cwd; /* read from outside by the collector; NULL: not known */
+	char *next_exe; /* path of its last exec; NULL: it made none */
+	bool unrecorded; /* known from outside only: a program that the preload cannot enter */
 	uint32_t begin;   /* enum mms_begin; 0 unknown */
 	uint32_t end;     /* enum mms_end */
 	int32_t status;

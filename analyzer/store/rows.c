@@ -137,6 +137,7 @@ static int write_process_row(struct store *s, const struct model_process *p)
 	row_maybe(&r, p->hiwater_rss != 0, p->hiwater_rss);
 	row_int(&r, p->lost_records);
 	row_text(&r, engine_word(p->engine));
+	row_int(&r, !p->unrecorded);
 	error = store_run(s, &r);
 	free(argv);
 	return error;
@@ -225,6 +226,7 @@ static uint64_t process_digest(const struct model_process *p)
 	plain.sites = NULL;
 	plain.state = NULL;
 	plain.cwd = NULL;
+	plain.next_exe = NULL;
 	return store_digest(digest, &plain, sizeof(plain));
 }
 

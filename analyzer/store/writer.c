@@ -27,8 +27,8 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_PROCESS] = "INSERT OR REPLACE INTO process (id, pid, ns_pid, parent_id, parent_pid, exe, argv,"
 		" cwd, begin_how, begin_ns, end_how, end_ns, status, peak_bytes, peak_ns, live_blocks, live_bytes,"
 		" inherited_blocks, inherited_bytes, inherited_freed, alloc_blocks, alloc_bytes, free_blocks,"
-		" unknown_frees, failed_allocs, hiwater_rss, lost_records, engine)"
-		" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		" unknown_frees, failed_allocs, hiwater_rss, lost_records, engine, followed)"
+		" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_THREAD] = "INSERT OR REPLACE INTO thread VALUES (?,?,?,?,?,?,?,?)",
 	[ST_MODULE] = "INSERT OR REPLACE INTO module VALUES (?,?,?,?,?,?,?,?,?,?,?,'pending')",
 	[ST_SITE] = "INSERT OR REPLACE INTO heap_site"

@@ -1,0 +1,109 @@
+/*
+ * watch_apply.c - what is known of processes from outside, into the model.
+ *
+ * The kernel's word on how a process ended goes before the process's own.
+ * A program that ran and did not join gets a row of its own, so that every
+ * process of the tree can be found.  Called before each flush and at the end.
+ */
+#include "watch_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static void apply_status(struct model_process *m, const struct watch_process *p)
+{
+	bool signal = WIFSIGNALED(p->wait_status);
+	if (!p->status_known)
+		return;
+	m->end = signal ? MMS_END_SIGNAL : MMS_END_EXIT;
+	m->status = signal ? WTERMSIG(p->wait_status) : WEXITSTATUS(p->wait_status);
+	m->status_known = true;
+}
+
+static void apply_end(struct watch *w, struct model_process *m, const struct watch_image *im)
+{
+	const struct watch_process *p = im->process ? &w->processes[im->process - 1] : NULL;
+	if (im->followed_by_exec || (p && p->unjoined_exec)) {
+		m->end = MMS_END_EXEC;
+		m->status = 0;
+		m->status_known = true;
+	} else if (p) {
+		apply_status(m, p);
+	}
+	if (!m->end_ns)
+		model_process_ended(w->model, m, im->gone_ns);
+}
+
+static char *copy_if_unset(char *have, const char *from)
+{
+	return have || !from ? have : strdup(from);
+}
+
+/* A row for a program that ran in the session and was not recorded: it takes
+ * a number of its own, as if it had joined. */
+static struct model_process *ghost_new(struct watch *w, uint64_t parent, uint32_t begin, const char *exe)
+{
+	uint64_t number = atomic_fetch_add(&w->session->header->next_process, 1);
+	struct model_process *m = model_process(w->model, number);
+	if (!m)
+		return NULL;
+	m->unrecorded = true;
+	m->parent = parent;
+	m->begin = begin;
+	m->exe = exe ? strdup(exe) : NULL;
+	return m;
+}
+
+/* The process ended in a program that did not join. */
+static void apply_ghost(struct watch *w, struct watch_process *p)
+{
+	struct model_process *before = p->image ? model_process_find(w->model, p->image) : NULL;
+	bool first = p == w->processes && !before;
+	const char *exe = before ? before->next_exe : first ? w->session->header->program : p->exe;
+	uint32_t begin = before ? MMS_BEGIN_EXEC : first ? MMS_BEGIN_START : MMS_BEGIN_SPAWN;
+	struct model_process *m = ghost_new(w, before ? p->image : p->fork_parent, begin, exe);
+	if (!m)
+		return;
+	p->ghost = m->number;
+	m->pid = (uint32_t)p->pid;
+	m->begin_ns = before && before->end_ns ? before->end_ns : p->came_ns;
+	apply_status(m, p);
+	model_process_ended(w->model, m, p->gone_ns);
+	for (size_t i = 0; i < w->model->n_forks; i++) {
+		struct model_fork *f = &w->model->forks[i];
+		if (!before && !f->child && f->parent == p->fork_parent && f->child_pid == m->pid)
+			f->child = m->number;
+	}
+}
+
+static void apply_ghosts(struct watch *w)
+{
+	for (size_t i = 0; i < w->n_processes; i++) {
+		struct watch_process *p = &w->processes[i];
+		if (p->gone_ns && p->pidfd < 0 && p->unjoined_exec && !p->ghost)
+			apply_ghost(w, p);
+	}
+}
+
+void watch_apply(struct watch *w)
+{
+	for (size_t i = 1; i < w->n_images; i++) {
+		struct watch_image *im = &w->images[i];
+		struct model_process *m = im->known || im->gone ? model_process_find(w->model, i) : NULL;
+		if (!m)
+			continue;
+		const struct watch_process *p = im->process ? &w->processes[im->process - 1] : NULL;
+		if (p && p->pid > 0)
+			m->pid = (uint32_t)p->pid;
+		if (im->hiwater_bytes > m->hiwater_rss)
+			m->hiwater_rss = im->hiwater_bytes;
+		if (!m->parent && im->parent && im->parent < i)
+			m->parent = im->parent;
+		m->exe = copy_if_unset(m->exe, im->exe);
+		m->cwd = copy_if_unset(m->cwd, im->cwd);
+		if (im->gone)
+			apply_end(w, m, im);
+	}
+	apply_ghosts(w);
+}
