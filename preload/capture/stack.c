@@ -22,7 +22,8 @@
 #include "capture/unwind.h"
 #include "capture/unwind_join.h"
 
-#define LEVELS 2           /* walks that may be under way in one thread, with room for a whole stack */
+#define LEVELS 2           /* walks that may be under way in one thread, with room of their own */
+#define NESTED_DEPTH 2048u /* frames of a walk inside a walk: a handler's stack */
 #define SMALL_DEPTH 96     /* frames of a walk beyond them, or of a thread without state */
 #define CACHE_FIRST 512u   /* entries of 8 bytes: one page */
 #define CACHE_LAST 4096u
@@ -39,14 +40,19 @@ struct stack_thread {
 	uint32_t cache_misses; /* since the cache last grew */
 	struct unwind_thread *unwind;
 	_Atomic uint64_t *cache;      /* hash:40 | id:24, at hash & cache_mask */
-	unwind_frame *frames[LEVELS]; /* MMS_STACK_MAX_DEPTH each */
+	unwind_frame *frames[LEVELS]; /* level_depth() each */
 };
 
 #define HEAD_BYTES 128u
 _Static_assert(sizeof(struct stack_thread) <= HEAD_BYTES, "head of a thread's memory");
 
 static size_t part_cache(void) { return CACHE_LAST * sizeof(uint64_t); }
-static size_t part_frames(void) { return MMS_STACK_MAX_DEPTH * sizeof(unwind_frame); }
+
+/* Frames of a walk on each level. */
+static size_t level_depth(unsigned level)
+{
+	return level ? NESTED_DEPTH : MMS_STACK_MAX_DEPTH;
+}
 
 /* The thread's own part and the unwinder's begin on the same page: a forked
  * child copies each page that it writes. */
@@ -57,7 +63,7 @@ static size_t part_unwind(void)
 
 size_t stack_thread_bytes(void)
 {
-	return part_unwind() + part_cache() + LEVELS * part_frames();
+	return part_unwind() + part_cache() + (level_depth(0) + level_depth(1)) * sizeof(unwind_frame);
 }
 
 struct stack_thread *stack_thread_init(void *mem, uintptr_t stack_low, uintptr_t stack_high)
@@ -68,8 +74,10 @@ struct stack_thread *stack_thread_init(void *mem, uintptr_t stack_low, uintptr_t
 	t->cache_mask = CACHE_FIRST - 1;
 	t->cache = (_Atomic uint64_t *)(void *)at;
 	at += part_cache();
-	for (int i = 0; i < LEVELS; i++, at += part_frames())
+	for (unsigned i = 0; i < LEVELS; i++) {
 		t->frames[i] = (unwind_frame *)(void *)at;
+		at += level_depth(i) * sizeof(unwind_frame);
+	}
 	t->unwind = (struct unwind_thread *)(void *)((char *)mem + HEAD_BYTES);
 	unwind_thread_init(t->unwind, stack_low, stack_high);
 	return t;
@@ -235,7 +243,7 @@ static bool capture_at(struct stack_thread *t, unsigned level, uint32_t ticket,
 	if (!level)
 		j = unwind_joined(t->unwind, fp, context);
 	if (!j.n)
-		n = unwind_walk(level ? NULL : t->unwind, fp, frames, MMS_STACK_MAX_DEPTH);
+		n = unwind_walk(level ? NULL : t->unwind, fp, frames, level_depth(level));
 	uint64_t hash = j.n ? j.frame[j.n - 1].hash : hash_frames(context, frames, n);
 	_Atomic uint64_t *entry = &t->cache[hash & t->cache_mask];
 	uint64_t known = atomic_load_explicit(entry, memory_order_relaxed);

@@ -24,12 +24,13 @@
 #include "capture/unwind_own.h"
 
 #define AUDIT_FIRST 64u
+#define AUDIT_DEPTH 2048u /* deeper stacks are compared so far */
 
 struct unwind_thread {
 	uintptr_t stack_low, stack_high;
 	uint32_t audit_left; /* walks until the next audit; 0: never */
 	struct join join;
-	unwind_frame audit[MMS_STACK_MAX_DEPTH];
+	unwind_frame audit[AUDIT_DEPTH];
 };
 
 uintptr_t unwind_loader_low;
@@ -103,7 +104,7 @@ static size_t audit_walk(struct unwind_thread *t, void *const *fp)
 	__atomic_fetch_add(&n_audited, 1, __ATOMIC_RELAXED);
 	t->audit_left = next_audit();
 	begin(t, fp, &reach);
-	return full_walk(&reach, fp, t->audit, MMS_STACK_MAX_DEPTH);
+	return full_walk(&reach, fp, t->audit, AUDIT_DEPTH);
 }
 
 static void audit_failed(void)
@@ -119,7 +120,7 @@ static size_t audit(struct unwind_thread *t, void *const *fp, unwind_frame *fram
 
 	while (i < n && i < n_full && mms_node_pc(frames[i]) == mms_node_pc(t->audit[i]))
 		i++;
-	if (i == n && n == n_full)
+	if (i == n_full && (n == n_full || n_full == AUDIT_DEPTH))
 		return n;
 	audit_failed();
 	for (i = 0; i < n_full; i++)
@@ -136,7 +137,7 @@ size_t unwind_walk(struct unwind_thread *t, void *const *fp, unwind_frame *frame
 	begin(t, fp, &reach);
 	size_t n = own_walk_any(&reach, fp, frames, max);
 	end(t, &reach);
-	if (t && t->audit_left && !--t->audit_left && max == MMS_STACK_MAX_DEPTH)
+	if (t && t->audit_left && !--t->audit_left && max >= AUDIT_DEPTH)
 		n = audit(t, fp, frames, n);
 	return n;
 }
@@ -147,7 +148,7 @@ static bool joined_is_right(struct unwind_thread *t, void *const *fp, struct joi
 
 	while (i < n && i < s.n && mms_node_pc(s.frame[s.n - 1 - i].key) == mms_node_pc(t->audit[i]))
 		i++;
-	return i == n && n == s.n;
+	return i == n && (n == s.n || n == AUDIT_DEPTH);
 }
 
 struct joined unwind_joined(struct unwind_thread *t, void *const *fp, uint32_t context)
@@ -162,6 +163,7 @@ struct joined unwind_joined(struct unwind_thread *t, void *const *fp, uint32_t c
 	end(t, &reach);
 	if (s.n && __builtin_expect(t->audit_left && !--t->audit_left, 0) && !joined_is_right(t, fp, s)) {
 		audit_failed();
+		t->audit_left = 1; /* the plain walk that follows is compared too */
 		return none;
 	}
 	return s;

@@ -22,7 +22,7 @@ static const uint64_t flag_truncated = (uint64_t)MMS_NODE_TRUNCATED << 48;
 void join_forget(struct join *j)
 {
 	for (int i = 0; i < JOIN_STACKS; i++)
-		j->stack[i].n = 0;
+		j->n[i] = 0;
 	j->in_use = j->quarantined = 0;
 }
 
@@ -30,40 +30,51 @@ void join_abandon(struct join *j)
 {
 	for (int i = 0; i < JOIN_STACKS; i++)
 		if ((j->quarantined | j->in_use) >> i & 1)
-			j->stack[i].n = 0;
+			j->n[i] = 0;
 	j->quarantined = j->in_use;
 	j->in_use = 0;
 	j->n_abandoned++;
 }
 
-static uint32_t count(const struct join_stack *s)
+static struct join_frame *frames_of(struct join *j, uint32_t i)
 {
-	return __atomic_load_n(&s->n, __ATOMIC_RELAXED);
+	return i ? j->other[i - 1] : j->first;
+}
+
+static size_t room_of(uint32_t i)
+{
+	return i ? JOIN_DEPTH_OTHER : JOIN_DEPTH;
+}
+
+static uint32_t count(const struct join *j, uint32_t i)
+{
+	return __atomic_load_n(&j->n[i], __ATOMIC_RELAXED);
 }
 
 static bool usable(const struct join *j, uint32_t i)
 {
-	return count(&j->stack[i]) && !(j->quarantined >> i & 1);
+	return count(j, i) && !(j->quarantined >> i & 1);
 }
 
-static bool near(const struct join_stack *s, uint64_t sp)
+static bool near(struct join *j, uint32_t i, uint64_t sp)
 {
-	uint32_t n = count(s);
+	const struct join_frame *f = frames_of(j, i);
+	uint32_t n = count(j, i);
 
-	return n && sp <= s->frame[0].sp && sp + NEAR_BELOW >= s->frame[n - 1].sp;
+	return n && sp <= f[0].sp && sp + NEAR_BELOW >= f[n - 1].sp;
 }
 
 /* The stack to join: the last one, else the one that ends next above sp. */
-static uint32_t choose(const struct join *j, uint64_t sp)
+static uint32_t choose(struct join *j, uint64_t sp)
 {
 	uint32_t best = JOIN_STACKS;
 
-	if (usable(j, j->current) && near(&j->stack[j->current], sp))
+	if (usable(j, j->current) && near(j, j->current, sp))
 		return j->current;
 	for (uint32_t i = 0; i < JOIN_STACKS; i++) {
-		if (!usable(j, i) || j->stack[i].frame[0].sp < sp)
+		if (!usable(j, i) || frames_of(j, i)[0].sp < sp)
 			continue;
-		if (best == JOIN_STACKS || j->stack[i].frame[0].sp < j->stack[best].frame[0].sp)
+		if (best == JOIN_STACKS || frames_of(j, i)[0].sp < frames_of(j, best)[0].sp)
 			best = i;
 	}
 	return best;
@@ -74,13 +85,12 @@ static uint32_t choose(const struct join *j, uint64_t sp)
 static uint32_t place_for(struct join *j, uint64_t root_sp)
 {
 	for (uint32_t i = 0; i < JOIN_STACKS; i++)
-		if (usable(j, i) && j->stack[i].frame[0].sp == root_sp)
+		if (usable(j, i) && frames_of(j, i)[0].sp == root_sp)
 			return i;
-	uint32_t at = j->victim;
-	do
+	uint32_t at = j->next % JOIN_STACKS;
+	while (j->quarantined >> at & 1 && (at + 1) % JOIN_STACKS != j->next % JOIN_STACKS)
 		at = (at + 1) % JOIN_STACKS;
-	while (j->quarantined >> at & 1 && at != j->victim);
-	j->victim = at;
+	j->next = at + 1;
 	return at;
 }
 
@@ -207,28 +217,51 @@ static void settle(struct join_frame *f, const struct join_frame *older, uint32_
 	f->hash = mms_stack_hash(older ? older->hash : mms_stack_hash(0, context), f->key);
 }
 
-/* Puts the fresh frames behind the first `keep` of the stack. */
-static bool remember(struct join *j, struct join_stack *s, size_t keep, size_t n_fresh)
+/* A stack that has become too deep for its place goes to the first one. */
+static uint32_t move_to_first(struct join *j, uint32_t at, size_t keep)
 {
-	if (keep + n_fresh > JOIN_DEPTH)
-		return false;
-	__atomic_store_n(&s->n, (uint32_t)keep, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < keep; i++)
+		j->first[i] = frames_of(j, at)[i];
+	j->n[at] = 0;
+	return 0;
+}
+
+/* Puts the fresh frames behind the first `keep` of stack `at`. */
+static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
+{
+	struct join_frame *to = frames_of(j, at);
+
+	__atomic_store_n(&j->n[at], (uint32_t)keep, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < n_fresh; i++) {
-		struct join_frame *f = &s->frame[keep + i];
+		struct join_frame *f = &to[keep + i];
 		*f = j->fresh[n_fresh - 1 - i];
 		settle(f, keep + i ? f - 1 : NULL, j->context);
 	}
-	__atomic_store_n(&s->n, (uint32_t)(keep + n_fresh), __ATOMIC_RELAXED);
-	return keep + n_fresh > 0;
+	__atomic_store_n(&j->n[at], (uint32_t)(keep + n_fresh), __ATOMIC_RELAXED);
 }
 
 static void begin(struct join *j, struct walk *w, uint32_t at)
 {
 	if (at == JOIN_STACKS)
 		return;
-	w->old = j->stack[at].frame;
-	w->n_old = count(&j->stack[at]);
+	w->old = frames_of(j, at);
+	w->n_old = count(j, at);
 	j->in_use = 1u << at;
+}
+
+/* Where the stack that was walked is to stand; JOIN_STACKS: nowhere. */
+static uint32_t destination(struct join *j, const struct walk *w, enum outcome how, uint32_t at)
+{
+	size_t keep = how == JOINED ? w->n_old : 0, n = keep + w->n_fresh;
+
+	if (how == GAVE_UP || !n || n > JOIN_DEPTH)
+		return JOIN_STACKS;
+	if (how == WALKED)
+		at = place_for(j, j->fresh[w->n_fresh - 1].sp);
+	if (n <= room_of(at))
+		return at;
+	j->in_use |= 1u << at | 1u;
+	return j->quarantined & 1 ? JOIN_STACKS : move_to_first(j, at, keep);
 }
 
 struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, uint32_t context)
@@ -246,11 +279,10 @@ struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, ui
 	}
 	uint32_t at = choose(j, w.s.sp);
 	begin(j, &w, at);
-	enum outcome end = walk(&w);
-	size_t keep = end == JOINED ? w.n_old : 0;
-	if (end == WALKED && w.n_fresh)
-		at = place_for(j, j->fresh[w.n_fresh - 1].sp);
-	if (end == GAVE_UP || at == JOIN_STACKS) {
+	enum outcome how = walk(&w);
+	size_t keep = how == JOINED ? w.n_old : 0;
+	at = destination(j, &w, how, at);
+	if (at == JOIN_STACKS) {
 		j->in_use = 0;
 		return none;
 	}
@@ -260,14 +292,12 @@ struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, ui
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&j->n_abandoned, __ATOMIC_RELAXED) != abandoned)
 		return none;
-	bool kept = remember(j, &j->stack[at], keep, w.n_fresh);
+	remember(j, at, keep, w.n_fresh);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	j->in_use = 0;
 	j->current = at;
-	j->n_joined += keep;
-	j->n_stepped += w.n_fresh;
-	if (kept && rules_generation() == generation)
-		return (struct joined){ j->stack[at].frame, (uint32_t)(keep + w.n_fresh) };
+	if (rules_generation() == generation)
+		return (struct joined){ frames_of(j, at), (uint32_t)(keep + w.n_fresh) };
 	join_forget(j); /* it may rest on rules that are gone */
 	return none;
 }

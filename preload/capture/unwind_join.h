@@ -24,8 +24,9 @@
 
 #include "capture/unwind_own.h"
 
-#define JOIN_STACKS 8    /* coroutines want several */
-#define JOIN_DEPTH 4096u /* frames that are remembered of one stack; deeper ones are walked plainly */
+#define JOIN_STACKS 8         /* coroutines want several */
+#define JOIN_DEPTH 4096u      /* frames of the first of them; deeper stacks are walked plainly */
+#define JOIN_DEPTH_OTHER 512u /* frames of each of the others */
 
 struct join_frame {
 	uint64_t sp, rbp;
@@ -37,25 +38,22 @@ struct join_frame {
 	bool must_step; /* its step is made again each time: a guess, DRAP, WIDE */
 };
 
-/* frame[0] is the outermost. */
-struct join_stack {
-	uint32_t n;
-	struct join_frame frame[JOIN_DEPTH];
-};
-
 /* Zeroed memory is a valid one without any stack. */
 struct join {
 	uint64_t generation; /* of the rules that everything here follows from */
 	uint32_t context;
 	uint32_t current; /* the stack used last */
-	uint32_t victim;  /* where the next new stack goes */
+	uint32_t next;    /* where the next new stack goes */
 	/* Written by signal handlers too: */
 	uint32_t in_use;      /* stacks that the walk under way reads or writes, a bit each */
 	uint32_t quarantined; /* in use by a walk that was left, or may yet go on */
 	uint32_t n_abandoned; /* walks that were left */
-	uint64_t n_joined, n_stepped; /* frames taken over and frames stepped, for the tests */
-	struct join_stack stack[JOIN_STACKS];
+	uint32_t n[JOIN_STACKS]; /* frames of each stack; 0: nothing is remembered there */
+	/* frame[0] of each is the outermost.  The first stack is the one that short
+	 * processes use: it shares its page with what stands above. */
+	struct join_frame first[JOIN_DEPTH];
 	struct join_frame fresh[JOIN_DEPTH]; /* innermost first, while a walk is under way */
+	struct join_frame other[JOIN_STACKS - 1][JOIN_DEPTH_OTHER];
 };
 
 /* Walks from fp.  The whole stack then stands in the answer; n == 0: it needs
