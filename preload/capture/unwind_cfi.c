@@ -346,6 +346,13 @@ struct run {
 	struct cfi_row remembered[REMEMBER_DEPTH];
 };
 
+/* A factored offset in bytes.  Wraps on nonsense, which narrow() then refuses or
+ * which is as good as any other offset of a malformed program. */
+static int64_t factored(const struct run *run, uint64_t v)
+{
+	return (int64_t)(v * (uint64_t)run->cie->data_align);
+}
+
 /* A row keeps 32 bits of what is 64 in the file; no real frame needs more. */
 static int32_t narrow(struct run *run, int64_t value)
 {
@@ -447,10 +454,10 @@ static bool run_cfa(struct run *run, uint8_t op)
 		return true;
 	case 0x12: /* def_cfa_sf */
 		reg = cfi_read_uleb(r);
-		set_cfa(run, reg, cfi_read_sleb(r) * run->cie->data_align);
+		set_cfa(run, reg, factored(run, (uint64_t)cfi_read_sleb(r)));
 		return true;
 	case 0x13: /* def_cfa_offset_sf */
-		set_cfa(run, run->row->cfa_register, cfi_read_sleb(r) * run->cie->data_align);
+		set_cfa(run, run->row->cfa_register, factored(run, (uint64_t)cfi_read_sleb(r)));
 		return true;
 	default:
 		return false;
@@ -462,11 +469,10 @@ static void run_register(struct run *run, uint8_t op)
 {
 	struct cfi_reader *r = &run->r;
 	uint64_t reg = cfi_read_uleb(r);
-	int64_t align = run->cie->data_align;
 
 	switch (op) {
 	case 0x05: /* offset_extended */
-		set_rule(run, reg, CFI_OFFSET, (int64_t)cfi_read_uleb(r) * align);
+		set_rule(run, reg, CFI_OFFSET, factored(run, cfi_read_uleb(r)));
 		break;
 	case 0x06:
 		restore(run, reg);
@@ -484,13 +490,13 @@ static void run_register(struct run *run, uint8_t op)
 		set_rule(run, reg, CFI_EXPR, take_block(run));
 		break;
 	case 0x11: /* offset_extended_sf */
-		set_rule(run, reg, CFI_OFFSET, cfi_read_sleb(r) * align);
+		set_rule(run, reg, CFI_OFFSET, factored(run, (uint64_t)cfi_read_sleb(r)));
 		break;
 	case 0x14: /* val_offset */
-		set_rule(run, reg, CFI_VAL_OFFSET, (int64_t)cfi_read_uleb(r) * align);
+		set_rule(run, reg, CFI_VAL_OFFSET, factored(run, cfi_read_uleb(r)));
 		break;
 	case 0x15: /* val_offset_sf */
-		set_rule(run, reg, CFI_VAL_OFFSET, cfi_read_sleb(r) * align);
+		set_rule(run, reg, CFI_VAL_OFFSET, factored(run, (uint64_t)cfi_read_sleb(r)));
 		break;
 	case 0x16:
 		set_rule(run, reg, CFI_VAL_EXPR, take_block(run));
@@ -498,7 +504,7 @@ static void run_register(struct run *run, uint8_t op)
 	case 0x2e: /* GNU_args_size: its one operand is read */
 		break;
 	case 0x2f: /* GNU_negative_offset_extended */
-		set_rule(run, reg, CFI_OFFSET, -(int64_t)cfi_read_uleb(r) * align);
+		set_rule(run, reg, CFI_OFFSET, factored(run, 0 - cfi_read_uleb(r)));
 		break;
 	default:
 		r->bad = true;
@@ -517,7 +523,7 @@ static int run_program(struct run *run)
 			break;
 		case 2: /* offset */
 			set_rule(run, low, CFI_OFFSET,
-				(int64_t)cfi_read_uleb(&run->r) * run->cie->data_align);
+				factored(run, cfi_read_uleb(&run->r)));
 			break;
 		case 3:
 			restore(run, low);

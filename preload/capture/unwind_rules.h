@@ -35,7 +35,7 @@ typedef uint32_t rule; /* the low 27 bits of a word */
 #define RULE_PC_BITS 47
 #define RULE_PC_MASK ((1ull << RULE_PC_BITS) - 1)
 #define RULE_TAG_MASK ((1ull << (64 - RULE_BITS)) - 1)
-#define RULE_MULTIPLIER 0x5851f42d4c95ull /* odd; any odd number is a bijection */
+#define RULE_MULTIPLIER 0x4f1bbcdcbfa5ull /* odd; any odd number is a bijection */
 #define RULE_CFA_MAX ((1u << 13) - 1)
 #define RULE_RBP_MAX ((1u << 11) - 1)
 

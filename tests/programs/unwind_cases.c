@@ -309,7 +309,6 @@ static void case_timer(void)
 static void timer_on(void *stack, size_t bytes)
 {
 	stack_t ss = { .ss_sp = stack, .ss_size = bytes };
-
 	sigaltstack(&ss, NULL);
 	ten_khz(on_signal, SA_ONSTACK);
 	work();
@@ -501,11 +500,6 @@ static void all_bare(void)
 	}
 }
 
-static void case_nocfi(void)
-{
-	all_bare();
-}
-
 static void *bare_thread(void *arg)
 {
 	all_bare();
@@ -576,26 +570,16 @@ struct named_case {
 };
 
 static const struct named_case cases[] = {
-	{ "alloca", case_alloca },
-	{ "deep", case_deep },
-	{ "stale", case_stale },
-	{ "coroutine", case_coroutine },
-	{ "coro_unmap", case_coro_unmap },
-	{ "coro_copy", case_coro_copy },
-	{ "raise", case_raise },
-	{ "timer", case_timer },
-	{ "timer_altstack", case_timer_altstack },
-	{ "timer_altstack_above", case_timer_altstack_above },
-	{ "siglongjmp", case_siglongjmp },
-	{ "threads", case_threads },
-	{ "noreturn", case_noreturn },
-	{ "longjmp", case_longjmp },
-	{ "tail", case_tail },
-	{ "drap", case_drap },
-	{ "wide", case_wide },
-	{ "nocfi", case_nocfi },
-	{ "nocfi_thread", case_nocfi_thread },
-	{ "nocfi_coroutine", case_nocfi_coroutine },
+	{ "alloca", case_alloca }, { "deep", case_deep },
+	{ "stale", case_stale }, { "coroutine", case_coroutine },
+	{ "coro_unmap", case_coro_unmap }, { "coro_copy", case_coro_copy },
+	{ "raise", case_raise }, { "timer", case_timer },
+	{ "timer_altstack", case_timer_altstack }, { "timer_altstack_above", case_timer_altstack_above },
+	{ "siglongjmp", case_siglongjmp }, { "threads", case_threads },
+	{ "noreturn", case_noreturn }, { "longjmp", case_longjmp },
+	{ "tail", case_tail }, { "drap", case_drap },
+	{ "wide", case_wide }, { "nocfi", all_bare },
+	{ "nocfi_thread", case_nocfi_thread }, { "nocfi_coroutine", case_nocfi_coroutine },
 };
 
 int main(int argc, char **argv)
