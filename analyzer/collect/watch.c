@@ -276,6 +276,7 @@ int watch_first(struct watch *w, int pidfd, uint64_t now_ns)
 void watch_round(struct watch *w, uint64_t now_ns)
 {
 	struct bell_event e;
+	w->now_ns = now_ns;
 	while (doorbell_take(w->bell, &e)) {
 		if (e.what == BELL_RANG)
 			heard_ring(w, &e, now_ns);
@@ -315,6 +316,7 @@ void watch_finish(struct watch *w)
 		if (p->gone_ns && p->pidfd >= 0)
 			ask_status(w, p, p->gone_ns + STATUS_PATIENCE);
 	}
+	w->finishing = true;
 	watch_apply(w);
 }
 

@@ -61,7 +61,8 @@ struct watch {
 	size_t n_alive;   /* processes that live */
 	size_t n_waiting; /* gone, status not known yet */
 	size_t n_forks_seen;
-	uint64_t last_change_ns;
+	uint64_t last_change_ns, now_ns; /* now_ns: of the last round */
+	bool finishing;
 };
 
 void watch_init(struct watch *w, const struct mms_session *s, struct doorbell *bell, struct drain *drain,

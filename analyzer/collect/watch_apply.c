@@ -7,9 +7,14 @@
  */
 #include "watch_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+
+#include "collect/elf_check.h"
+
+#define GHOST_PATIENCE 200000000ull
 
 static void apply_status(struct model_process *m, const struct watch_process *p)
 {
@@ -55,14 +60,32 @@ static struct model_process *ghost_new(struct watch *w, uint64_t parent, uint32_
 	return m;
 }
 
+/* The file that an exec of `path` meant, as /proc/PID/exe would have named it.
+ * The caller frees; NULL: no memory. */
+static char *executed_file(const char *path, const char *cwd)
+{
+	char found[4096];
+	if (!strchr(path, '/')) {
+		if (elf_find(path, getenv("PATH"), found, sizeof(found)) < 0)
+			return strdup(path);
+	} else {
+		snprintf(found, sizeof(found), "%s%s%s", path[0] == '/' || !cwd ? "" : cwd,
+			path[0] == '/' || !cwd ? "" : "/", path);
+	}
+	char *real = realpath(found, NULL);
+	return real ? real : strdup(path);
+}
+
 /* The process ended in a program that did not join. */
 static void apply_ghost(struct watch *w, struct watch_process *p)
 {
 	struct model_process *before = p->image ? model_process_find(w->model, p->image) : NULL;
 	bool first = p == w->processes && !before;
-	const char *exe = before ? before->next_exe : first ? w->session->header->program : p->exe;
+	const char *path = before ? before->next_exe : first ? w->session->header->program : p->exe;
+	char *exe = path ? executed_file(path, before ? before->cwd : w->session->header->cwd) : NULL;
 	uint32_t begin = before ? MMS_BEGIN_EXEC : first ? MMS_BEGIN_START : MMS_BEGIN_SPAWN;
 	struct model_process *m = ghost_new(w, before ? p->image : p->fork_parent, begin, exe);
+	free(exe);
 	if (!m)
 		return;
 	p->ghost = m->number;
@@ -81,7 +104,10 @@ static void apply_ghosts(struct watch *w)
 {
 	for (size_t i = 0; i < w->n_processes; i++) {
 		struct watch_process *p = &w->processes[i];
-		if (p->gone_ns && p->pidfd < 0 && p->unjoined_exec && !p->ghost)
+		if (!p->gone_ns || p->pidfd >= 0 || !p->unjoined_exec || p->ghost)
+			continue;
+		/* Its parent's records may not have been read yet. */
+		if (w->finishing || w->now_ns - p->gone_ns > GHOST_PATIENCE)
 			apply_ghost(w, p);
 	}
 }

@@ -14,6 +14,11 @@ import re
 PID = re.compile(rb'(?<=: )\d+(?= )|(?<===)\d+(?===)')
 
 
+# What `run` says about a program that it cannot record; nothing else of ours
+# may stand on stderr.
+WARNING = re.compile(rb'^mmscope run: \S+ (?:is|uses|runs|brings|cannot) [^\n]*record[^\n]*\n', re.M)
+
+
 def place(link):
     """What a descriptor leads to, without what differs from run to run."""
     link = re.sub(r'^(pipe|socket):\[\d+\]', r'\1', link)
@@ -48,7 +53,7 @@ def field(o, name):
     if name in OF_PROCESS:
         return portraits(o, [f for f in OF_PROCESS if f not in (name, 'images')])
     if name in ('stdout', 'stderr'):
-        return PID.sub(b'PID', getattr(o, name))
+        return PID.sub(b'PID', WARNING.sub(b'', getattr(o, name)))
     return getattr(o, name)
 
 
@@ -85,6 +90,15 @@ def check_parent(p, row, db_rows, pids, faults, what):
         faults.add('%s: parent is %s, should be %d' % (what, have, p['parent']))
 
 
+def out_of_sight(p, processes, unseen):
+    """A child that a program made in which there is no preload."""
+    if any(os.path.basename(i) not in unseen for i in p['images']):
+        return False
+    maker = [q for q in processes if q['pid'] == p['parent']]
+    return bool(maker) and (bool(maker[0]['images']) and os.path.basename(maker[0]['images'][-1]) in unseen or
+                            out_of_sight(maker[0], processes, unseen))
+
+
 def check_tree(o, db_rows, unseen, faults, mode):
     """Every process onlooker saw stands in the database, with its images and
     its end, and nothing else does.  unseen: programs that no preload can
@@ -94,6 +108,8 @@ def check_tree(o, db_rows, unseen, faults, mode):
         by_pid.setdefault(r['pid'], []).append(r)
     for p in o.processes:
         own = [i for i in p['images'] if os.path.basename(i) not in unseen]
+        if out_of_sight(p, o.processes, unseen):
+            continue
         # A vfork child is its parent until it executes something.
         if not own and (p['by'] in ('vfork', 'start') or p['images'] and p['by'] == 'clone'):
             continue
@@ -102,7 +118,8 @@ def check_tree(o, db_rows, unseen, faults, mode):
         if not have:
             faults.add(what + ' is not in the database')
             continue
-        new = [r['exe'] for r in have if r['begin_how'] in ('start', 'exec', 'spawn')]
+        new = [r['exe'] for r in have if r['begin_how'] in ('start', 'exec', 'spawn') and
+               (r['followed'] or os.path.basename(r['exe'] or '') not in unseen)]
         if sorted(map(str, new)) != sorted(own):
             faults.add('%s: images are %r, should be %r' % (what, new, own))
         check_parent(p, have[0], db_rows, {q['pid'] for q in o.processes}, faults, what)

@@ -73,7 +73,7 @@ def run_case(name):
             if other.status == 'hangs':
                 continue
             own = [p for p in other.processes if any(os.path.basename(i) not in case.unseen for i in p['images'])]
-            if case.onlook and not own:
+            if case.onlook and not own or case.passive and mode == 'preload':
                 continue
             rows = settle(other, faults, mode)
             if case.onlook:
