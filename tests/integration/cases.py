@@ -4,7 +4,8 @@
     files     written into the working folder before
     needs     programs that must be installed, else the case is skipped
     unseen    images that no preload can enter: static, another libc, set-uid
-    masked    fields that are known to differ from run to run, with the reason
+    masked    fields that are known to differ from run to run
+    warns     a word of the one line that run says about this program
     onlook    False where the program itself uses ptrace
     modes     where not both ways of recording make sense
     timeout   seconds
@@ -13,10 +14,11 @@
 
 class Case:
     def __init__(self, argv, files=None, needs=(), unseen=(), masked=(), onlook=True, stdin=b'',
-                 modes=('run', 'preload'), timeout=120, env=None, passive=False):
+                 modes=('run', 'preload'), timeout=120, env=None, passive=False, warns=None):
         self.argv, self.files, self.needs, self.unseen = argv, files or {}, needs, unseen
         self.masked, self.onlook, self.stdin, self.modes = masked, onlook, stdin, modes
         self.timeout, self.env = timeout, env or {}
+        self.warns = warns
         self.passive = passive  # the preload does nothing in it: by itself it makes no database
 
 
@@ -120,7 +122,7 @@ CASES = {
     'python3': Case(['/usr/bin/python3', '-c', PYTHON_CHURN]),
     'python3-malloc': Case(['/usr/bin/python3', '-c', PYTHON_CHURN], env={'PYTHONMALLOC': 'malloc'}),
     'python3-multiprocessing': Case(['/usr/bin/python3', 'm.py'], files={'m.py': PYTHON_MULTI},
-                                    masked=('stderr',)),
+                                    masked=('stderr', 'signals', 'end', 'descriptors')),
     'bash-200': bash('for i in $(seq 1 100); do x=$(echo $i | tr 0-9 a-j); y="$y$x"; done; echo ${#y}; '
                      '(exit 3); echo $?; ls -l /proc/self/fd | wc -l; trap "echo chld" CHLD; true & wait $!; '
                      'sleep 0.05 & sleep 0.1 & wait -n; wait; set -m; sleep 0.05 & fg >/dev/null; exit 8'),
@@ -173,7 +175,7 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     'less': bash('seq 1 1000 | less | md5sum; LESSOPEN= less /etc/passwd | md5sum', needs=['less']),
     'tmux': bash('unset TMUX; tmux -L "$PWD/s" -S "$PWD/s" -f /dev/null new-session -d -x 80 -y 24 "echo in tmux > out; exit 3"; '
                  'for i in $(seq 100); do [ -s out ] && break; sleep 0.05; done; cat out; tmux -S "$PWD/s" kill-server 2>/dev/null; true',
-                 needs=['tmux'], masked=('signals', 'end')),
+                 needs=['tmux'], masked=('signals', 'end', 'n_processes', 'images', 'threads'), unseen=('utempter',)),
     'timeout': bash('timeout 0.2 sleep 5; echo $?; timeout -k 0.1 0.1 bash -c "trap : TERM; while :; do sleep 0.05; done"; echo $?; timeout 5 true; echo $?',
                     masked=('n_processes', 'images', 'end', 'threads', 'signals', 'descriptors')),
     'setsid': bash('setsid -w bash -c "echo in session; exit 6"; echo $?; nohup true; (setsid sleep 0.1 &); sleep 0.2'),
@@ -183,7 +185,7 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     'exec-chain': bash('exec env A=1 sh -c "exec python3 -c \\"import os; os.execvp(\'echo\', [\'echo\', \'end of the chain\'])\\""'),
     'missing': Case(['/usr/bin/bash', '-c', '/no/such/program; echo $?; ./notexec; echo $?'], files={'notexec': 'x'}),
     'closed-fds': bash('exec 0<&- 2>&-; ls /proc/self/fd | head -3; echo done'),
-    'static': Case(['PROGRAMS/hello_static'], unseen=('hello_static',), modes=('run',)),
+    'static': Case(['PROGRAMS/hello_static'], unseen=('hello_static',), modes=('run',), warns='static'),
     'musl': bash('PROGRAMS/hello_musl; echo $?', unseen=('hello_musl',), modes=('run',)),
     '32-bit': bash('PROGRAMS/hello_32; echo $?', unseen=('hello_32',), modes=('run',)),
     'go-static': bash('HOME=$PWD GOCACHE=$PWD/c GOFLAGS=-p=2 CGO_ENABLED=0 go build -o g g.go && ./g', files={'g.go': GO_SOURCE},
@@ -192,10 +194,10 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
                    needs=['go', 'gcc'], onlook=False, unseen=('go', 'compile', 'link', 'asm', 'cgo'), timeout=300),
     'asan': bash('PROGRAMS/hello_asan; echo $?', env={'ASAN_OPTIONS': 'verify_asan_link_order=0'}, onlook=False),
     'asan-direct': Case(['PROGRAMS/hello_asan'], modes=('run',), onlook=False),
-    'asan-clang': Case(['PROGRAMS/hello_asan_clang'], onlook=False, passive=True),
+    'asan-clang': Case(['PROGRAMS/hello_asan_clang'], onlook=False, passive=True, warns='own malloc'),
     'tsan': Case(['PROGRAMS/hello_tsan'], masked=('threads',), unseen=('hello_tsan',), passive=True),
     'ubsan': Case(['PROGRAMS/hello_ubsan']),
-    'own-malloc': Case(['PROGRAMS/own_malloc']),
+    'own-malloc': Case(['PROGRAMS/own_malloc'], warns='own malloc'),
     'jemalloc-linked': Case(['/usr/bin/env', 'LD_PRELOAD=libjemalloc.so.2', '/usr/bin/python3', '-c', 'print(len([str(i) for i in range(50000)]))'],
                             modes=('run',), unseen=('python3.11',), masked=('threads',)),
     'tcmalloc-linked': Case(['/usr/bin/env', 'LD_PRELOAD=libtcmalloc_minimal.so.4', '/usr/bin/python3', '-c',

@@ -100,16 +100,13 @@ class Observation:
         self.seconds = 0.0
 
 
-def read_onlooker(path):
-    """The processes as onlooker saw them.  The launcher's and env's own images
-    are ours, not the command's."""
-    found = []
+def read_onlooker(path, mode):
+    """The processes as onlooker saw them.  The first image under `run` is the
+    launcher's and under `preload` env's: ours, not the command's."""
     with open(path) as f:
-        for line in f:
-            p = json.loads(line)
-            if not found and p['images'] and p['images'][0] in (os.path.realpath(MMSCOPE), '/usr/bin/env'):
-                p['images'] = p['images'][1:]
-            found.append(p)
+        found = [json.loads(line) for line in f]
+    if found and mode != 'plain':
+        found[0]['images'] = found[0]['images'][1:]
     return found
 
 
@@ -143,7 +140,7 @@ def observe(work, mode, argv, setup=None, stdin=b'', env=None, onlook=True, time
         err.seek(0)
         o.stdout, o.stderr = out.read(), err.read()
     if onlook and os.path.exists(seen):
-        o.processes = read_onlooker(seen)
+        o.processes = read_onlooker(seen, mode)
     return o
 
 

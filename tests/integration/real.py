@@ -24,6 +24,17 @@ def settle(o, faults, mode):
     return mms.rows(o.db, 'SELECT * FROM process ORDER BY begin_ns, id')
 
 
+def take_warning(case, o, mode, faults):
+    """The one line that `run` says about a program it cannot record."""
+    if mode != 'run' or not case.warns:
+        return
+    lines = o.stderr.splitlines(True)
+    own = [line for line in lines if line.startswith(b'mmscope run: ')]
+    if len(own) != 1 or case.warns.encode() not in own[0]:
+        faults.add('run: should warn once with %r, says %r' % (case.warns, own))
+    o.stderr = b''.join(line for line in lines if line not in own)
+
+
 def judge(case, plain, other, again, mode, faults):
     """again(): another plain run, made only to learn what varies by itself."""
     bad = compare.differing(plain, other, case.masked)
@@ -69,6 +80,7 @@ def run_case(name):
             faults.add('the plain run is no measure: status %r, no output' % plain.status)
         for mode in case.modes:
             other = once(mode)
+            take_warning(case, other, mode, faults)
             judge(case, plain, other, lambda: once('plain'), mode, faults)
             if other.status == 'hangs':
                 continue

@@ -107,7 +107,7 @@ class Server:
     def check(self, count_at_least):
         o = mms.Observation()
         o.db = self.db
-        o.processes = mms.read_onlooker(self.seen)
+        o.processes = mms.read_onlooker(self.seen, self.mode)
         if self.mode != 'plain':
             rows = real.settle(o, self.faults, self.mode)
             compare.check_tree(o, rows, (), self.faults, self.mode)
