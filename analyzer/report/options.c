@@ -81,6 +81,10 @@ static int set_value(const struct verb_spec *spec, const struct option_spec *o, 
 		list->item[list->n++] = value;
 		return -1;
 	}
+	if (o->kind == OPTION_TEXT) {
+		*(const char **)o->value = value;
+		return -1;
+	}
 	if (o->kind == OPTION_NUMBER) {
 		if (parse_number(value, o->value))
 			return -1;

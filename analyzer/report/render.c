@@ -142,7 +142,7 @@ static bool is_beginning(const struct capture_frame *f)
 	return false;
 }
 
-static size_t telling_frames(const struct capture_stack *s)
+size_t render_telling_frames(const struct capture_stack *s)
 {
 	size_t n = s->n;
 	/* _start of a stripped program has no name. */
@@ -176,7 +176,7 @@ char *render_chain(const struct capture_stack *s, size_t width)
 	if (!s || s->n == 0)
 		return xstrdup("(stack not captured)");
 	char *line = short_frame(&s->frames[0]);
-	size_t n = telling_frames(s);
+	size_t n = render_telling_frames(s);
 	for (size_t i = 1; i < n && text_width(line) < width; i++) {
 		char *frame = short_frame(&s->frames[i]);
 		char *longer = xasprintf("%s < %s", line, frame);
@@ -260,7 +260,7 @@ void render_stack(size_t indent, const struct capture_stack *s, size_t max_frame
 		printf("%*s%s(stack not captured)%s\n", (int)indent, "", dim, plain);
 		return;
 	}
-	size_t n = max_frames ? telling_frames(s) : s->n;
+	size_t n = max_frames ? render_telling_frames(s) : s->n;
 	/* "1 more frame" would take the line of the frame itself. */
 	size_t shown = max_frames && n > max_frames + 1 ? max_frames : n;
 	size_t name_width = stack_name_width(s, shown, render_width() - indent);

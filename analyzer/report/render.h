@@ -37,6 +37,9 @@ char *render_frame_place(const struct capture_frame *f, size_t width); /* "src/a
 char *render_chain(const struct capture_stack *s, size_t width);       /* "f a.c:1 < main a.c:9" */
 char *render_command(char *const *argv, size_t n, const char *exe, size_t width);
 
+/* Frames from the inner end without what libc does before main. */
+size_t render_telling_frames(const struct capture_stack *s);
+
 /* One line a frame, at most max_frames, without what libc does before main;
  * 0: all of them.  Says what was left out. */
 void render_stack(size_t indent, const struct capture_stack *s, size_t max_frames);
