@@ -2,7 +2,7 @@
  * unwind.c - the engine behind unwind.h: choice, audit, invalidation.
  *
  * Called by stack.c for every event that wants a stack, by the start, and by
- * free() when the loader frees something.
+ * who sees that something was unloaded.
  *
  * The audit compares one stack in N, and the first AUDIT_FIRST of a process,
  * with a walk that uses no cache and all registers.  A difference means that
@@ -14,13 +14,15 @@
  */
 #include "unwind.h"
 
+#include <stdatomic.h>
+
 #include <mmscope/session.h>
 #include <mmscope/stacks.h>
 
+#include "capture/emit.h"
 #include "capture/unwind_full.h"
 #include "capture/unwind_join.h"
 #include "capture/unwind_libunwind.h"
-#include "capture/unwind_modules.h"
 #include "capture/unwind_own.h"
 
 #define AUDIT_FIRST 64u
@@ -33,14 +35,10 @@ struct unwind_thread {
 	unwind_frame audit[AUDIT_DEPTH];
 };
 
-uintptr_t unwind_loader_low;
-size_t unwind_loader_bytes;
-
 static int engine = MMS_ENGINE_OWN;
 static uint32_t audit_every;
 static uint32_t n_first; /* audits of the first stacks */
 static uint64_t n_audited, n_audit_failed, n_invalidated;
-static uint64_t unloads_seen;
 
 int unwind_init(int wanted, uint32_t every)
 {
@@ -48,18 +46,15 @@ int unwind_init(int wanted, uint32_t every)
 
 	audit_every = every;
 	rules_init();
-	modules_loader(&unwind_loader_low, &unwind_loader_bytes);
 	if (wanted == MMS_ENGINE_LIBUNWIND) {
+		struct mms_process *p = capture_process();
 		e = libunwind_open();
 		if (!e)
 			engine = MMS_ENGINE_LIBUNWIND;
+		if (p)
+			p->engine = (uint32_t)engine; /* what is really used */
 	}
 	return e;
-}
-
-int unwind_engine(void)
-{
-	return engine;
 }
 
 /* Walks until a thread's next audit. */
@@ -94,14 +89,23 @@ static void end(struct unwind_thread *t, const struct reach *reach)
 		t->stack_low = reach->own_low;
 }
 
+/* Counts here, and in the process's slot for the collector. */
+static void count_audit(uint64_t *here, _Atomic uint64_t *there)
+{
+	__atomic_fetch_add(here, 1, __ATOMIC_RELAXED);
+	if (there)
+		atomic_fetch_add_explicit(there, 1, memory_order_relaxed);
+}
+
 /* The walk that uses no rules, into t->audit. */
 static size_t audit_walk(struct unwind_thread *t, void *const *fp)
 {
+	struct mms_process *p = capture_process();
 	struct reach reach;
 
 	__atomic_fetch_add(&n_first, __atomic_load_n(&n_first, __ATOMIC_RELAXED) < AUDIT_FIRST,
 		__ATOMIC_RELAXED);
-	__atomic_fetch_add(&n_audited, 1, __ATOMIC_RELAXED);
+	count_audit(&n_audited, p ? &p->n_audited : NULL);
 	t->audit_left = next_audit();
 	begin(t, fp, &reach);
 	return full_walk(&reach, fp, t->audit, AUDIT_DEPTH);
@@ -109,7 +113,9 @@ static size_t audit_walk(struct unwind_thread *t, void *const *fp)
 
 static void audit_failed(void)
 {
-	__atomic_fetch_add(&n_audit_failed, 1, __ATOMIC_RELAXED);
+	struct mms_process *p = capture_process();
+
+	count_audit(&n_audit_failed, p ? &p->n_audit_failed : NULL);
 	unwind_invalidate();
 }
 
@@ -183,16 +189,6 @@ void unwind_invalidate(void)
 {
 	rules_clear();
 	__atomic_fetch_add(&n_invalidated, 1, __ATOMIC_RELAXED);
-}
-
-bool unwind_check_unload(void)
-{
-	uint64_t now = modules_unloads();
-
-	if (__atomic_exchange_n(&unloads_seen, now, __ATOMIC_ACQ_REL) == now)
-		return false;
-	unwind_invalidate();
-	return true;
 }
 
 void unwind_counters(struct unwind_counters *ret)

@@ -26,7 +26,6 @@ struct unwind_thread; /* what an engine keeps per thread */
  * is called the engine is `own`, without an audit.  Returns 0 or -errno, and
  * then the engine is `own`. */
 int unwind_init(int engine, uint32_t audit_every);
-int unwind_engine(void); /* enum mms_engine really used */
 
 /* Memory for one thread: size in bytes, and set-up of zeroed memory.  Bounds
  * 0, 0: called on the thread itself, which looks for its stack. */
@@ -57,23 +56,12 @@ void unwind_abandoned(struct unwind_thread *t);
 void unwind_forget(struct unwind_thread *t);
 
 /* Modules were unloaded: rules are dropped, remembered stacks forgotten.
- * Callable from any thread at any time. */
+ * Callable from any thread at any time.  It must be called before code runs
+ * that was loaded where other code was: the loader frees its description of
+ * an unloaded module through the interposed free(), which is the sign. */
 void unwind_invalidate(void);
 
-/* Was something unloaded since the last call?  Then rules are dropped.
- * The loader frees its description of an unloaded module through the
- * interposed free(), after unmapping it: so free() calls unwind_freed_by()
- * with its own return address, which costs one comparison. */
-bool unwind_check_unload(void);
-extern uintptr_t unwind_loader_low; /* set by unwind_init */
-extern size_t unwind_loader_bytes;
-static inline void unwind_freed_by(const void *return_address)
-{
-	if (__builtin_expect((uintptr_t)return_address - unwind_loader_low < unwind_loader_bytes, 0))
-		unwind_check_unload();
-}
-
-/* Counters since init, for the report. */
+/* Counters since init.  Audits are counted in the process's slot as well. */
 struct unwind_counters {
 	uint64_t n_audited, n_audit_failed;
 	uint64_t n_rules; /* learnt */

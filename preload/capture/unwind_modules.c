@@ -159,27 +159,3 @@ bool modules_find(uint64_t pc, struct cfi_module *ret)
 	ret->hi = found.dlfo_map_end;
 	return true;
 }
-
-bool modules_loader(uintptr_t *ret_low, size_t *ret_bytes)
-{
-	const ElfW(Ehdr) *elf = (const ElfW(Ehdr) *)_r_debug.r_ldbase;
-	size_t bytes = 0;
-
-	if (!elf)
-		return false;
-	const ElfW(Phdr) *ph = (const ElfW(Phdr) *)((uintptr_t)elf + elf->e_phoff);
-	for (int i = 0; i < elf->e_phnum; i++)
-		if (ph[i].p_type == PT_LOAD && ph[i].p_vaddr + ph[i].p_memsz > bytes)
-			bytes = ph[i].p_vaddr + ph[i].p_memsz;
-	*ret_low = (uintptr_t)elf;
-	*ret_bytes = bytes;
-	return true;
-}
-
-uint64_t modules_unloads(void)
-{
-	struct module_list now = { 0 };
-
-	dl_iterate_phdr(first_entry, &now);
-	return now.subs;
-}

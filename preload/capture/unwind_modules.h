@@ -6,7 +6,6 @@
 #define CAPTURE_UNWIND_MODULES_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "capture/unwind_cfi.h"
@@ -17,12 +16,5 @@ bool modules_find(uint64_t pc, struct cfi_module *ret);
 
 /* Uses the list of dl_iterate_phdr even where _dl_find_object exists (tests). */
 void modules_force_list(bool force);
-
-/* Where the dynamic loader itself is mapped. */
-bool modules_loader(uintptr_t *ret_low, size_t *ret_bytes);
-
-/* How often the loader has unloaded something; takes the loader's list lock,
- * which whoever is called from inside dlclose holds already. */
-uint64_t modules_unloads(void);
 
 #endif

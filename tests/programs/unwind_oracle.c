@@ -19,6 +19,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -31,6 +32,7 @@
 #include "base/doorbell.h"
 #include "base/enter.h"
 #include "base/sys.h"
+#include "capture/emit.h"
 #include "capture/stack.h"
 #include "capture/unwind.h"
 #include "capture/unwind_full.h"
@@ -45,6 +47,7 @@ _Atomic uint32_t preload_state = PRELOAD_READY;
 __thread uint32_t guard_depth TLS;
 
 bool preload_start(void) { return false; }
+struct mms_process *capture_process(void) { return NULL; }
 bool doorbell_is_silent(void) { return false; }
 
 static struct oracle *oracle;
@@ -478,12 +481,31 @@ EXPORT int posix_memalign(void **ret, size_t alignment, size_t n)
 	return p ? 0 : ENOMEM;
 }
 
+/* The loader frees what describes a module after unmapping it. */
+static int count_unloads(struct dl_phdr_info *info, size_t size, void *ret)
+{
+	*(uint64_t *)ret = info->dlpi_subs;
+	return 1;
+}
+
+static void freed_by(uintptr_t pc)
+{
+	static _Atomic uint64_t seen;
+	uint64_t now = 0;
+
+	if (pc - _r_debug.r_ldbase > 0x40000)
+		return;
+	dl_iterate_phdr(count_unloads, &now);
+	if (atomic_exchange(&seen, now) != now)
+		unwind_invalidate();
+}
+
 EXPORT void free(void *p)
 {
 	int was = place;
 
 	if (oracle)
-		unwind_freed_by(__builtin_return_address(0));
+		freed_by((uintptr_t)__builtin_return_address(0));
 	if (!p || in_ring(p) || was == IN_REAL)
 		return; /* from inside the real one: a handler's block is given up */
 	if (!real_free)
