@@ -176,6 +176,14 @@ def state():
     compare(blocked, statements=False)
 
 
+def heap_edges():
+    program('heap_edges')
+
+
+def map_edges():
+    program('map_edges')
+
+
 def modules():
     program('modules', path('libplugin.so'))
 
@@ -361,7 +369,8 @@ def no_shm():
 CASES = {f.__name__: f for f in (
     constructors, dlsym_calls, dlsym_first, closed, vfork_exit, exec_names, forks, threads_fork, exits, filters,
     passed_on, follow_name, state, modules, address_space, file_size, sanitizers, helper, helper_children,
-    helper_state, helper_signals, helper_subreaper, helper_pid1, helper_processes, no_shm)}
+    helper_state, helper_signals, helper_subreaper, helper_pid1, helper_processes, no_shm,
+    heap_edges, map_edges)}
 
 
 def main():

@@ -30,10 +30,61 @@ static void dump_process(FILE *out, const struct mms_process *p)
 		atomic_load(&p->coverage), p->pid, p->parent_pid);
 }
 
+/* Blocks of 31000 to 31999 bytes are the program's marks: what happens to
+ * them is printed, by size. */
+static struct mark {
+	uint64_t address;
+	uint32_t size;
+} marks[64];
+static uint32_t n_marks;
+
+static void dump_heap(FILE *out, uint64_t w1)
+{
+	static const char *const names[] = { "?", "malloc", "calloc", "aligned", "free", "realloc-begin",
+		"realloc-end", "realloc-fail" };
+	uint32_t op = mms_w1_op(w1), size = mms_w1_size(w1);
+	uint64_t address = mms_w1_ptr(w1);
+	if (op > MMS_OP_REALLOC_FAIL)
+		return;
+	for (uint32_t i = 0; i < n_marks; i++) {
+		if (marks[i].address != address)
+			continue;
+		if (op == MMS_OP_REALLOC_BEGIN || op == MMS_OP_FREE)
+			fprintf(out, "heap %s %u\n", names[op], marks[i].size);
+		else if (op == MMS_OP_REALLOC_FAIL)
+			fprintf(out, "heap %s %u %s\n", names[op], marks[i].size, size ? "gone" : "kept");
+		if (op == MMS_OP_REALLOC_BEGIN || (op == MMS_OP_REALLOC_FAIL && !size))
+			continue;
+		marks[i] = marks[--n_marks]; /* freed, or its address is another block now */
+		break;
+	}
+	if (op != MMS_OP_REALLOC_FAIL && size / 1000 == 31 && n_marks < 64) {
+		fprintf(out, "heap %s %u\n", names[op], size);
+		marks[n_marks++] = (struct mark){ address, size };
+	}
+}
+
+static void dump_vm(FILE *out, uint32_t type, const struct mms_vm *vm)
+{
+	static const char *const names[] = { "?", "mmap", "munmap", "mremap-begin", "mremap", "brk", "mprotect",
+		"madvise", "mlock", "munlock", "shmat", "shmdt", "fail" };
+	if (type == MMS_LONG_BRK)
+		fprintf(out, "vm brk by %" PRId64 "\n", (int64_t)(vm->address - vm->address2));
+	else if (type == MMS_LONG_VM_FAIL)
+		fprintf(out, "vm fail of %s length %" PRIu64 ": %s\n",
+			names[vm->flags <= MMS_LONG_VM_FAIL ? vm->flags : 0], vm->length, strerror(vm->error));
+	else
+		fprintf(out, "vm %s length %" PRIu64 " length2 %" PRIu64 " offset %" PRIu64 " prot %u flags %#x %s\n",
+			names[type], vm->length, vm->length2, vm->offset, vm->prot, vm->flags,
+			vm->address2 && vm->address2 != vm->address ? "moved" : "in place");
+}
+
 static void dump_long(FILE *out, const struct mms_block *b, uint32_t type, const uint8_t *payload)
 {
 	union {
 		const uint8_t *bytes;
+		const struct mms_vm *vm;
+		const struct mms_heap_fail *failure;
 		const struct mms_fork *fork;
 		const struct mms_exec *exec;
 		const struct mms_exit *exit;
@@ -42,7 +93,11 @@ static void dump_long(FILE *out, const struct mms_block *b, uint32_t type, const
 		const struct mms_context *context;
 	} p = { payload };
 	uint64_t number = b->process_number;
-	if (type == MMS_LONG_FORK)
+	if (type <= MMS_LONG_VM_FAIL)
+		dump_vm(out, type, p.vm);
+	else if (type == MMS_LONG_HEAP_FAIL)
+		fprintf(out, "heap failure %zu: %s\n", (size_t)p.failure->size, strerror(p.failure->error));
+	else if (type == MMS_LONG_FORK)
 		fprintf(out, "fork %" PRIu64 " kind %u child %s\n", number, p.fork->kind,
 			p.fork->child_pid ? "known" : "unknown");
 	else if (type == MMS_LONG_EXEC)
@@ -80,6 +135,7 @@ static uint64_t dump_block(FILE *out, struct mms_block *b)
 		} else {
 			slots = op >= MMS_OP_MALLOC_EXT && op <= MMS_OP_REALLOC_END_EXT ? 2 : 1;
 			n++;
+			dump_heap(out, w1);
 		}
 		at += 16u * (slots ? slots : 1);
 	}
