@@ -25,12 +25,24 @@
 #include "capture/emit.h"
 #include "wrap/process.h"
 
+/* Under a filter nothing is asked: who goes on there is no vfork child. */
+static bool is_ours(void)
+{
+	return capture_process() && (doorbell_is_silent() || process_is_own());
+}
+
+/* The processor's clock is about to be forbidden: a stamp would be death. */
+static void clock_forbidden(void)
+{
+	if (is_ours())
+		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
+}
+
 void process_filtered(bool strict)
 {
-	struct mms_process *p = capture_process();
-	if (!p || !(doorbell_is_silent() || process_is_own()))
+	if (!is_ours())
 		return;
-	atomic_fetch_or_explicit(&p->coverage, MMS_COV_SECCOMP, memory_order_relaxed);
+	atomic_fetch_or_explicit(&capture_process()->coverage, MMS_COV_SECCOMP, memory_order_relaxed);
 	doorbell_silence();
 	if (strict)
 		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
@@ -55,6 +67,8 @@ WRAPPER int prctl(int op, ...)
 	bool on = capture_on() || preload_enter();
 	if (on && op == PR_SET_SECCOMP)
 		process_filtered(a[0] == SECCOMP_MODE_STRICT);
+	if (on && op == PR_SET_TSC && a[0] == PR_TSC_SIGSEGV)
+		clock_forbidden();
 	int r = next.prctl(op, a[0], a[1], a[2], a[3]);
 	if (on && r == 0 && op == PR_SET_NAME && !doorbell_is_silent())
 		note_name((const char *)a[0]);
@@ -82,6 +96,8 @@ void syscall_note(long number, long a, long b)
 			process_filtered(a == SECCOMP_SET_MODE_STRICT);
 		else if (number == SYS_prctl && a == PR_SET_SECCOMP)
 			process_filtered(b == SECCOMP_MODE_STRICT);
+		else if (number == SYS_prctl && a == PR_SET_TSC && b == PR_TSC_SIGSEGV)
+			clock_forbidden();
 		else if (number == SYS_exit_group)
 			process_last_word((int)a, PROCESS_UNDERSCORE);
 	}

@@ -1,5 +1,5 @@
 /* filters.c - system call filters that kill: after the switch we make no call
- * that the program does not make itself. */
+ * that the program does not make itself.  The same for a forbidden clock. */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -33,6 +33,8 @@ static void child(int how)
 	churn(100);
 	if (how == 2)
 		prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0);
+	else if (how == 3)
+		prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0); /* no clock of the processor */
 	else
 		filter(how);
 	churn(50000);
@@ -43,7 +45,7 @@ static void child(int how)
 
 int main(void)
 {
-	for (int how = 0; how < 3; how++) {
+	for (int how = 0; how < 4; how++) {
 		int status = 0;
 		pid_t pid = fork();
 		if (pid == 0)
