@@ -102,6 +102,18 @@ static int choose_output(char *output, size_t room, const char *cwd)
 	return r ? r : mms_append(output, room, ".db");
 }
 
+/* No collector will come: 4 MiB, which take a millisecond to make. */
+#define LONELY_RING 64u
+
+/* Would the collector, once nobody's child, become ours again?  To pid 1 of
+ * a namespace and to a subreaper every orphan comes home. */
+static bool adopts_orphans(void)
+{
+	int subreaper = 0;
+	mms_prctl(PR_GET_CHILD_SUBREAPER, (unsigned long)&subreaper, 0);
+	return mms_getpid() == 1 || subreaper;
+}
+
 static int create_session(void)
 {
 	/* Static: these are too big for a thread's small stack, and only one
@@ -127,6 +139,7 @@ static int create_session(void)
 		.engine = o->engine,
 		.sample_bytes = o->sample_bytes,
 		.audit_every = o->audit_every,
+		.n_ring_first = o->no_helper || adopts_orphans() ? LONELY_RING : 0,
 		.any_uid = mms_geteuid() == 0, /* daemons give their rights away */
 	};
 	start.is_new = true;
@@ -242,15 +255,6 @@ static bool find_program(char *ret, size_t room)
 	}
 	ret[0] = 0;
 	return false;
-}
-
-/* Would the collector, once nobody's child, become ours again?  To pid 1 of
- * a namespace and to a subreaper every orphan comes home. */
-static bool adopts_orphans(void)
-{
-	int subreaper = 0;
-	mms_prctl(PR_GET_CHILD_SUBREAPER, (unsigned long)&subreaper, 0);
-	return mms_getpid() == 1 || subreaper;
 }
 
 static void start_collector(void)

@@ -274,6 +274,13 @@ static void feed_process_read(void *arg, const struct mms_process *slot, uint64_
 		return;
 	feed_process_slot(p, slot);
 	p->lost_records = lost_records;
+	/* The last word stands in the slot also where its record found no room. */
+	uint32_t end = atomic_load_explicit(&slot->end, memory_order_acquire);
+	if (p->end == MMS_END_NONE && (end == MMS_END_EXIT || end == MMS_END_EXEC)) {
+		p->end = end;
+		p->status = atomic_load_explicit(&slot->status, memory_order_relaxed) & 0xff;
+		p->status_known = true;
+	}
 	if (!p->end_ns && atomic_load_explicit(&slot->end_stamp, memory_order_relaxed))
 		p->end_ns = stamp_full_ns(f->clock, atomic_load_explicit(&slot->end_stamp, memory_order_relaxed));
 	model_process_ended(f->model, p, f->model->now_ns);

@@ -33,6 +33,8 @@ struct mms_create_options {
 	const char *program;       /* file that is executed first; NULL: not known */
 	uint32_t n_cells_max;      /* 0: MMS_MAX_CELLS */
 	uint32_t n_ring_max;       /* 0: MMS_RING_CELLS */
+	uint32_t n_ring_first;     /* ring cells from the start, where no collector will add
+	                            * any (at most 512); 0: those of MMS_INITIAL_CELLS */
 	uint32_t policy, mode, follow, cow, engine; /* 0: block, exact, all, auto, own */
 	uint64_t sample_bytes;     /* 0: 512 KiB */
 	uint32_t record_events;
@@ -145,6 +147,17 @@ static inline void mms_copy_string(char *to, size_t room, const char *from)
 	to[i] = 0;
 }
 
+/* Cells that are there from the start.  Where nobody adds any: the ring that
+ * was asked for, and with it room for 32,768 stack nodes. */
+#define MMS_LONELY_NODES 7u
+#define MMS_LONELY_INDEX 4u
+static inline uint32_t mms_first_cells(const struct mms_create_options *o)
+{
+	uint32_t n = !o->n_ring_first ? MMS_INITIAL_CELLS :
+		o->n_ring_first + 2 + MMS_LONELY_NODES + MMS_LONELY_INDEX;
+	return n;
+}
+
 /* The header of a new session.  The file is fresh, so all else is zero. */
 static inline void mms_header_init(const struct mms_session *s, const struct mms_create_options *o,
 	const uint8_t id[16])
@@ -185,11 +198,20 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	c->cell_kind[1] = MMS_CELL_NODES;
 	c->node_cell[0] = 1;
 	atomic_store_explicit(&h->n_node_cells, 1, memory_order_relaxed);
-	for (uint32_t i = 2; i < MMS_INITIAL_CELLS; i++) {
+	uint32_t n_ring = o->n_ring_first ? o->n_ring_first : MMS_INITIAL_CELLS - 2;
+	for (uint32_t i = 2; i < 2 + n_ring; i++) {
 		c->cell_kind[i] = MMS_CELL_RING;
 		((struct mms_block *)(void *)mms_cell(s, i))->gen = 1;
 	}
-	atomic_store_explicit(&h->n_cells_ready, MMS_INITIAL_CELLS, memory_order_release);
+	for (uint32_t i = 2 + n_ring, k = 0; i < mms_first_cells(o); i++, k++) {
+		bool node = k < MMS_LONELY_NODES;
+		c->cell_kind[i] = node ? MMS_CELL_NODES : MMS_CELL_INDEX;
+		if (node)
+			c->node_cell[atomic_fetch_add(&h->n_node_cells, 1)] = (uint16_t)i;
+		else
+			c->index_cell[atomic_fetch_add(&h->n_index_cells, 1)] = (uint16_t)i;
+	}
+	atomic_store_explicit(&h->n_cells_ready, mms_first_cells(o), memory_order_release);
 	__atomic_store_n(&h->magic, MMS_SESSION_MAGIC, __ATOMIC_RELEASE);
 }
 
@@ -224,12 +246,12 @@ static inline int mms_open_session_dir(char *path, size_t room)
 static inline int mms_create_in(int dir, const char *name, const struct mms_create_options *o,
 	const uint8_t id[16], struct mms_session *ret)
 {
-	size_t bytes = (size_t)MMS_INITIAL_CELLS << MMS_CELL_SHIFT;
+	size_t bytes = (size_t)mms_first_cells(o) << MMS_CELL_SHIFT;
 	int fd = mms_openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return fd;
 	uint32_t n_max = o->n_cells_max ? o->n_cells_max : MMS_MAX_CELLS;
-	uint32_t n = mms_cells_to_map(n_max, MMS_INITIAL_CELLS);
+	uint32_t n = mms_cells_to_map(n_max, mms_first_cells(o));
 	int r = o->any_uid ? (int)mms_syscall3(SYS_fchmod, fd, 0666, 0) : 0;
 	if (r == 0)
 		r = mms_fallocate(fd, 0, bytes);
@@ -276,7 +298,7 @@ static inline int mms_session_create(const struct mms_create_options *o, char pa
 	char hex[33] = "";
 	struct rlimit limit;
 	if (mms_getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
-		limit.rlim_cur < (uint64_t)MMS_INITIAL_CELLS << MMS_CELL_SHIFT)
+		limit.rlim_cur < (uint64_t)mms_first_cells(o) << MMS_CELL_SHIFT)
 		return -EFBIG;
 	if (mms_syscall3(SYS_getrandom, (long)id, sizeof(id), 1 /* GRND_NONBLOCK */) != sizeof(id))
 		return -EAGAIN;
