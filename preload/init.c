@@ -28,6 +28,7 @@
 #include "base/enter.h"
 #include "base/next.h"
 #include "base/options.h"
+#include "base/own.h"
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "capture/unwind.h"
@@ -200,6 +201,7 @@ static void begin_recording(void)
 		leave_session();
 		return;
 	}
+	own_note(start.session.base, (size_t)start.session.n_cells_mapped << MMS_CELL_SHIFT);
 	if (mms_session_is_small(&start.session))
 		note_coverage(MMS_COV_SMALL_MAP);
 }

@@ -102,6 +102,10 @@ enum mms_long {
 	MMS_LONG_EXEC_FAIL = 27, /* struct mms_exec; the image goes on */
 	MMS_LONG_EXIT = 28,      /* struct mms_exit; the last word of the process */
 	MMS_LONG_HEAP_FAIL = 29, /* struct mms_heap_fail: an allocation returned NULL */
+	MMS_LONG_PAGES = 40,     /* struct mms_pages + states of pages (pages.h) */
+	MMS_LONG_AREA = 41,      /* struct mms_area + name + states of pages */
+	MMS_LONG_SPACE = 42,     /* struct mms_space; closes the AREA records before it */
+	MMS_LONG_GONE = 43,      /* struct mms_gone: before the MUNMAP or FREE that it speaks of */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
 };
 
@@ -188,5 +192,83 @@ struct mms_mm {
 	uint32_t users; /* threads that share it */
 };
 _Static_assert(sizeof(struct mms_mm) == 232, "mm");
+
+/* A look at a whole address space: for each area, in the order of addresses,
+ * any number of PAGES and one AREA; SPACE ends it.  All by one thread. */
+enum mms_look { MMS_LOOK_EXIT = 1, MMS_LOOK_EXEC = 2, MMS_LOOK_FORK = 3, MMS_LOOK_TICK = 4 };
+
+/* Why an area exists; the order is that of preload/mirror/vma_tree.h. */
+enum mms_origin {
+	MMS_ORIGIN_UNKNOWN, MMS_ORIGIN_EXE, MMS_ORIGIN_LIBRARY, MMS_ORIGIN_FILE, MMS_ORIGIN_ANON,
+	MMS_ORIGIN_BRK, MMS_ORIGIN_STACK, MMS_ORIGIN_THREAD_STACK, MMS_ORIGIN_SHMEM,
+	MMS_ORIGIN_LIBC_HEAP, MMS_ORIGIN_LOADER, MMS_ORIGIN_PROFILER, MMS_ORIGIN_SPECIAL,
+	MMS_ORIGINS
+};
+
+/* What changed without a call that we saw, by what it is. */
+enum mms_hidden {
+	MMS_HIDDEN_HEAP,         /* the break, moved by libc */
+	MMS_HIDDEN_ARENA,        /* malloc arenas of threads */
+	MMS_HIDDEN_BLOCK,        /* big blocks that malloc maps by themselves */
+	MMS_HIDDEN_THREAD_STACK,
+	MMS_HIDDEN_STACK,        /* the main stack grew */
+	MMS_HIDDEN_LOADER,       /* libraries and their data */
+	MMS_HIDDEN_PROFILER,     /* ours */
+	MMS_HIDDEN_OTHER,
+	MMS_HIDDEN_CLASSES
+};
+
+/* States of the pages from `page` on (address >> 12). */
+struct mms_pages {
+	uint64_t page;
+	uint32_t n_bytes;
+	uint32_t pad;
+};
+
+struct mms_area {
+	uint64_t start, end;
+	uint64_t pgoff;      /* file offset in pages */
+	uint64_t inode;
+	uint64_t born_stamp; /* full clock of the call that made it; 0: not seen */
+	uint32_t device;     /* major << 20 | minor */
+	uint32_t stack;      /* of that call */
+	uint32_t present, zero, swapped, huge; /* pages; zero is not part of present */
+	uint64_t states_from; /* page from which on the states in this record are */
+	uint32_t states_bytes;
+	uint16_t name_length;
+	uint16_t flags;      /* enum vma_flag */
+	uint8_t prot, origin;
+	uint8_t known;       /* 1: its pages were looked at */
+	uint8_t pad[5];
+};
+_Static_assert(sizeof(struct mms_area) == 88, "area payload");
+
+enum mms_space_flag {
+	MMS_SPACE_NO_STATES = 1, /* states of some pages were left out; the counts are whole */
+	MMS_SPACE_NO_TREE = 2,   /* the process's own list could not be used */
+};
+struct mms_space {
+	uint32_t look;    /* enum mms_look */
+	uint32_t n_areas; /* AREA records before this one */
+	uint32_t flags;   /* enum mms_space_flag */
+	int32_t scan_error; /* -errno: why pages were not looked at; else 0 */
+	uint64_t cost_ns;
+	uint64_t n_pages;       /* asked about */
+	uint64_t checks;        /* times that the own list was compared with the kernel's */
+	uint64_t differences;   /* found there */
+	uint64_t left;          /* pages that still differed after the last comparison */
+	uint64_t missed;        /* calls that were not followed: the list was in use */
+	uint64_t hidden[MMS_HIDDEN_CLASSES]; /* differences by class: their sum */
+	struct mms_mm mm;
+};
+
+/* Memory that is about to go: how much of it was ever used. */
+enum mms_gone_kind { MMS_GONE_UNMAP = 1, MMS_GONE_FREE = 2 };
+struct mms_gone {
+	uint64_t address, length;
+	uint64_t touched; /* pages present or swapped, of those that lie in it */
+	uint32_t kind;    /* enum mms_gone_kind */
+	uint32_t stack;   /* of the call that mapped it (UNMAP); 0: not known */
+};
 
 #endif

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "own.h"
 #include "seal.h"
 #include "sys.h"
 
@@ -112,11 +113,11 @@ static void pool_free(void *p)
 
 static bool make_fork_mark(void)
 {
-	long page = mms_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long page = own_map(4096, PROT_READ | PROT_WRITE, 0);
 	if (mms_is_error(page))
 		return false;
 	if (mms_madvise((void *)page, 4096, MADV_WIPEONFORK) < 0) {
-		mms_munmap((void *)page, 4096);
+		own_unmap((void *)page, 4096);
 		return false;
 	}
 	fork_mark = (_Atomic uint32_t *)page;

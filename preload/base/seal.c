@@ -18,6 +18,7 @@
 #include <sys/types.h>
 #include <unwind.h>
 
+#include "own.h"
 #include "seal.h"
 #include "sys.h"
 
@@ -41,12 +42,13 @@ static void *map(void *at, size_t n, int prot, int flags, int fd, off_t offset)
 	if (mms_is_error(r))
 		return MAP_FAILED;
 	atomic_fetch_add_explicit(&mapped, n, memory_order_relaxed);
+	own_note((void *)r, n);
 	return (void *)r;
 }
 
 static int unmap(void *at, size_t n)
 {
-	if (mms_munmap(at, n) < 0)
+	if (own_unmap(at, n) < 0)
 		return -1;
 	atomic_fetch_sub_explicit(&mapped, n, memory_order_relaxed);
 	return 0;

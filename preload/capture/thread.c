@@ -26,6 +26,7 @@
 #include <mmscope/launch.h>
 
 #include "base/doorbell.h"
+#include "base/own.h"
 #include "base/sys.h"
 #include "capture/death.h"
 #include "capture/emit.h"
@@ -70,15 +71,14 @@ static bool may_call(void)
 int thread_init(const struct mms_session *s)
 {
 	size_t bytes = mms_session_is_small(s) ? SLAB_BYTES_SMALL : SLAB_BYTES;
-	long at = mms_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long at = own_map(bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE);
 	if (mms_is_error(at))
 		return (int)at;
 	/* Refused before Linux 4.14: a child could not be told from its parent,
 	 * and both would write into one block. */
 	int r = mms_madvise((void *)at, bytes, MADV_WIPEONFORK);
 	if (r < 0) {
-		mms_munmap((void *)at, bytes);
+		own_unmap((void *)at, bytes);
 		return r;
 	}
 	mms_madvise((void *)at, bytes, MADV_NOHUGEPAGE);
@@ -175,15 +175,14 @@ static uint8_t *stack_memory(struct thread_state *st)
 	size_t each = stack_thread_bytes();
 	uint8_t *at = atomic_load(chunk);
 	if (!at) {
-		long r = mms_mmap(NULL, each * CHUNK_SLOTS, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		long r = own_map(each * CHUNK_SLOTS, PROT_READ | PROT_WRITE, MAP_NORESERVE);
 		if (mms_is_error(r))
 			return NULL;
 		mms_madvise((void *)r, each * CHUNK_SLOTS, MADV_NOHUGEPAGE);
 		if (atomic_compare_exchange_strong(chunk, &at, (uint8_t *)r))
 			at = (uint8_t *)r;
 		else
-			mms_munmap((void *)r, each * CHUNK_SLOTS);
+			own_unmap((void *)r, each * CHUNK_SLOTS);
 	}
 	return at + index % CHUNK_SLOTS * each;
 }

@@ -17,6 +17,7 @@
 #include <link.h>
 #include <stddef.h>
 
+#include "base/own.h"
 #include "base/sys.h"
 
 extern int _dl_find_object(void *, struct dl_find_object *) __attribute__((weak));
@@ -108,7 +109,7 @@ static struct module_list *fresh_list(void)
 	dl_iterate_phdr(count_module, &now);
 	/* Room for modules that are loaded between the two passes. */
 	size_t bytes = (sizeof(*l) + (now.n + 8) * sizeof(struct cfi_module) + 4095) & ~(size_t)4095;
-	long at = mms_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long at = own_map(bytes, PROT_READ | PROT_WRITE, 0);
 	if (mms_is_error(at))
 		return l;
 	struct module_list *made = (struct module_list *)at;
@@ -116,7 +117,7 @@ static struct module_list *fresh_list(void)
 	dl_iterate_phdr(add_module, made);
 	if (__atomic_compare_exchange_n(&current, &l, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return made;
-	mms_munmap(made, bytes); /* another thread was faster */
+	own_unmap(made, bytes); /* another thread was faster */
 	return l;
 }
 

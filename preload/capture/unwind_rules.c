@@ -20,6 +20,7 @@
 
 #include <stddef.h>
 
+#include "base/own.h"
 #include "base/sys.h"
 
 #define FIRST_BITS 10u
@@ -57,8 +58,7 @@ void rules_init(void)
 		return;
 	for (unsigned bits = FIRST_BITS + 2; bits <= LAST_BITS; bits += 2)
 		bytes += TABLE_WORDS(bits) * sizeof(uint64_t);
-	long at = mms_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long at = own_map(bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE);
 	if (mms_is_error(at))
 		return;
 	/* A huge page here would cost 2 MiB for the first rule. */

@@ -51,6 +51,7 @@ _Static_assert(sizeof(struct pm_scan_arg) == 96, "pm_scan_arg");
 
 struct sink {
 	struct page_shadow *shadow;
+	const struct page_scan *scan;
 	unsigned want;
 	int error;
 };
@@ -66,6 +67,14 @@ static void note(struct sink *sink, uint64_t first, uint64_t n, unsigned categor
 {
 	bool swapped = (categories & IS_SWAPPED) && !(categories & IS_GUARD);
 
+	if (sink->scan->run) {
+		unsigned states = (categories & IS_PRESENT ? PAGE_IS_PRESENT : 0) |
+			(categories & IS_ZERO ? PAGE_IS_ZERO : 0) | (swapped ? PAGE_IS_SWAPPED : 0) |
+			(categories & IS_HUGE ? PAGE_IS_HUGE : 0);
+		if (states)
+			sink->scan->run(sink->scan->run_arg, first, n, states);
+		return;
+	}
 	if (categories & IS_PRESENT)
 		put(sink, PAGE_PRESENT, first, n);
 	if (swapped)
@@ -84,6 +93,8 @@ static void forget(struct sink *sink, uintptr_t start, uintptr_t end)
 {
 	uint64_t first = start >> 12, n = (end - start) >> 12;
 
+	if (sink->scan->run)
+		return;
 	page_plane_clear(&sink->shadow->plane[PAGE_PRESENT], first, n);
 	if (!(sink->want & (PAGE_WANT_STATES | PAGE_WANT_FILE)))
 		return;
@@ -194,7 +205,7 @@ enum page_scan_method page_scan_method(const struct page_scan *scan, const struc
 
 	if (scan->pagemap_fd < 0)
 		return PAGE_SCAN_MINCORE;
-	if (plain && page_plane_count(&shadow->plane[PAGE_PRESENT], start >> 12, n) * 100 >
+	if (plain && !scan->run && page_plane_count(&shadow->plane[PAGE_PRESENT], start >> 12, n) * 100 >
 			n * DENSE_PERCENT)
 		return PAGE_SCAN_MINCORE;
 	return scan->no_ioctl ? PAGE_SCAN_PREAD : PAGE_SCAN_IOCTL;
@@ -226,7 +237,7 @@ static int ask(struct page_scan *scan, struct sink *sink, uintptr_t start, uintp
 int page_scan_range(struct page_scan *scan, struct page_shadow *shadow, uintptr_t start, uintptr_t end,
 	unsigned want, bool anonymous)
 {
-	struct sink sink = { shadow, want, 0 };
+	struct sink sink = { shadow, scan, want, 0 };
 
 	while (start < end) {
 		uintptr_t slice = end - start > PAGE_SCAN_SLICE ? start + PAGE_SCAN_SLICE : end;

@@ -38,13 +38,21 @@ struct page_scan {
 	bool self;        /* the own process: mincore is possible */
 	bool no_ioctl;    /* set when the kernel has no PAGEMAP_SCAN */
 	bool sleep;       /* 1 ms between slices */
+	/* Not NULL: each run of pages that agree is told here instead of to a
+	 * shadow, in the order of addresses; absent pages are left out. */
+	void (*run)(void *arg, uint64_t first, uint64_t n, unsigned states);
+	void *run_arg;
 	/* results, summed over calls: */
 	uint64_t n_pages[4]; /* asked, by method */
 	uint64_t n_slices;
 };
 
+/* What a run is told to be. */
+enum page_scan_state { PAGE_IS_PRESENT = 1, PAGE_IS_ZERO = 2, PAGE_IS_SWAPPED = 4, PAGE_IS_HUGE = 8 };
+
 /* Asks about [start, end), which lies in one area, and brings the planes up
  * to date (TOUCHED only grows).  anonymous: private anonymous memory.
+ * shadow may be NULL where scan->run is set.
  * Returns 0, -ENOMEM (shadow), -EPERM/-EACCES/-ENOENT (nothing may be asked:
  * undumpable target or hidden /proc), -ESRCH (process gone). */
 int page_scan_range(struct page_scan *scan, struct page_shadow *shadow, uintptr_t start, uintptr_t end,

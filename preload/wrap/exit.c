@@ -18,6 +18,7 @@
 #include "capture/emit.h"
 #include "mirror/mm.h"
 #include "wrap/process.h"
+#include "wrap/space.h"
 
 /* Under a filter nobody is asked for a pid: getpid may be what it kills for. */
 bool process_is_own(void)
@@ -46,6 +47,7 @@ void process_last_word(int status, uint32_t how)
 	if (!p || !(surely || process_is_own()))
 		return;
 	process_note_hiwater();
+	space_look(MMS_LOOK_EXIT);
 	struct mms_exit note = { .status = status & 0xff, .how = how };
 	emit_long(MMS_LONG_EXIT, 0, &note, sizeof(note), NULL, 0, NULL, 0);
 	atomic_store_explicit(&p->status, status & 0xff, memory_order_relaxed);

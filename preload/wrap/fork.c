@@ -23,6 +23,7 @@
 #include "base/next.h"
 #include "base/sys.h"
 #include "capture/emit.h"
+#include "mirror/mirror.h"
 #include "wrap/process.h"
 
 /* When the fork that this thread is in began; 0: not in one. */
@@ -54,6 +55,7 @@ static void child_side(void)
 	if (!begun)
 		return;
 	begun = 0;
+	mirror_forked();
 	if (capture_session()->header->follow == MMS_FOLLOW_NONE)
 		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
 	else

@@ -26,6 +26,7 @@
 #include "base/next.h"
 #include "capture/emit.h"
 #include "wrap/module.h"
+#include "wrap/space.h"
 
 #define FRAME ((void *const *)__builtin_frame_address(0))
 #define INLINE static inline __attribute__((always_inline))
@@ -71,12 +72,27 @@ INLINE void born(enum mms_op op, const void *p, size_t size, void *const *fp)
 		note_failure(op, size, errno, stack);
 }
 
+/* Big blocks begin a page, or come right behind glibc's 16 bytes there. */
+INLINE bool may_be_mapped(const void *p)
+{
+	return __builtin_expect(((uintptr_t)p & 0xfef) == 0, 0);
+}
+
+static __attribute__((noinline, cold)) void look_before(const void *p)
+{
+	size_t size = next.malloc_usable_size((void *)(uintptr_t)p);
+	if (size >= SPACE_GONE_MIN)
+		space_going(MMS_GONE_FREE, (uintptr_t)p, size);
+}
+
 /* A block is about to be given back. */
 INLINE void dying(const void *p, void *const *fp)
 {
 	if (!p || next_is_early(p) || !recording())
 		return;
 	module_note(fp, true);
+	if (may_be_mapped(p))
+		look_before(p);
 	emit_heap(MMS_OP_FREE, p, 0, 0);
 }
 

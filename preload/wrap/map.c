@@ -24,6 +24,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "wrap/module.h"
+#include "wrap/space.h"
 
 #define FRAME ((void *const *)__builtin_frame_address(0))
 #define INLINE static inline __attribute__((always_inline))
@@ -36,7 +37,9 @@ INLINE bool recording(void)
 INLINE void note(enum mms_long type, const struct mms_vm *vm, void *const *fp)
 {
 	module_note(fp, false);
-	emit_long(type, capture_stack(fp), vm, sizeof(*vm), NULL, 0, NULL, 0);
+	uint32_t stack = capture_stack(fp);
+	emit_long(type, stack, vm, sizeof(*vm), NULL, 0, NULL, 0);
+	space_note(type, vm, stack);
 }
 
 /* The record before this one, of this type, did not happen. */
@@ -75,6 +78,8 @@ WRAPPER int munmap(void *at, size_t length)
 {
 	struct mms_vm vm = { .address = (uintptr_t)at, .length = length, .fd = -1 };
 	bool on = recording();
+	if (on)
+		space_going(MMS_GONE_UNMAP, vm.address, length);
 	if (on)
 		note(MMS_LONG_MUNMAP, &vm, FRAME);
 	int r = next.munmap(at, length);

@@ -1,0 +1,479 @@
+/*
+ * mirror.c - see mirror.h for the law of the lock.
+ *
+ * A look is two passes: the lines of /proc/self/maps bring the tree into
+ * line, then the tree is told, with the states of its pages.
+ *
+ *	kernel   [   rw   ][ r ]        [  rw  ]
+ *	tree     [ rw ]    [ rw]  [ rw ][  rw  ]
+ *	               ^     ^      ^
+ *	               new   prot   gone           each is one difference
+ *
+ * May not call back into the wrappers, allocates by heap_alloc alone.
+ * Called by wrap/space.c.
+ */
+#include "mirror.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "base/heap.h"
+#include "base/own.h"
+#include "base/sys.h"
+#include "mirror/mm.h"
+#include "mirror/origin.h"
+#include "mirror/page_runs.h"
+#include "mirror/page_scan.h"
+#include "mirror/proc_maps.h"
+
+#define SPINS 2000          /* about 10 us */
+#define FAILURES_MAX 64     /* in a row: whoever holds it does not come back */
+#define MINCORE_MAX (256ul << 20) /* above this, sparse memory is cheaper to ask by pagemap */
+
+static struct {
+	_Atomic uintptr_t owner;    /* thread pointer of who is inside; 0: nobody */
+	_Atomic uint32_t n_failures; /* to get in, in a row */
+	_Atomic uint64_t missed;
+	/* The rest belongs to the owner. */
+	bool started, broken;
+	struct vma_tree tree;
+	uint64_t checks, differences, left;
+	uint64_t hidden[MMS_HIDDEN_CLASSES];
+	char text[8192];   /* of /proc/self/maps */
+	uint8_t runs[4096];
+} mirror;
+
+/* ---- the lock ---- */
+
+static uintptr_t myself(void)
+{
+	return (uintptr_t)__builtin_thread_pointer();
+}
+
+static bool enter(void)
+{
+	if (atomic_load_explicit(&mirror.n_failures, memory_order_relaxed) <= FAILURES_MAX) {
+		for (int i = 0; i < SPINS; i++) {
+			uintptr_t nobody = 0;
+			if (atomic_compare_exchange_strong(&mirror.owner, &nobody, myself())) {
+				atomic_store_explicit(&mirror.n_failures, 0, memory_order_relaxed);
+				return true;
+			}
+			if (nobody == myself()) /* we are a signal handler */
+				break;
+			__builtin_ia32_pause();
+		}
+	}
+	atomic_fetch_add(&mirror.n_failures, 1);
+	atomic_fetch_add(&mirror.missed, 1);
+	return false;
+}
+
+static void leave(void)
+{
+	atomic_store(&mirror.owner, 0);
+}
+
+void mirror_forked(void)
+{
+	uintptr_t owner = atomic_load(&mirror.owner);
+
+	if (owner && owner != myself()) { /* in the middle of a change, by a thread that is not here */
+		memset(&mirror.tree, 0, sizeof(mirror.tree));
+		mirror.started = mirror.broken = false;
+		atomic_store(&mirror.owner, 0);
+	}
+	mirror.checks = mirror.differences = mirror.left = 0;
+	memset(mirror.hidden, 0, sizeof(mirror.hidden));
+	atomic_store(&mirror.missed, 0);
+	atomic_store(&mirror.n_failures, 0);
+}
+
+/* ---- the kernel's lines ---- */
+
+struct walk {
+	struct origin_walk origin;
+	uintptr_t at;             /* end of the line before */
+	uintptr_t from, to;       /* made by the very call that woke us: not hidden */
+	bool first;               /* there was no tree: what exec made is not hidden */
+	uint32_t n_lines;
+	uint64_t n_pages;
+	uintptr_t heap_end, map_top;
+	int error;
+};
+
+static void count(const struct walk *w, enum vma_origin origin, uintptr_t start, uintptr_t end, unsigned prot)
+{
+	if (start >= w->from && end <= w->to)
+		return;
+	if (w->first && origin_by_exec(origin))
+		return;
+	mirror.differences++;
+	mirror.hidden[origin_hidden(origin, start, prot)]++;
+}
+
+static void try(struct walk *w, int r)
+{
+	if (r < 0 && !w->error)
+		w->error = r;
+}
+
+/* What the tree has in a hole of the kernel's. */
+static void clear_hole(struct walk *w, uintptr_t start, uintptr_t end)
+{
+	struct vma *a;
+	uintptr_t at = start;
+
+	if (start >= end || !vma_tree_find_intersection(&mirror.tree, start, end))
+		return;
+	while (at < end && (a = vma_tree_find_intersection(&mirror.tree, at, end)) != NULL) {
+		count(w, a->origin, a->start > at ? a->start : at, a->end < end ? a->end : end, a->prot);
+		at = a->end;
+	}
+	try(w, vma_tree_unmap(&mirror.tree, start, end));
+}
+
+static void add_new(struct walk *w, const struct proc_map *m, enum vma_origin origin, uintptr_t start,
+	uintptr_t end)
+{
+	struct vma v = { .start = start, .end = end, .inode = m->inode, .device = m->device, .prot = m->prot,
+		.origin = (uint8_t)origin, .flags = m->shared ? VMA_SHARED : 0,
+		.name = vma_tree_name(&mirror.tree, m->name, m->name_length),
+		.pgoff = m->inode ? (m->offset + (start - m->start)) >> 12 : start >> 12 };
+
+	count(w, origin, start, end, m->prot);
+	try(w, vma_tree_map(&mirror.tree, &v));
+}
+
+/* What the kernel knows and a wrapper does not: the file behind a descriptor. */
+static bool lacks(const struct vma *a, const struct proc_map *m)
+{
+	return (m->inode && a->inode != m->inode) || (m->name_length && !a->name);
+}
+
+static void adjust(struct walk *w, const struct proc_map *m, enum vma_origin origin, const struct vma *a,
+	uintptr_t start, uintptr_t end)
+{
+	bool shared = a->flags & VMA_SHARED;
+	bool differs = a->prot != m->prot || shared != m->shared;
+	bool ours = origin == VMA_PROFILER && a->origin != VMA_PROFILER;
+	struct vma v = *a;
+
+	if (!differs && !ours && !lacks(a, m))
+		return;
+	if (differs)
+		count(w, a->origin, start, end, m->prot);
+	v.start = start;
+	v.end = end;
+	v.prot = m->prot;
+	v.flags = (uint16_t)((v.flags & ~VMA_SHARED) | (m->shared ? VMA_SHARED : 0));
+	v.inode = m->inode;
+	v.device = m->device;
+	if (m->name_length)
+		v.name = vma_tree_name(&mirror.tree, m->name, m->name_length);
+	if (m->inode)
+		v.pgoff = (m->offset + (start - m->start)) >> 12;
+	if (ours || origin == VMA_SHMEM)
+		v.origin = (uint8_t)origin;
+	try(w, vma_tree_map(&mirror.tree, &v));
+}
+
+/* From `at` on one part of the line that the tree and the table of our own
+ * areas agree about; returns its end. */
+static uintptr_t one_part(struct walk *w, const struct proc_map *m, enum vma_origin origin, uintptr_t at)
+{
+	uintptr_t end = m->end, own_start, own_end;
+	struct vma *a;
+
+	if (own_next(at, &own_start, &own_end) && own_start < end) {
+		if (own_start <= at)
+			origin = VMA_PROFILER;
+		end = own_start <= at ? (own_end < end ? own_end : end) : own_start;
+	}
+	a = vma_tree_find_intersection(&mirror.tree, at, end);
+	if (a == NULL || a->start > at) {
+		end = a ? a->start : end;
+		add_new(w, m, origin, at, end);
+	} else {
+		end = a->end < end ? a->end : end;
+		adjust(w, m, origin, a, at, end);
+	}
+	return end;
+}
+
+static bool one_line(void *arg, const struct proc_map *m)
+{
+	struct walk *w = arg;
+	enum vma_origin origin = origin_next(&w->origin, m);
+
+	clear_hole(w, w->at, m->start);
+	for (uintptr_t at = m->start; at < m->end && !w->error;)
+		at = one_part(w, m, origin, at);
+	w->at = m->end;
+	w->n_lines++;
+	w->n_pages += (m->end - m->start) >> 12;
+	if (origin == VMA_BRK)
+		w->heap_end = m->end;
+	if (origin != VMA_STACK && origin != VMA_SPECIAL)
+		w->map_top = m->end;
+	return !w->error;
+}
+
+static int reconcile(struct walk *w)
+{
+	int fd = mms_openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fd;
+	w->origin.exe = getauxval(AT_PHDR);
+	w->origin.loader = getauxval(AT_BASE);
+	w->first = !mirror.started;
+	int r = proc_maps_read(fd, mirror.text, sizeof(mirror.text), one_line, w);
+	mms_close(fd);
+	if (r == 0)
+		r = w->error;
+	if (r < 0)
+		return r;
+	clear_hole(w, w->at, UINTPTR_MAX & ~4095ul);
+	mirror.started = true;
+	mirror.checks++;
+	mirror.left = mirror.tree.n_pages > w->n_pages ? mirror.tree.n_pages - w->n_pages
+						       : w->n_pages - mirror.tree.n_pages;
+	return 0;
+}
+
+/* ---- calls ---- */
+
+/* The tree is there and may be changed. */
+static bool ready(uintptr_t from, uintptr_t to)
+{
+	struct walk w = { .from = from, .to = to };
+
+	if (!mirror.started && !mirror.broken)
+		mirror.broken = reconcile(&w) < 0;
+	return !mirror.broken;
+}
+
+static void done(int r)
+{
+	if (r == -ENOMEM)
+		mirror.broken = true;
+	leave();
+}
+
+static uintptr_t page_up(uintptr_t a)
+{
+	return (a + 4095) & ~(uintptr_t)4095;
+}
+
+void mirror_map(const struct vma *area)
+{
+	struct vma v = *area;
+
+	v.end = page_up(v.end);
+	if (enter())
+		done(ready(v.start, v.end) ? vma_tree_map(&mirror.tree, &v) : 0);
+}
+
+void mirror_unmap(uintptr_t start, size_t length)
+{
+	if (enter())
+		done(ready(0, 0) ? vma_tree_unmap(&mirror.tree, start, page_up(start + length)) : 0);
+}
+
+void mirror_protect(uintptr_t start, size_t length, unsigned prot)
+{
+	if (enter())
+		done(ready(0, 0) ? vma_tree_protect(&mirror.tree, start, page_up(start + length), prot & 7) : 0);
+}
+
+void mirror_flags(uintptr_t start, size_t length, unsigned set, unsigned clear)
+{
+	uintptr_t end = length == SIZE_MAX ? UINTPTR_MAX & ~4095ul : page_up(start + length);
+
+	if (enter())
+		done(ready(0, 0) ? vma_tree_flags(&mirror.tree, start & ~4095ul, end, set, clear) : 0);
+}
+
+void mirror_move(uintptr_t old, size_t old_length, const struct vma *area, bool keep)
+{
+	uintptr_t end = page_up(area->end);
+
+	if (!enter())
+		return;
+	int r = ready(area->start, end) ? vma_tree_move(&mirror.tree, old, page_up(old_length), area->start,
+						  end - area->start, keep) : 0;
+	done(r);
+}
+
+void mirror_brk(uintptr_t old, uintptr_t end, uint32_t stack, uint64_t stamp)
+{
+	if (!enter())
+		return;
+	int r = 0;
+	if (ready(page_up(old), page_up(end))) {
+		mirror.tree.brk_end = old;
+		r = vma_tree_brk(&mirror.tree, end, stack, stamp);
+	}
+	done(r);
+}
+
+bool mirror_find(uintptr_t address, struct vma *ret)
+{
+	struct vma *a = NULL;
+
+	if (!enter())
+		return false;
+	if (mirror.started && !mirror.broken)
+		a = vma_tree_find(&mirror.tree, address);
+	if (a)
+		*ret = *a;
+	leave();
+	return a != NULL;
+}
+
+/* ---- how much was used ---- */
+
+static void add_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+{
+	*(uint64_t *)arg += n;
+}
+
+static int touched_by_pagemap(uintptr_t start, uintptr_t end, uint64_t *ret)
+{
+	struct page_scan scan = { .self = true, .run = add_run, .run_arg = ret };
+
+	scan.pagemap_fd = mms_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+	if (scan.pagemap_fd < 0)
+		return scan.pagemap_fd;
+	int r = page_scan_range(&scan, NULL, start, end, PAGE_WANT_STATES, true);
+	mms_close(scan.pagemap_fd);
+	return r;
+}
+
+int mirror_touched(uintptr_t start, size_t length, uint64_t *ret_pages)
+{
+	uintptr_t end = page_up(start + length);
+	uint64_t n = 0;
+
+	start &= ~(uintptr_t)4095;
+	struct page_scan scan = { .pagemap_fd = -1, .self = true, .run = add_run, .run_arg = &n };
+	int r = end - start > MINCORE_MAX
+		? touched_by_pagemap(start, end, &n)
+		: page_scan_range(&scan, NULL, start, end, PAGE_WANT_PRESENT, true);
+	if (r == 0)
+		*ret_pages = n;
+	return r;
+}
+
+/* ---- the look ---- */
+
+struct look {
+	const struct mirror_sink *sink;
+	struct mms_area area;
+	struct page_runs runs;
+	struct page_scan scan;
+	struct mms_space *space;
+};
+
+static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+{
+	struct look *l = arg;
+	enum mms_page_state state = MMS_PAGE_PRESENT;
+
+	if (states & PAGE_IS_SWAPPED) {
+		state = MMS_PAGE_SWAPPED;
+		l->area.swapped += (uint32_t)n;
+	} else if (states & PAGE_IS_ZERO) {
+		state = MMS_PAGE_ZERO;
+		l->area.zero += (uint32_t)n;
+	} else {
+		l->area.present += (uint32_t)n;
+		if (states & PAGE_IS_HUGE) {
+			state = MMS_PAGE_HUGE;
+			l->area.huge += (uint32_t)n;
+		}
+	}
+	page_runs_add(&l->runs, first, n, state);
+}
+
+static void buffer_full(void *arg, uint64_t first, const uint8_t *bytes, size_t n)
+{
+	struct look *l = arg;
+
+	l->sink->pages(l->sink->arg, first, bytes, n);
+}
+
+static void look_at(struct look *l, const struct vma *v)
+{
+	const char *name = vma_tree_name_text(&mirror.tree, v->name);
+
+	l->area = (struct mms_area){ .start = v->start, .end = v->end, .pgoff = v->pgoff, .inode = v->inode,
+		.device = v->device, .stack = v->stack, .flags = v->flags, .prot = v->prot,
+		.origin = v->origin, .born_stamp = v->born_stamp,
+		.name_length = (uint16_t)(strlen(name) < 4096 ? strlen(name) : 4096) };
+	page_runs_begin(&l->runs, v->start >> 12);
+	if (l->scan.pagemap_fd >= 0 && v->origin != VMA_SPECIAL) {
+		int r = page_scan_range(&l->scan, NULL, v->start, v->end, PAGE_WANT_STATES,
+			v->inode == 0 && !(v->flags & VMA_SHARED));
+		l->area.known = r == 0;
+		if (r < 0)
+			l->space->scan_error = r;
+	}
+	page_runs_end(&l->runs);
+	l->area.states_from = l->runs.first;
+	l->area.states_bytes = (uint32_t)l->runs.used;
+	l->sink->area(l->sink->arg, &l->area, name, l->runs.buffer);
+	l->space->n_areas++;
+}
+
+static void look_at_all(const struct mirror_sink *sink, struct mms_space *ret)
+{
+	struct look l = { .sink = sink, .space = ret,
+		.runs = { .buffer = mirror.runs, .room = sizeof(mirror.runs), .full = buffer_full } };
+
+	l.runs.arg = &l;
+	l.scan = (struct page_scan){ .self = true, .run = one_run, .run_arg = &l };
+	l.scan.pagemap_fd = mms_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+	if (l.scan.pagemap_fd < 0)
+		ret->scan_error = l.scan.pagemap_fd;
+	for (struct vma *v = vma_tree_next(&mirror.tree, 0); v; v = vma_tree_next(&mirror.tree, v->end))
+		look_at(&l, v);
+	if (l.scan.pagemap_fd >= 0)
+		mms_close(l.scan.pagemap_fd);
+	for (int i = 0; i < 4; i++)
+		ret->n_pages += l.scan.n_pages[i];
+}
+
+static void read_mm(const struct walk *w, struct mms_mm *mm)
+{
+	mm_read_status(AT_FDCWD, "/proc/self/status", mm);
+	mm_read_stat(AT_FDCWD, "/proc/self/stat", mm);
+	mm->brk = (uint64_t)mms_syscall3(SYS_brk, 0, 0, 0);
+	mm->mmap_base = w->map_top;
+	mm->task_size = 0x7ffffffff000ul; /* x86-64, four levels */
+	mm->map_count = w->n_lines;
+}
+
+int mirror_look(const struct mirror_sink *sink, struct mms_space *ret)
+{
+	struct walk w = { .from = 0 };
+
+	if (!enter())
+		return -EBUSY;
+	int r = mirror.broken ? -ENOMEM : reconcile(&w);
+	if (r == 0) {
+		look_at_all(sink, ret);
+		read_mm(&w, &ret->mm);
+	}
+	ret->checks = mirror.checks;
+	ret->differences = mirror.differences;
+	ret->left = mirror.left;
+	ret->missed = atomic_load(&mirror.missed);
+	memcpy(ret->hidden, mirror.hidden, sizeof(ret->hidden));
+	mirror.broken = mirror.broken || r == -ENOMEM;
+	leave();
+	return r;
+}

@@ -1,0 +1,25 @@
+/*
+ * space.h - from the wrappers to the mirror, and from the mirror to the ring.
+ */
+#ifndef WRAP_SPACE_H
+#define WRAP_SPACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mmscope/record.h>
+
+/* Memory from here on is looked at before it goes. */
+#define SPACE_GONE_MIN (1ul << 20)
+
+/* A wrapped call, with the record that tells of it. */
+void space_note(enum mms_long type, const struct mms_vm *vm, uint32_t stack);
+
+/* Before memory is given back: says how much of it was used.  Nothing is said
+ * of what is small, or not private and anonymous. */
+void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length);
+
+/* A look at the whole address space, into the ring. */
+void space_look(enum mms_look look);
+
+#endif
