@@ -92,17 +92,26 @@ enum mms_collector_state ring_collector(const struct mms_session *s)
 	return (enum mms_collector_state)state;
 }
 
+/* Every block is being filled by some thread and there will be no more: a
+ * wait for the collector is a wait for a thread to end. */
+static bool is_pinned(const struct mms_session *s)
+{
+	const struct mms_header *h = s->header;
+	uint32_t bound = h->n_ring_max ? h->n_ring_max : MMS_RING_CELLS;
+	return atomic_load(&h->n_full) == 0 && ring_cells(s) >= bound;
+}
+
 /* How long nothing may move before the wait is given up; 0: do not wait. */
 static uint64_t patience_ns(const struct mms_session *s)
 {
-	switch (ring_collector(s)) {
-	case MMS_COLLECTOR_ALIVE:
-		return s->header->policy == MMS_POLICY_BLOCK ? RING_PATIENCE_NS : 0;
-	case MMS_COLLECTOR_COMING:
-		return RING_COMING_NS;
-	default:
+	enum mms_collector_state state = ring_collector(s);
+	if (s->header->policy != MMS_POLICY_BLOCK)
 		return 0;
-	}
+	if (state == MMS_COLLECTOR_COMING)
+		return RING_COMING_NS;
+	if (state != MMS_COLLECTOR_ALIVE)
+		return 0;
+	return is_pinned(s) ? RING_PINNED_NS : RING_PATIENCE_NS;
 }
 
 bool ring_wait(const struct mms_session *s, uint32_t seen, struct ring_patience *p)

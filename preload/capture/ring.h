@@ -35,11 +35,12 @@ struct ring_patience {
 
 /* Sleeps, at most 50 ms, while free_seq is still `seen` (read before the
  * attempt that failed).  False: waiting makes no sense (any more): nobody
- * empties the ring, or nothing has moved for RING_PATIENCE_NS. */
+ * empties the ring, or nothing has moved for as long as the limits below. */
 bool ring_wait(const struct mms_session *s, uint32_t seen, struct ring_patience *p);
 
 #define RING_WAIT_NS 50000000ull
 #define RING_PATIENCE_NS 10000000000ull /* a collector that lives but does nothing */
+#define RING_PINNED_NS 200000000ull     /* all blocks are open, and there are no more */
 #define RING_COMING_NS 2000000000ull    /* a collector that was started but is not there yet */
 
 #endif

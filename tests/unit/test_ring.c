@@ -252,6 +252,35 @@ static void collector_late(void)
 	CHECK_EQ(lost(), 100000 - 4 * MMS_RECORDS_PER_BLOCK);
 }
 
+/* More threads than blocks, all alive: who finds none loses its records, and
+ * soon. */
+static pthread_barrier_t pinned_barrier;
+static void *pinned_main(void *arg)
+{
+	rig_free(0, 2);
+	pthread_barrier_wait(&pinned_barrier);
+	return NULL;
+}
+
+static void pinned(void)
+{
+	pthread_t t[5];
+	begin(4, MMS_POLICY_BLOCK, MMS_COLLECTOR_ALIVE);
+	rig.session.header->n_ring_max = 4;
+	rig_start_reader(&rig, 200);
+	pthread_barrier_init(&pinned_barrier, NULL, 6);
+	uint64_t from = rig_now_ms();
+	for (uint32_t i = 0; i < 5; i++)
+		REQUIRE(pthread_create(&t[i], NULL, pinned_main, NULL) == 0);
+	pthread_barrier_wait(&pinned_barrier);
+	CHECK(rig_now_ms() - from < 1000);
+	for (uint32_t i = 0; i < 5; i++)
+		pthread_join(t[i], NULL);
+	rig_finish(&rig);
+	CHECK_EQ(rig.lane[0].n_free, 4);
+	CHECK_EQ(lost(), 1);
+}
+
 /* A thread that waits for a block still takes its signals. */
 static void *one_more(void *arg)
 {
@@ -415,6 +444,7 @@ int main(int argc, char **argv)
 	rig_scenario("collector dead", collector_dead);
 	rig_scenario("collector never came", collector_never);
 	rig_scenario("collector too late", collector_late);
+	rig_scenario("more threads than blocks", pinned);
 	rig_scenario("signal while waiting", signal_while_waiting);
 	rig_scenario("robust mutexes", robust_list);
 	return check_done();
