@@ -169,12 +169,13 @@ void block_finished(struct stream *s)
 	queue_pop(s);
 }
 
-void blocks_unpark(struct stream *s)
+/* Gives back the parked blocks from this one on; the newest stand first. */
+static void unpark_from(struct stream *s, uint32_t *link)
 {
-	while (s->parked != NO_CELL) {
-		uint32_t cell = s->parked;
+	while (*link != NO_CELL) {
+		uint32_t cell = *link;
 
-		s->parked = s->d->cells[cell].next;
+		*link = s->d->cells[cell].next;
 		block_recycle(s->d, cell, MMS_BLOCK_END);
 	}
 }
@@ -188,9 +189,13 @@ static void unpark_old(struct drain *d, uint32_t n_parked)
 
 	if (n_parked <= d->stats.ring_cells / 4)
 		return;
-	for (struct stream *s = d->busy; s; s = s->next_busy)
-		if (s->parked != NO_CELL && d->now - d->cells[s->parked].parked_ticks > age)
-			blocks_unpark(s);
+	for (struct stream *s = d->busy; s; s = s->next_busy) {
+		uint32_t *link = &s->parked;
+
+		while (*link != NO_CELL && d->now - d->cells[*link].parked_ticks <= age)
+			link = &d->cells[*link].next;
+		unpark_from(s, link);
+	}
 }
 
 /* ---- new blocks ---- */
@@ -344,7 +349,7 @@ static void streams_sort_out(struct drain *d)
 		struct stream *s = *link;
 
 		if (s->dead)
-			blocks_unpark(s);
+			unpark_from(s, &s->parked);
 		if (s->block || s->queue != NO_CELL || s->parked != NO_CELL) {
 			link = &s->next_busy;
 			continue;

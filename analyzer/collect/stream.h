@@ -122,7 +122,6 @@ struct drain {
 
 /* The current block has been read as far as it goes. */
 void block_finished(struct stream *s);
-void blocks_unpark(struct stream *s);
 
 /* ---- read.c ---- */
 
