@@ -37,6 +37,7 @@ static void feed_heap(void *arg, struct order_writer *w, const struct order_heap
 
 	if (!p)
 		return;
+	w->look_ahead = model_ahead_is_worth(p);
 	if (f->raw)
 		f->raw(f->raw_arg, w, e);
 	switch (e->op) {
@@ -55,6 +56,11 @@ static void feed_heap(void *arg, struct order_writer *w, const struct order_heap
 	default:
 		model_alloc(f->model, p, w->thread, e->address, e->size, e->stack, e->t_ns);
 	}
+}
+
+static void feed_ahead(void *arg, struct order_writer *w, uint64_t far, uint64_t near)
+{
+	model_ahead(w->user, far, near);
 }
 
 /* ---- long records ---- */
@@ -308,7 +314,7 @@ static void feed_thread_read(void *arg, struct order_writer *w)
 void feed_init(struct feed *f, struct model *m)
 {
 	*f = (struct feed){
-		.sink = { .arg = f, .heap = feed_heap, .note = feed_note, .process_begin = feed_process_begin,
+		.sink = { .arg = f, .heap = feed_heap, .note = feed_note, .ahead = feed_ahead, .process_begin = feed_process_begin,
 			.process_read = feed_process_read, .thread_read = feed_thread_read, .round = feed_round },
 		.model = m };
 }

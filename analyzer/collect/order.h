@@ -30,6 +30,7 @@ struct order_writer {
 	uint32_t thread;  /* number in the process, 1 = first seen */
 	uint32_t pid, tid; /* as the thread sees itself */
 	void *user;        /* the sink's own, NULL at first */
+	bool look_ahead;   /* set by the sink: it wants ahead() for this thread */
 };
 
 struct order_heap {
@@ -65,6 +66,10 @@ struct order_sink {
 	/* End of a round: everything up to horizon_ns has been delivered.
 	 * UINT64_MAX at the end of all. */
 	void (*round)(void *arg, uint64_t horizon_ns);
+	/* Addresses of two records that come later, if they come: the nearer one
+	 * was the farther some calls before.  A hint for the caches; called only
+	 * for writers with look_ahead, so it may be NULL. */
+	void (*ahead)(void *arg, struct order_writer *w, uint64_t far, uint64_t near);
 };
 
 /* One thread's records as order sees them. */

@@ -267,6 +267,24 @@ static void deliver_heap(struct stream *s, const struct slot *slot, uint32_t op)
 	d->sink->heap(d->sink->arg, &s->who, &e);
 }
 
+#define AHEAD_FAR 160u  /* ten slots */
+#define AHEAD_NEAR 80u
+
+/* What stands in a slot ahead may be anything: it is only a hint. */
+static uint64_t hint_at(const struct stream *s, uint32_t at)
+{
+	return mms_w1_ptr(__atomic_load_n(&slot_of(s, at)->w1, __ATOMIC_RELAXED));
+}
+
+static void look_ahead(struct stream *s)
+{
+	struct drain *d = s->d;
+
+	if (s->at + AHEAD_FAR < MMS_BLOCK_END)
+		d->sink->ahead(d->sink->arg, &s->who, hint_at(s, s->at + AHEAD_FAR),
+			hint_at(s, s->at + AHEAD_NEAR));
+}
+
 /* The record at the offset; moves past it. */
 static void deliver(struct stream *s)
 {
@@ -283,6 +301,8 @@ static void deliver(struct stream *s)
 		}
 		d->cells[s->cell].dirty = true;
 	}
+	if (s->who.look_ahead)
+		look_ahead(s);
 	if (op == MMS_OP_LONG)
 		deliver_long(s, slot, n);
 	else if (op != MMS_OP_PAD)

@@ -332,6 +332,34 @@ bool live_find(const struct live_table *t, uint64_t address, struct live_block *
 	return true;
 }
 
+void live_ahead_far(const struct live_table *t, uint64_t address)
+{
+	uint64_t hash = hash_of(address);
+
+	if (t->segments) {
+		const struct live_segment *s = segment_of(t, hash);
+
+		__builtin_prefetch(s->control + (size_t)home_of(s, hash) * GROUP);
+	}
+}
+
+void live_ahead_near(const struct live_table *t, uint64_t address)
+{
+	uint64_t hash = hash_of(address);
+
+	if (t->segments) {
+		const struct live_segment *s = segment_of(t, hash);
+		size_t at = (size_t)home_of(s, hash) * GROUP;
+		uint32_t m = match(s->control + at, tag_of(hash));
+
+		if (!m) /* it is going to be inserted */
+			m = match_free(s->control + at) | 1u << 15;
+		at += (unsigned)__builtin_ctz(m);
+		__builtin_prefetch(&entries_of(s)[at]);
+		__builtin_prefetch(&extensions_of(s)[at]);
+	}
+}
+
 static bool odd_take(struct live_table *t, uint64_t address, struct live_block *ret)
 {
 	size_t odd = odd_find(t, address);

@@ -211,6 +211,17 @@ void model_realloc_fail(struct model *m, struct model_process *p, uint32_t threa
 		pair_free_unknown(p, f.block.address);
 }
 
+bool model_ahead_is_worth(const struct model_process *p)
+{
+	return p->live->n > LIVE_AHEAD_WORTH;
+}
+
+void model_ahead(const struct model_process *p, uint64_t far, uint64_t near)
+{
+	live_ahead_far(p->live, far);
+	live_ahead_near(p->live, near);
+}
+
 void model_round(struct model *m, uint64_t horizon_ns)
 {
 	for (size_t i = 0; i < m->n_processes; i++) {

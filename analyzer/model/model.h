@@ -187,6 +187,11 @@ void model_realloc_end(struct model *m, struct model_process *p, uint32_t thread
 /* freed: realloc(p, 0) freed the block; otherwise it lives on. */
 void model_realloc_fail(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, bool freed, uint64_t t_ns);
 
+/* Events of this address come in a while (far), soon (near): a hint.  False:
+ * the process's blocks fit the caches, the hint is not worth its time. */
+bool model_ahead_is_worth(const struct model_process *p);
+void model_ahead(const struct model_process *p, uint64_t far, uint64_t near);
+
 /* Called by collect at the end of each round (horizon reached): old entries
  * of the early and pending lists are decided; UINT64_MAX decides all. */
 void model_round(struct model *m, uint64_t horizon_ns);
