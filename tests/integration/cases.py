@@ -6,6 +6,7 @@
     unseen    images that no preload can enter: static, another libc, set-uid
     masked    fields that are known to differ from run to run
     warns     a word of the one line that run says about this program
+    own_pids  False where pids in the database cannot be ours
     onlook    False where the program itself uses ptrace
     modes     where not both ways of recording make sense
     timeout   seconds
@@ -14,11 +15,11 @@
 
 class Case:
     def __init__(self, argv, files=None, needs=(), unseen=(), masked=(), onlook=True, stdin=b'',
-                 modes=('run', 'preload'), timeout=120, env=None, passive=False, warns=None):
+                 modes=('run', 'preload'), timeout=120, env=None, passive=False, warns=None, own_pids=True):
         self.argv, self.files, self.needs, self.unseen = argv, files or {}, needs, unseen
         self.masked, self.onlook, self.stdin, self.modes = masked, onlook, stdin, modes
         self.timeout, self.env = timeout, env or {}
-        self.warns = warns
+        self.warns, self.own_pids = warns, own_pids
         self.passive = passive  # the preload does nothing in it: by itself it makes no database
 
 
@@ -203,8 +204,11 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     'tcmalloc-linked': Case(['/usr/bin/env', 'LD_PRELOAD=libtcmalloc_minimal.so.4', '/usr/bin/python3', '-c',
                              'print(len([str(i) for i in range(50000)]))'], modes=('run',), unseen=('python3.11',)),
     'busybox': bash('busybox sh -c "echo x | cat; exit 3"; echo $?', needs=['busybox'], unseen=('busybox',)),
-    'bwrap': bash('bwrap --unshare-all --ro-bind / / --dev /dev --proc /proc bash -c "echo inside | cat; exit 3"; echo $?',
+    'bwrap': bash('bwrap --unshare-pid --unshare-ipc --unshare-uts --ro-bind / / --dev /dev --proc /proc bash -c "echo inside | cat; exit 3"; echo $?',
                   needs=['bwrap']),
+    # In a network namespace of its own nothing can be rung: pids are those inside.
+    'bwrap-all': bash('bwrap --unshare-all --ro-bind / / --dev /dev --proc /proc bash -c "echo inside | cat; exit 3"; echo $?',
+                      needs=['bwrap'], own_pids=False),
     'strace-on-top': bash('strace -f -o log bash -c "echo x | cat; exit 3"; echo $?; grep -c exit_group log', needs=['strace'], onlook=False),
     'gdb-on-top': Case(['/usr/bin/gdb', '-q', '-batch', '-nx', '-ex', 'set debuginfod enabled off', '-ex', 'run', '-ex', 'info inferiors', '--args', '/bin/echo', 'hello'],
                        needs=['gdb'], onlook=False, masked=('stdout',)),

@@ -46,7 +46,8 @@ def bytes_of(first, last):
 
 def in_database(db):
     """(blocks, bytes, live blocks) that crash allocated itself."""
-    parts = mms.ask('sites', db)['processes']
+    answer = mms.ask('sites', db)
+    parts = answer.get('processes') or [answer]
     own = [s for p in parts for s in p['sites'] if s['stack'] and s['stack'][0]['function'] == 'site_crash']
     return tuple(sum(s[k] for s in own) for k in ('alloc_blocks', 'alloc_bytes', 'live_blocks'))
 

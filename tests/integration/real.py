@@ -88,7 +88,7 @@ def run_case(name):
             if case.onlook and not own or case.passive and mode == 'preload':
                 continue
             rows = settle(other, faults, mode)
-            if case.onlook:
+            if case.onlook and case.own_pids:
                 compare.check_tree(other, rows, case.unseen, faults, mode)
             print('%s: %s: %d processes seen, %d images recorded, %.2f s (plain %.2f s)' % (
                 name, mode, len(other.processes), len(rows), other.seconds, plain.seconds))

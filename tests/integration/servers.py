@@ -80,7 +80,7 @@ class Server:
         self.cwd = work.fresh()
         self.db = None if mode == 'plain' else work.db(mode)
         self.seen = work.path('onlooker-%s.json' % mode)
-        self.log = work.path('log-%s' % mode)
+        self.log = work.path('log')
         self.answers = {}
 
     def start(self, *command, user=None):
