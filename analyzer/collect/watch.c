@@ -172,7 +172,9 @@ void watch_image_begins(struct watch *w, struct watch_process *p, uint64_t numbe
 {
 	struct watch_image *im = watch_image_at(w, number);
 	const struct mms_process *s = mms_process_slot(w->session, slot);
-	if (!im || im->known || !s || s->number != number)
+	bool in_slot = s && s->number == number;
+	/* A bell can be heard so late that the slot has another owner already. */
+	if (!im || im->known || (!in_slot && !im->gone))
 		return;
 	im->known = true;
 	im->slot = slot;
@@ -182,7 +184,7 @@ void watch_image_begins(struct watch *w, struct watch_process *p, uint64_t numbe
 		w->images[p->image].followed_by_exec = true;
 		im->parent = p->image;
 		watch_image_gone(w, p->image, now_ns);
-	} else if (s->parent_number == 0) {
+	} else if (in_slot && s->parent_number == 0) {
 		im->parent = image_of_pid(w, (pid_t)s->parent_pid);
 	}
 	if (number > p->image)
