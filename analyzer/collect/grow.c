@@ -2,8 +2,9 @@
  * grow.c - the collector's hold on the session file: open, map, extend.
  *
  * Cells are added before anybody runs out: blocks of the ring while less
- * than a quarter is free, stack nodes while less than half a cell or an
- * eighth is left, the next segment of the stack index at a quarter of the
+ * than a quarter is free, stack nodes while less than half a cell or as much
+ * as half of those in use is left (a program that starts up makes 100,000 a
+ * second, and this process may be writing the database meanwhile), the next segment of the stack index at a quarter of the
  * load of those there are.  A cell is real memory before it is announced:
  * posix_fallocate first, then its kind, then n_cells_ready with release
  * order.  A full /dev/shm is a count and an errno, never SIGBUS in a target.
@@ -173,10 +174,10 @@ static void grow_nodes(struct session_file *f, uint32_t want)
 	struct mms_header *h = f->session.header;
 	uint32_t cells = atomic_load(&h->n_node_cells);
 	uint64_t used = atomic_load(&h->next_node), room = (uint64_t)cells * MMS_NODES_PER_CELL;
-	uint64_t spare = MMS_NODES_PER_CELL / 2 > used / 8 ? MMS_NODES_PER_CELL / 2 : used / 8;
+	uint64_t spare = MMS_NODES_PER_CELL / 2 > used / 2 ? MMS_NODES_PER_CELL / 2 : used / 2;
 	if (!(want & 1u << MMS_CELL_NODES) && used + spare < room)
 		return;
-	uint32_t n = 1 + cells / 4;
+	uint32_t n = 1 + cells / 2;
 	if (n > MMS_NODE_DIR - cells)
 		n = MMS_NODE_DIR - cells;
 	if (n)

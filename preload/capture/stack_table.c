@@ -19,8 +19,10 @@
 #include "base/doorbell.h"
 #include "base/sys.h"
 
+/* A second in all: a collector that writes a large database in between does
+ * not come back sooner on a busy machine. */
 #define WAIT_STEP_NS 5000000u
-#define WAIT_STEPS 10
+#define WAIT_STEPS 200
 
 struct stack_key stack_root_key(uint32_t context)
 {
