@@ -113,23 +113,42 @@ def as_nobody():
     os.setuid(65534)
 
 
-def full_disk(work, faults):
-    """A database on a full file system: the target runs, the loss is said."""
+FILL = 'x = [str(i) * 20 for i in range(200000)]; print(len(x)); raise SystemExit(4)'
+
+
+def on_small_disk(work, size, *options):
+    """run with its database on a file system of that size; None: not allowed here."""
     mount = work.path('small')
-    os.mkdir(mount)
-    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', mount], stderr=subprocess.DEVNULL).returncode:
-        print('full disk: not allowed to mount here, left out')
-        return
+    os.makedirs(mount, exist_ok=True)
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=' + size, 'tmpfs', mount], stderr=subprocess.DEVNULL).returncode:
+        return None
     try:
-        db = os.path.join(mount, 'a.db')
-        program = 'x = [str(i) * 20 for i in range(20000)]; print(len(x)); raise SystemExit(4)'
-        status, out, err = run_verb(work, '--wait', '-o', db, '--', '/usr/bin/python3', '-c', program)
-        faults.equal((status, out), (4, '20000\n'), 'full disk: the target')
-        lines = err.splitlines()
-        if len(lines) != 1 or not lines[0].startswith('mmscope'):
-            faults.add('full disk: should say one line, says %r' % err)
+        return run_verb(work, '--wait', *options, '-o', os.path.join(mount, 'full.db'), '--',
+                        '/usr/bin/env', 'PYTHONMALLOC=malloc', '/usr/bin/python3', '-c', FILL)
     finally:
         subprocess.run(['umount', '-l', mount], check=True)
+
+
+def full_disk(work, faults):
+    """Full before the start: refused.  Full in the middle: the target runs to
+    its end, and the one line says where what was recorded lies."""
+    got = on_small_disk(work, '64k')
+    if got is None:
+        print('full disk: not allowed to mount here, left out')
+        return
+    one_line(*swap(got, 125, 'a full disk', faults))
+    status, out, err = on_small_disk(work, '1500k', '--events')
+    faults.equal((status, out), (4, '200000\n'), 'disk full in the middle: the target')
+    lines = err.splitlines()
+    if len(lines) != 1 or not lines[0].startswith('mmscope run: ') or 'full' not in lines[0]:
+        faults.add('disk full in the middle: should say one line, says %r' % err)
+        return
+    saved = lines[0].split()[-1]
+    if os.path.isfile(saved):
+        mms.integrity(saved, faults)
+        os.unlink(saved)
+    else:
+        faults.add('disk full in the middle: %r is not there' % saved)
 
 
 def run(work, faults):
