@@ -20,6 +20,7 @@ static const struct verb verbs[] = {
 	{"leaks", "Reading", "what was not freed at the end, by allocating stack", verb_leaks},
 	{"sites", "Reading", "every allocating stack, by peak, live bytes, count, temporaries", verb_sites},
 	{"diff", "Comparing", "which sites are new, gone, worse or better in a second recording", verb_diff},
+	{"check", "Comparing", "fail when a recording breaks its budget or leaves its baselines", verb_check},
 	{"doctor", "Help", "what this machine allows, and whether a program can be recorded", verb_doctor},
 	{NULL},
 };

@@ -10,47 +10,7 @@
 #define REPORT_SIDE_H
 
 #include "report/answer.h"
-
-/* The first ones, to N_SITE_MEASURES, are known for each site too.  They stand
- * in the order in which a difference weighs. */
-enum measure {
-	M_LIVE_BYTES,
-	M_LIVE_BLOCKS,
-	M_PEAK_BYTES,
-	M_ALLOC_BYTES,
-	M_ALLOC_BLOCKS,
-	M_TEMPORARY_BLOCKS,
-	M_NEVER_BYTES,
-	M_COW_PAGES,
-	N_SITE_MEASURES,
-	M_RSS_PEAK = N_SITE_MEASURES,
-	M_DEFINITE_BYTES,
-	M_DEFINITE_BLOCKS,
-	M_INDIRECT_BYTES,
-	M_INDIRECT_BLOCKS,
-	M_POSSIBLE_BYTES,
-	M_POSSIBLE_BLOCKS,
-	M_REACHABLE_BYTES,
-	M_REACHABLE_BLOCKS,
-	M_UNCLASSIFIED_BYTES,
-	M_UNCLASSIFIED_BLOCKS,
-	N_MEASURES
-};
-#define UNKNOWN (-1)
-
-enum measure_unit { UNIT_BYTES, UNIT_BLOCKS, UNIT_PAGES };
-struct measure_words {
-	const char *name;  /* in budget files: "live.bytes" */
-	const char *key;   /* in JSON: "live_bytes" */
-	const char *title; /* for people: "live at end" */
-	enum measure_unit unit;
-};
-extern const struct measure_words measures[N_MEASURES];
-
-/* "12.0 KiB", "1,204", "not known"; the sign is given in texts of changes. */
-#define MEASURE_TEXT 48
-char *measure_text(char buffer[MEASURE_TEXT], enum measure m, int64_t value);
-char *measure_change_text(char buffer[MEASURE_TEXT], enum measure m, int64_t change);
+#include "report/measure.h"
 
 struct side_site {
 	char id[32]; /* "" where the stack was not captured */

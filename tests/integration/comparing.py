@@ -9,7 +9,9 @@ planted difference must be named, and nothing else.
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree
 
+import formats
 import mms
 from verbs import strict
 
@@ -80,11 +82,88 @@ def test_diff(folder, faults):
     faults.equal(answer['sites'], [], 'inlined without a trace')
 
 
+def test_check(folder, faults):
+    base = os.path.join(folder, 'base')
+    os.makedirs(base)
+    first = build(folder, 'plain', *SAME['plain'])
+    program = os.path.join(folder, 'plain', 'planted')
+    for n in range(5):
+        db = record(program, os.path.join(folder, 'base-%d.db' % n))
+        status, out, err = mms.verb('check', '--baseline', base, '--update-baseline', db)
+        faults.equal((status, len(os.listdir(base))), (0, n + 1), 'update of the baselines: ' + err)
+    for name in ('plain', 'fast', 'frames'):
+        db = first if name == 'plain' else build(folder, name, *SAME[name])
+        status, out, err = mms.verb('check', '--baseline', base, db)
+        faults.equal((status, err), (0, ''), 'check of %s:\n%s' % (name, out))
+    for plant, rules in {'PERCENT': ['peak.bytes', 'alloc.bytes', 'alloc.blocks'], 'BUFFER': ['peak.bytes', 'alloc.bytes'],
+                         'TEMPORARY': ['alloc.bytes', 'alloc.blocks', 'temporary.blocks']}.items():
+        db = build(folder, plant, *SAME['fast'], defines=['PLANT_' + plant])
+        function = PLANTED[plant][1]
+        status, out, err = mms.verb('check', '--baseline', base, '--format=json', db)
+        failed = [r for r in strict(out)['rules'] if r['state'] != 'ok']
+        faults.equal((status, [r['measure'] for r in failed]), (1, rules), plant + ': what failed')
+        for r in failed:
+            faults.equal([own_function(s['stack']) for s in r['sites']], [function], '%s: %s' % (plant, r['rule']))
+        check_forms(folder, base, db, function, len(rules), faults)
+    check_budgets(folder, base, first, faults)
+
+
+def check_forms(folder, base, db, function, n_failed, faults):
+    files = {form: os.path.join(folder, 'result.' + form) for form in ('junit', 'sarif', 'markdown')}
+    words = ['--%s=%s' % item for item in files.items()]
+    status, out, err = mms.verb('check', '--baseline', base, '--github', *words, db)
+    faults.equal((status, err), (1, ''), 'check with all forms')
+    if function not in out or [line for line in out.splitlines() if len(line) > 80 and not line.startswith('::')]:
+        faults.add('the text does not name %s, or is wide:\n%s' % (function, out))
+    notes = [line for line in out.splitlines() if line.startswith('::error file=')]
+    if len(notes) != n_failed or any('line=' not in note or function not in note for note in notes):
+        faults.add('annotations:\n%s' % out)
+    with open(files['sarif'], encoding='utf-8') as f:
+        sarif = strict(f.read())
+    for fault in formats.sarif_faults(sarif):
+        faults.add('SARIF: ' + fault)
+    results = sarif['runs'][0]['results']
+    faults.equal(len(results), n_failed, 'results in SARIF')
+    faults.equal({r['stacks'][0]['frames'][1]['location']['message']['text'] for r in results}, {function},
+                 'function in SARIF')
+    suite = xml.etree.ElementTree.parse(files['junit']).getroot().find('testsuite')
+    cases = suite.findall('testcase')
+    faults.equal((int(suite.get('tests')), int(suite.get('failures')), len(suite.findall('testcase/failure'))),
+                 (len(cases), n_failed, n_failed), 'counts in JUnit')
+    if any(function not in f.text for f in suite.findall('testcase/failure')):
+        faults.add('JUnit does not name ' + function)
+    with open(files['markdown'], encoding='utf-8') as f:
+        text = f.read()
+    if text.count('**failed**') != n_failed or function not in text:
+        faults.add('Markdown:\n' + text)
+
+
+def check_budgets(folder, base, db, faults):
+    path = os.path.join(folder, 'budget')
+
+    def judge(text, *more):
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text)
+        return mms.verb('check', '--budget', path, *more, db)
+
+    for text, status in {'peak.bytes <= 1 MiB': 0, 'peak.bytes <= 1 KiB': 1, 'site:remember_* alloc.blocks == 2000': 0,
+                         'site:remember_* alloc.blocks < 2000': 1, 'site:nobody live.bytes <= 0': 0}.items():
+        faults.equal(judge(text + '\n')[0], status, 'budget: ' + text)
+    faults.equal(judge('alloc.blocks <= +5 %')[0], 3, 'a relative rule without a baseline')
+    faults.equal(judge('alloc.blocks <= +0 %', '--baseline', base)[0], 0, 'a relative rule with baselines')
+    status, out, err = judge('# fine\n\n  peak.bytes <= 3 XB\n')
+    faults.equal((status, out, err), (2, '', "mmscope check: %s:3:19: no such unit here: 'XB'\n" % path), 'a wrong budget')
+    status, out, err = mms.verb('check', db)
+    faults.equal((status, out), (2, ''), 'nothing to check against: ' + err)
+    status, out, err = mms.verb('check', '--baseline', os.path.join(folder, 'nowhere.db'), db)
+    faults.equal((status, out, len(err.splitlines())), (2, '', 1), 'a baseline that is not there')
+
+
 def main():
     mms.need('gcc')
     faults = mms.Faults()
     with mms.Work('comparing-' + sys.argv[1]) as work:
-        {'diff': test_diff}[sys.argv[1]](work.path('builds'), faults)
+        {'diff': test_diff, 'check': test_check}[sys.argv[1]](work.path('builds'), faults)
     return faults.done('comparing ' + sys.argv[1])
 
 
