@@ -201,8 +201,11 @@ void watch_process_over(struct watch *w, struct watch_process *p)
 	if (!im)
 		return;
 	const struct mms_process *s = mms_process_slot(w->session, im->slot);
-	if (s && s->number == p->image && atomic_load(&s->end) == MMS_END_EXEC)
-		p->unjoined_exec = true;
+	const struct model_process *m = model_process_find(w->model, p->image);
+	if (s && s->number == p->image)
+		p->unjoined_exec = atomic_load(&s->end) == MMS_END_EXEC;
+	else /* its slot was given back: all it said has been read */
+		p->unjoined_exec = m && m->end == MMS_END_EXEC;
 	watch_image_gone(w, p->image, p->gone_ns);
 }
 
@@ -272,7 +275,9 @@ int watch_first(struct watch *w, int pidfd, uint64_t now_ns)
 		snprintf(path, sizeof(path), "/proc/%d", pid);
 		proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}
-	return watch_process_new(w, pid > 0 ? pid : 0, pidfd, proc_fd, now_ns) ? 0 : -ENOMEM;
+	else
+		pid = (int)w->session->header->creator_pid;
+	return watch_process_new(w, pid, pidfd, proc_fd, now_ns) ? 0 : -ENOMEM;
 }
 
 void watch_round(struct watch *w, uint64_t now_ns)

@@ -118,7 +118,7 @@ static void look_at_slot(
 	if (!im || im->known || im->gone)
 		return;
 	if (!im->missed_ns)
-		im->missed_ns = now_ns;
+		im->missed_ns = now_ns ? now_ns : 1;
 	if (now_ns - im->missed_ns < patience)
 		return;
 	struct watch_process *p = process_of_slot(w, s, now_ns);
@@ -128,6 +128,8 @@ static void look_at_slot(
 			watch_process_over(w, p);
 		return;
 	}
+	if (patience == 0) /* its bell may be on the way */
+		return;
 	if (slot_has_threads(w->session, slot)) {
 		im->missed_ns = now_ns + 1000 * MS - BELL_PATIENCE; /* look again in a second */
 		return;
