@@ -109,7 +109,7 @@ static bool round_once(struct collector *c)
 	if (alive != c->watch.n_alive || images != c->model->n_processes)
 		c->dirty = true;
 	if (now >= c->next_tick_ns) {
-		ticks_take(&c->watch, c->store, now);
+		ticks_take(&c->watch, c->store, &c->spaces, now);
 		c->next_tick_ns = now + TICK_EVERY;
 		c->dirty = c->dirty || c->watch.n_alive;
 	}

@@ -38,6 +38,12 @@ static void keep_raw(void *arg, const struct order_writer *w, const struct order
 			e->size, e->stack);
 }
 
+static void keep_space(void *arg, const struct order_writer *w, const struct order_note *n)
+{
+	struct collector *c = arg;
+	spaces_note(&c->spaces, w, n);
+}
+
 int collector_begin(struct collector *c)
 {
 	c->model = model_new();
@@ -53,6 +59,9 @@ int collector_begin(struct collector *c)
 		c->feed.raw_arg = c;
 	}
 	c->stacks = stack_source_session(&c->file.session);
+	spaces_init(&c->spaces, c->model, c->feed.clock, &c->store, &c->stacks);
+	c->feed.space = keep_space;
+	c->feed.space_arg = c;
 	watch_init(&c->watch, &c->file.session, c->bell, c->drain, c->model);
 	return 0;
 }
@@ -207,6 +216,7 @@ static int finish_store(struct collector *c)
 {
 	struct store_finish options = {.incomplete = c->incomplete, .earlier = c->earlier};
 	write_coverage(c);
+	spaces_finish(&c->spaces);
 	write_cost(c);
 	int r = store_finish(c->store, c->model, &c->stacks, &options);
 	if (r < 0)
@@ -273,6 +283,7 @@ void collector_end(struct collector *c)
 {
 	store_close(c->store);
 	drain_close(c->drain);
+	spaces_done(&c->spaces);
 	watch_done(&c->watch);
 	model_free(c->model);
 	session_file_close(&c->file);

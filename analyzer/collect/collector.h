@@ -14,6 +14,7 @@
 #include "collect/drain.h"
 #include "collect/feed.h"
 #include "collect/grow.h"
+#include "collect/spaces.h"
 #include "collect/watch.h"
 #include "model/model.h"
 #include "store/writer.h"
@@ -26,6 +27,7 @@ struct collector {
 	struct feed feed;
 	struct drain *drain;
 	struct watch watch;
+	struct spaces spaces;
 	struct store *store; /* NULL: the database cannot be written */
 	struct stack_source stacks;
 	char output[4096];   /* where the database is */

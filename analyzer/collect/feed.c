@@ -230,6 +230,9 @@ static void feed_note(void *arg, struct order_writer *w, const struct order_note
 		if (n->type >= MMS_LONG_MMAP && n->type <= MMS_LONG_VM_FAIL)
 			note_vm(&c);
 	}
+	bool vm = n->type >= MMS_LONG_MMAP && n->type <= MMS_LONG_SHMDT;
+	if (f->space && (vm || (n->type >= MMS_LONG_PAGES && n->type <= MMS_LONG_GONE)))
+		f->space(f->space_arg, w, n);
 }
 
 /* ---- processes ---- */

@@ -19,6 +19,9 @@ struct feed {
 	/* Raw events for --events; NULL: not wanted. */
 	void (*raw)(void *arg, const struct order_writer *w, const struct order_heap *e);
 	void *raw_arg;
+	/* Records about address spaces, after the model has them; NULL: not wanted. */
+	void (*space)(void *arg, const struct order_writer *w, const struct order_note *n);
+	void *space_arg;
 };
 
 void feed_init(struct feed *f, struct model *m);

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "collect/spaces.h"
+#include "mirror/mm.h"
 #include "store/writer.h"
 
 /* Reads the text of a kept descriptor; false when it has none (any more). */
@@ -55,24 +57,24 @@ static void read_stat(struct watch_process *p, struct store_tick *t)
 	}
 }
 
-static void read_status(struct watch_process *p, struct watch_image *im)
+static void read_status(struct watch_process *p, struct watch_image *im, struct mms_mm *mm)
 {
 	char text[4096];
 	if (!read_kept(p, &p->files.status, "status", text, sizeof(text)))
 		return;
-	const char *line = strstr(text, "\nVmHWM:");
-	uint64_t bytes = line ? strtoull(line + 7, NULL, 10) << 10 : 0;
-	if (bytes)
-		im->hiwater_bytes = bytes;
+	mm_parse_status(text, strlen(text), mm);
+	if (mm->hiwater_rss)
+		im->hiwater_bytes = mm->hiwater_rss;
 }
 
-void ticks_take(struct watch *w, struct store *store, uint64_t now_ns)
+void ticks_take(struct watch *w, struct store *store, struct spaces *spaces, uint64_t now_ns)
 {
 	for (size_t i = 0; i < w->n_processes; i++) {
 		struct watch_process *p = &w->processes[i];
 		if (p->gone_ns || !p->image)
 			continue;
-		read_status(p, &w->images[p->image]);
+		struct mms_mm mm = {.total = 0};
+		read_status(p, &w->images[p->image], &mm);
 		struct model_process *m = model_process_find(w->model, p->image);
 		if (!store || !m)
 			continue;
@@ -84,5 +86,6 @@ void ticks_take(struct watch *w, struct store *store, uint64_t now_ns)
 			continue;
 		read_stat(p, &t);
 		store_sample(store, &t);
+		spaces_tick(spaces, p, &t, &mm);
 	}
 }

@@ -8,9 +8,10 @@
 
 #include "collect/watch.h"
 
+struct spaces;
 struct store;
 
 /* One row per living process.  store NULL: only the high-water marks. */
-void ticks_take(struct watch *w, struct store *store, uint64_t now_ns);
+void ticks_take(struct watch *w, struct store *store, struct spaces *spaces, uint64_t now_ns);
 
 #endif

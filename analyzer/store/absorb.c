@@ -102,6 +102,12 @@
 	"INSERT INTO vm_event (process_id, thread, t_ns, op, address, length, address2, length2, prot, flags," \
 	" fd, offset, stack_id) SELECT process_id, thread, t_ns, op, address, length, address2, length2, prot," \
 	" flags, fd, offset, stack_id FROM earlier.vm_event;" \
+	"INSERT OR IGNORE INTO mm SELECT * FROM earlier.mm;" \
+	"INSERT OR IGNORE INTO page_scan SELECT * FROM earlier.page_scan;" \
+	"INSERT INTO vma SELECT id + (SELECT coalesce(max(id), 0) FROM main.vma), process_id, start, end, perms," \
+	" pgoff, kind, name, inode, device, stack_id, born_ns, coalesce(died_ns, (SELECT min(born_ns) FROM" \
+	"   main.vma m WHERE m.process_id = e.process_id)), present, zero, swapped, huge, touched" \
+	" FROM earlier.vma e;" \
 	"INSERT INTO fork (parent_id, child_id, child_pid, kind, t_ns, pause_ns, thread, stack_id)" \
 	" SELECT parent_id, child_id, child_pid, kind, t_ns, pause_ns, thread, stack_id FROM earlier.fork;" \
 	"UPDATE fork SET child_id = (SELECT p.id FROM process p WHERE p.parent_id = fork.parent_id" \

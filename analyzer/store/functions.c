@@ -25,6 +25,10 @@ static void hex_address(sqlite3_context *context, int n_args, sqlite3_value **ar
 
 int db_functions(sqlite3 *db)
 {
-	return sqlite3_create_function(db, "hex_address", 1,
-		SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, hex_address, NULL, NULL);
+	const int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
+	int code = sqlite3_create_function(db, "hex_address", 1, flags, NULL, hex_address, NULL, NULL);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_create_function(db, "page_runs", 1, flags, NULL, db_page_runs, NULL, NULL);
+	return code;
 }

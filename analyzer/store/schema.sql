@@ -1,4 +1,4 @@
--- schema.sql - the database, version 1.  docs/data-model.md explains it.
+-- schema.sql - the database, version 2.  docs/data-model.md explains it.
 --
 -- Units: bytes; times in ns since the capture's start; addresses as signed
 -- 64-bit integers (print with hex_address()).  A NULL says "not known".
@@ -236,6 +236,123 @@ CREATE TABLE finding (
 	stack_id   INTEGER,
 	text       TEXT NOT NULL
 ) STRICT;
+
+-- The address space as the kernel accounts it: at the end, and at ticks when
+-- it changed.  Bytes; NULL: not known.
+CREATE TABLE mm (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	t_ns       INTEGER NOT NULL,
+	total_vm   INTEGER,
+	peak_vm    INTEGER,
+	rss        INTEGER,
+	hiwater_rss INTEGER,
+	rss_anon   INTEGER,
+	rss_file   INTEGER,
+	rss_shmem  INTEGER,
+	data_vm    INTEGER,
+	stack_vm   INTEGER,
+	exec_vm    INTEGER,
+	library_vm INTEGER,
+	locked_vm  INTEGER,
+	pinned_vm  INTEGER,
+	swap       INTEGER,
+	page_table INTEGER,
+	map_count  INTEGER,                    -- areas
+	users      INTEGER,                    -- threads
+	start_code INTEGER,                    -- addresses from here on
+	end_code   INTEGER,
+	start_data INTEGER,
+	end_data   INTEGER,
+	start_brk  INTEGER,
+	brk        INTEGER,
+	start_stack INTEGER,
+	arg_start  INTEGER,
+	arg_end    INTEGER,
+	env_start  INTEGER,
+	env_end    INTEGER,
+	mmap_base  INTEGER,                    -- end of the highest area below the stack
+	task_size  INTEGER,
+	PRIMARY KEY (process_id, t_ns)
+) STRICT, WITHOUT ROWID;
+
+-- Areas of address spaces.  Page counts are those of the last look at it;
+-- NULL: its pages could not be looked at.
+CREATE TABLE vma (
+	id         INTEGER PRIMARY KEY,
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	start      INTEGER NOT NULL,
+	end        INTEGER NOT NULL,
+	perms      TEXT NOT NULL,              -- rwxp, rwxs, - for none
+	pgoff      INTEGER,                    -- offset in the file, in pages
+	kind       TEXT NOT NULL,              -- docs/data-model.md lists them
+	name       TEXT,                       -- path or [tag]
+	inode      INTEGER,
+	device     INTEGER,                    -- major << 20 | minor
+	stack_id   INTEGER NOT NULL,           -- of the call that mapped it; 0: no call was seen
+	born_ns    INTEGER NOT NULL,
+	died_ns    INTEGER,                    -- NULL: there at the last look
+	present    INTEGER,                    -- pages in memory, the zero page left out
+	zero       INTEGER,                    -- pages read but never written
+	swapped    INTEGER,
+	huge       INTEGER,                    -- of the present ones, in 2 MiB entries
+	touched    INTEGER                     -- pages that were there at any look
+) STRICT;
+
+-- States of the pages of an area at its last look, from its start on:
+-- docs/data-model.md has the format, page_runs(states) reads it.
+CREATE TABLE vma_pages (
+	vma_id INTEGER PRIMARY KEY REFERENCES vma(id),
+	states BLOB NOT NULL
+) STRICT;
+
+-- One row per look at an address space.
+CREATE TABLE page_scan (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	t_ns       INTEGER NOT NULL,
+	look       TEXT NOT NULL,              -- exit, exec, fork: by the process itself; tick: from outside
+	areas      INTEGER NOT NULL,
+	pages      INTEGER NOT NULL,           -- asked about
+	present    INTEGER NOT NULL,
+	zero       INTEGER NOT NULL,
+	swapped    INTEGER NOT NULL,
+	cost_ns    INTEGER NOT NULL,
+	error      INTEGER,                    -- errno: why pages were not looked at
+	PRIMARY KEY (process_id, t_ns)
+) STRICT, WITHOUT ROWID;
+
+-- The process's own list of areas against the kernel's.
+CREATE TABLE drift (
+	process_id  INTEGER PRIMARY KEY REFERENCES process(id),
+	checks      INTEGER NOT NULL,
+	differences INTEGER NOT NULL,          -- found in all checks; hidden has their classes
+	left_pages  INTEGER NOT NULL,          -- that still differed after the last check
+	missed      INTEGER NOT NULL           -- calls that could not be followed
+) STRICT;
+
+CREATE TABLE hidden (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	class      TEXT NOT NULL,
+	count      INTEGER NOT NULL,
+	PRIMARY KEY (process_id, class)
+) STRICT, WITHOUT ROWID;
+
+-- Big memory that was given back: how much of it had been used.
+CREATE TABLE gone (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	stack_id   INTEGER NOT NULL,           -- of the call that took it
+	count      INTEGER NOT NULL,
+	bytes      INTEGER NOT NULL,
+	touched    INTEGER NOT NULL,           -- pages
+	PRIMARY KEY (process_id, stack_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX vma_process ON vma(process_id, start);
+
+CREATE VIEW v_vmas AS
+SELECT v.process_id, p.pid, printf('0x%x', v.start) AS start, printf('0x%x', v.end) AS end, v.perms, v.kind,
+       v.name, (v.end - v.start) / 4096 AS pages, v.present, v.zero, v.swapped, v.huge, v.touched,
+       v.stack_id, v.born_ns, v.died_ns
+FROM vma v JOIN process p ON p.id = v.process_id;
 
 CREATE INDEX heap_site_site ON heap_site(site_id);
 CREATE INDEX vm_event_process ON vm_event(process_id, t_ns);

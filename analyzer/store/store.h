@@ -5,6 +5,7 @@
  *   rows.c         processes, threads, modules, events: model -> rows
  *   sites.c        totals per stack, series, live blocks: model -> rows
  *   stack_rows.c   chains of the session's stack table -> rows
+ *   spaces.c       address spaces: rows as the collector gives them
  *   finish.c       the end of a recording
  *   frames.c       symbols and site ids, inside the database
  *
@@ -26,12 +27,14 @@
 #define STORE_LIVE_MAX 1000000u             /* rows of live_block */
 #define STORE_VM_EVENTS_MAX 150000u         /* rows of vm_event */
 #define STORE_TICKS_MAX 200000u             /* rows of sample */
+#define STORE_MM_MAX 100000u                /* rows of mm */
 #define STORE_EVENTS_MAX 4000000u           /* rows of heap_event */
 #define STORE_SERIES_BYTES (8u << 20)       /* all heap_series blobs together */
 
 enum store_statement {
 	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_MODULE, ST_SITE, ST_SERIES, ST_LIVE,
 	ST_STACK, ST_VM, ST_VM_REMOVE, ST_FORK, ST_TICK, ST_EVENT, ST_COVERAGE_REMOVE, ST_COVERAGE,
+	ST_VMA, ST_VMA_PAGES, ST_SCAN, ST_MM, ST_DRIFT, ST_HIDDEN, ST_GONE,
 	N_STATEMENTS
 };
 
@@ -63,6 +66,7 @@ struct store {
 	size_t n_ticks, ticks_room;
 	uint64_t ticks_written, tick_stride, last_tick_ns, tick_number;
 	uint64_t n_events;
+	uint64_t n_mm;
 	uint64_t live_left_out;
 };
 

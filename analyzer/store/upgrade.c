@@ -9,7 +9,7 @@
  * user_version, so a killed or failed upgrade leaves a whole database of some
  * version.  Called by capture.c on the copy it reads.
  *
- * Version 1 is the first; there is no step yet that leads to it.
+ * Version 1 is the first; no step leads to it.
  */
 #include "upgrade.h"
 
@@ -19,7 +19,7 @@
 #include <stdio.h>
 
 const struct upgrade_step upgrade_steps[] = {
-	{0, NULL}, /* keeps the array from being empty; no database has version 0 */
+	{1, upgrade_to_2},
 };
 const size_t n_upgrade_steps = sizeof(upgrade_steps) / sizeof(upgrade_steps[0]);
 

@@ -14,6 +14,9 @@ struct upgrade_step {
 	const char *sql;
 };
 
+/* One file a step. */
+extern const char upgrade_to_2[];
+
 /* The steps that this mmscope knows, in order. */
 extern const struct upgrade_step upgrade_steps[];
 extern const size_t n_upgrade_steps;

@@ -44,6 +44,14 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_EVENT] = "INSERT INTO heap_event VALUES (NULL,?,?,?,?,?,?,?)",
 	[ST_COVERAGE_REMOVE] = "DELETE FROM coverage WHERE process_id IS ? AND kind = ?",
 	[ST_COVERAGE] = "INSERT INTO coverage VALUES (NULL,?,?,?,?)",
+	[ST_VMA] = "INSERT OR REPLACE INTO vma VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_VMA_PAGES] = "INSERT OR REPLACE INTO vma_pages VALUES (?,?)",
+	[ST_SCAN] = "INSERT OR REPLACE INTO page_scan VALUES (?,?,?,?,?,?,?,?,?,?)",
+	[ST_MM] = "INSERT OR REPLACE INTO mm VALUES"
+		" (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_DRIFT] = "INSERT OR REPLACE INTO drift VALUES (?,?,?,?,?)",
+	[ST_HIDDEN] = "INSERT OR REPLACE INTO hidden VALUES (?,?,?)",
+	[ST_GONE] = "INSERT OR REPLACE INTO gone VALUES (?,?,?,?,?)",
 };
 
 sqlite3_stmt *store_statement(struct store *s, enum store_statement which)

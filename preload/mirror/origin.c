@@ -66,8 +66,9 @@ static enum vma_origin of_anonymous(const struct origin_walk *w, const struct pr
 		return VMA_LIBC_HEAP;
 	if (m->start % ARENA_SIZE == 0 && m->end - m->start <= ARENA_SIZE)
 		return VMA_LIBC_HEAP;
-	if (adjacent && !w->anonymous &&
-		(w->origin == VMA_EXE || w->origin == VMA_LIBRARY || w->origin == VMA_LOADER))
+	if (adjacent && !w->anonymous && !w->shared &&
+		(w->origin == VMA_EXE || w->origin == VMA_LIBRARY || w->origin == VMA_LOADER ||
+			w->origin == VMA_PROFILER))
 		return w->origin;
 	if (m->prot == 0 && m->end - m->start <= GUARD_MAX)
 		return VMA_THREAD_STACK;
@@ -97,6 +98,7 @@ enum vma_origin origin_next(struct origin_walk *w, const struct proc_map *m)
 	w->prot = m->prot;
 	w->origin = (uint8_t)origin;
 	w->anonymous = m->inode == 0;
+	w->shared = m->shared;
 	return origin;
 }
 

@@ -17,7 +17,7 @@ struct origin_walk {
 	uint32_t exe_device, loader_device;
 	uintptr_t end, start; /* of the line before */
 	uint8_t prot, origin;
-	bool anonymous;
+	bool anonymous, shared;
 };
 
 /* Judges the next line, in the order of addresses. */

@@ -42,7 +42,7 @@ def main():
     c = sqlite3.connect(':memory:')
     with open(SCHEMA) as f:
         c.executescript(f.read())
-    for name, arguments in (('hex_address', 1),):
+    for name, arguments in (('hex_address', 1), ('page_runs', 1)):
         c.create_function(name, arguments, lambda *a: None)
     for folder, _, files in os.walk(os.path.join(TOP, 'analyzer')):
         for file in sorted(files):

@@ -14,7 +14,7 @@ import sys
 
 import mms
 
-READERS = ('report', 'leaks', 'sites')
+READERS = ('report', 'leaks', 'sites', 'maps')
 
 
 def one_line(status, want, out, err, what, faults, start=None):

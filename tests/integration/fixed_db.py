@@ -12,13 +12,14 @@ incomplete   small, whose collector is gone
 """
 import json
 import os
+import re
 import sqlite3
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SCHEMA = os.path.join(TOP, 'analyzer', 'store', 'schema.sql')
 APPLICATION_ID = 0x4d4d5343
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = int(re.search(r'MMS_SCHEMA_VERSION (\d+)', open(os.path.join(TOP, 'include', 'mmscope', 'schema.h')).read()).group(1))
 START = 1_700_000_000_000_000_000
 CPP = ('std::_Rb_tree<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, '
        'std::pair<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > const, int>, '

@@ -1,0 +1,45 @@
+/*
+ * spaces.h - the address spaces of the recorded processes over time.
+ *
+ * Two sources: what a process tells of itself at its end (AREA, PAGES and
+ * SPACE records, exact), and looks from outside at the collector's ticks
+ * under a budget.  Both end as rows (store/spaces.h).
+ */
+#ifndef COLLECT_SPACES_H
+#define COLLECT_SPACES_H
+
+#include "collect/order.h"
+#include "collect/stamp.h"
+#include "collect/watch.h"
+#include "model/model.h"
+#include "store/spaces.h"
+#include "store/writer.h"
+
+struct space;
+
+struct spaces {
+	struct model *model;
+	const struct stamp_clock *clock;
+	struct store **store; /* *store may be NULL */
+	const struct stack_source *stacks;
+	struct space **space; /* by process number */
+	size_t n;
+	uint64_t n_vmas;      /* ids given */
+	uint64_t n_left_out, n_broken; /* areas without a row; looks that came in parts */
+};
+
+void spaces_init(struct spaces *s, struct model *m, const struct stamp_clock *clock, struct store **store,
+	const struct stack_source *stacks);
+void spaces_done(struct spaces *s);
+
+/* A record about the address space: VM calls, PAGES, AREA, SPACE, GONE. */
+void spaces_note(struct spaces *s, const struct order_writer *w, const struct order_note *n);
+
+/* A look from outside, when it is due and something has changed. */
+void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now,
+	const struct mms_mm *mm);
+
+/* Writes what is kept until the end: pages, sums, what was not seen. */
+void spaces_finish(struct spaces *s);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * space.h - the address space of one process, as the verbs maps and pages
+ * show it.
+ */
+#ifndef REPORT_SPACE_H
+#define REPORT_SPACE_H
+
+#include "report/answer.h"
+
+#define SPACE_PAGE 4096u
+
+struct space_area {
+	int64_t id;
+	uint64_t start, end;
+	char perms[5];
+	char *kind, *name; /* never NULL */
+	int64_t pgoff;     /* -1: no file */
+	int64_t stack_id, born_ns;
+	int64_t present;   /* pages; -1: could not be looked at */
+	uint64_t zero, swapped, huge, touched;
+};
+
+/* Columns of mm.sql after the time. */
+enum mm_field {
+	MM_TOTAL, MM_PEAK, MM_RSS, MM_HIWATER, MM_ANON, MM_FILE, MM_SHMEM, MM_DATA, MM_STACK, MM_EXEC,
+	MM_LIBRARY, MM_LOCKED, MM_PINNED, MM_SWAP, MM_PAGE_TABLE, MM_MAP_COUNT, MM_USERS,
+	MM_START_CODE, MM_END_CODE, MM_START_DATA, MM_END_DATA, MM_START_BRK, MM_BRK, MM_START_STACK,
+	MM_ARG_START, MM_ARG_END, MM_ENV_START, MM_ENV_END, MM_MMAP_BASE, MM_TASK_SIZE, MM_FIELDS
+};
+
+struct space {
+	const struct answer_process *process;
+	struct space_area *area; /* by address */
+	size_t n, capacity;
+	int64_t look_ns;         /* of the look that this is; -1: none */
+	int64_t n_looks;
+	bool has_mm;
+	int64_t mm[MM_FIELDS];   /* -1: not known */
+	int64_t checks, differences, left_pages, missed; /* checks -1: not known */
+	struct space_hidden {
+		char *class;
+		int64_t count;
+	} *hidden;
+	size_t n_hidden, hidden_capacity;
+};
+
+/* at_ns -1: at the end.  False: nothing is known of its address space then. */
+bool space_load(struct space *s, struct answer *a, const struct answer_process *p, int64_t at_ns);
+void space_done(struct space *s);
+
+/* Stable id of the site that made an area; "" when no call was seen. */
+#define SPACE_ID 32
+void space_site(struct answer *a, int64_t stack_id, char ret[SPACE_ID]);
+
+/* Two lines of 80 columns for each part of the address space that is in use:
+ * who owns it, and how full it is. */
+void space_picture(const struct space *s);
+
+#endif
