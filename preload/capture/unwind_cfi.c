@@ -56,8 +56,14 @@ uint64_t cfi_read_fixed(struct cfi_reader *r, unsigned bytes)
 		r->bad = true;
 		return 0;
 	}
-	for (unsigned i = 0; i < bytes; i++)
-		v |= (uint64_t)r->p[i] << (8 * i);
+	if (bytes == 4) { /* most of them; x86 reads unaligned words */
+		uint32_t word;
+		__builtin_memcpy(&word, r->p, sizeof(word));
+		v = word;
+	} else {
+		for (unsigned i = 0; i < bytes; i++)
+			v |= (uint64_t)r->p[i] << (8 * i);
+	}
 	r->p += bytes;
 	return v;
 }
@@ -69,12 +75,12 @@ int64_t cfi_read_signed(struct cfi_reader *r, unsigned bytes)
 	return (int64_t)(cfi_read_fixed(r, bytes) << unused) >> unused;
 }
 
-uint64_t cfi_read_uleb(struct cfi_reader *r)
+uint64_t cfi_read_long_uleb(struct cfi_reader *r)
 {
 	uint64_t v = 0;
 
 	for (unsigned shift = 0; ; shift += 7) {
-		uint64_t byte = cfi_read_fixed(r, 1);
+		uint64_t byte = cfi_read_byte(r);
 		if (r->bad)
 			return 0;
 		if (shift < 64)
@@ -89,7 +95,7 @@ int64_t cfi_read_sleb(struct cfi_reader *r)
 	uint64_t v = 0;
 
 	for (unsigned shift = 0; ; ) {
-		uint64_t byte = cfi_read_fixed(r, 1);
+		uint64_t byte = cfi_read_byte(r);
 		if (r->bad)
 			return 0;
 		if (shift < 64)
@@ -193,13 +199,13 @@ static bool read_augmentation(const char *text, struct cfi_reader *r, struct cie
 	for (text++; *text; text++) {
 		switch (*text) {
 		case 'R':
-			cie->fde_encoding = (uint8_t)cfi_read_fixed(&data, 1);
+			cie->fde_encoding = cfi_read_byte(&data);
 			break;
 		case 'L':
 			skip(&data, 1);
 			break;
 		case 'P': {
-			uint8_t encoding = (uint8_t)cfi_read_fixed(&data, 1);
+			uint8_t encoding = cfi_read_byte(&data);
 			if (encoding != PE_OMIT)
 				read_encoded(&data, encoding & 0x0f, NULL);
 			break;
@@ -225,18 +231,18 @@ static bool read_cie(const struct cfi_module *m, const uint8_t *p, struct cie *c
 	*cie = (struct cie){ .fde_encoding = PE_ABSPTR };
 	if (!open_entry(m, p, &r) || cfi_read_fixed(&r, 4) != 0)
 		return false;
-	uint64_t version = cfi_read_fixed(&r, 1);
+	uint8_t version = cfi_read_byte(&r);
 	const char *text = (const char *)r.p;
 
-	while (cfi_read_fixed(&r, 1))
+	while (cfi_read_byte(&r))
 		;
 	if (r.bad || (version != 1 && version != 3 && version != 4))
 		return false;
-	if (version == 4 && (cfi_read_fixed(&r, 1) != 8 || cfi_read_fixed(&r, 1) != 0))
+	if (version == 4 && (cfi_read_byte(&r) != 8 || cfi_read_byte(&r) != 0))
 		return false; /* address size, segment size */
 	cie->code_align = cfi_read_uleb(&r);
 	cie->data_align = cfi_read_sleb(&r);
-	uint64_t ra = version == 1 ? cfi_read_fixed(&r, 1) : cfi_read_uleb(&r);
+	uint64_t ra = version == 1 ? cfi_read_byte(&r) : cfi_read_uleb(&r);
 	if (ra >= CFI_REGISTERS)
 		return false;
 	cie->ra_column = (uint8_t)ra;
@@ -287,8 +293,10 @@ static int scan_entries(const struct cfi_module *m, const uint8_t *eh_frame, uin
 
 static int32_t table_word(const uint8_t *entry)
 {
-	return (int32_t)((uint32_t)entry[0] | (uint32_t)entry[1] << 8 | (uint32_t)entry[2] << 16 |
-		(uint32_t)entry[3] << 24);
+	int32_t word;
+
+	__builtin_memcpy(&word, entry, sizeof(word));
+	return word;
 }
 
 /* The sorted table: the last entry that begins at or before pc. */
@@ -318,10 +326,10 @@ static int find_fde(const struct cfi_module *m, uint64_t pc, struct fde *fde)
 	if (m->hdr < m->lo || m->hdr >= m->hi)
 		return -EINVAL;
 	struct cfi_reader r = { m->hdr, m->hi, false };
-	uint64_t version = cfi_read_fixed(&r, 1);
-	uint8_t frame_encoding = (uint8_t)cfi_read_fixed(&r, 1);
-	uint8_t count_encoding = (uint8_t)cfi_read_fixed(&r, 1);
-	uint8_t table_encoding = (uint8_t)cfi_read_fixed(&r, 1);
+	uint8_t version = cfi_read_byte(&r);
+	uint8_t frame_encoding = cfi_read_byte(&r);
+	uint8_t count_encoding = cfi_read_byte(&r);
+	uint8_t table_encoding = cfi_read_byte(&r);
 
 	if (version != 1 || frame_encoding == PE_OMIT)
 		return -EINVAL;
@@ -514,7 +522,7 @@ static void run_register(struct run *run, uint8_t op)
 static int run_program(struct run *run)
 {
 	while (!run->r.bad && run->r.p < run->r.end && run->at <= run->stop) {
-		uint8_t op = (uint8_t)cfi_read_fixed(&run->r, 1);
+		uint8_t op = cfi_read_byte(&run->r);
 		uint64_t low = op & 0x3f;
 
 		switch (op >> 6) {

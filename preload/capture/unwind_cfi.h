@@ -64,7 +64,24 @@ struct cfi_reader {
 };
 uint64_t cfi_read_fixed(struct cfi_reader *r, unsigned bytes); /* little endian, 0 when bad */
 int64_t cfi_read_signed(struct cfi_reader *r, unsigned bytes);
-uint64_t cfi_read_uleb(struct cfi_reader *r);
+uint64_t cfi_read_long_uleb(struct cfi_reader *r);
 int64_t cfi_read_sleb(struct cfi_reader *r);
+
+static inline uint8_t cfi_read_byte(struct cfi_reader *r)
+{
+	if (__builtin_expect(r->bad || r->p == r->end, 0)) {
+		r->bad = true;
+		return 0;
+	}
+	return *r->p++;
+}
+
+/* Nearly all of them are one byte long. */
+static inline uint64_t cfi_read_uleb(struct cfi_reader *r)
+{
+	if (__builtin_expect(!r->bad && r->p < r->end && *r->p < 0x80, 1))
+		return *r->p++;
+	return cfi_read_long_uleb(r);
+}
 
 #endif

@@ -160,7 +160,7 @@ static void operate(struct machine *m, uint8_t op)
 	} else if (op == 0x06) {
 		deref(m, 8);
 	} else if (op == 0x94) { /* deref_size */
-		deref(m, (unsigned)cfi_read_fixed(&m->r, 1));
+		deref(m, cfi_read_byte(&m->r));
 	} else if (op == 0x23) { /* plus_uconst */
 		push(m, pop(m) + cfi_read_uleb(&m->r));
 	} else if (op == 0x1f) { /* neg */
@@ -189,7 +189,7 @@ bool expr_evaluate(struct cfi_reader expression, const struct expr_registers *re
 	if (initial)
 		push(&m, *initial);
 	while (!m.bad && !m.r.bad && m.r.p < m.r.end && m.steps++ < EXPR_STEPS)
-		operate(&m, (uint8_t)cfi_read_fixed(&m.r, 1));
+		operate(&m, cfi_read_byte(&m.r));
 	*ret = pop(&m);
 	return !m.bad && !m.r.bad && m.steps <= EXPR_STEPS;
 }

@@ -46,7 +46,7 @@ static bool find_cfa(struct cursor *c, const struct cfi_module *m, const struct 
 	return true;
 }
 
-/* The caller's value of one register.  False: it is lost. */
+/* The caller's value of a register that the row mentions.  False: it is lost. */
 static bool find_register(struct cursor *c, const struct cfi_module *m, const struct cfi_row *row,
 	int reg, uint64_t cfa, uint64_t *ret)
 {
@@ -54,8 +54,6 @@ static bool find_register(struct cursor *c, const struct cfi_module *m, const st
 
 	switch ((enum cfi_how)row->how[reg]) {
 	case CFI_SAME:
-		*ret = c->regs.r[reg];
-		return c->regs.known >> reg & 1;
 	case CFI_UNDEFINED:
 		return false;
 	case CFI_OFFSET:
@@ -97,7 +95,7 @@ static enum step step_guess(struct cursor *c)
 
 static enum step step_row(struct cursor *c, const struct cfi_module *m, const struct cfi_row *row)
 {
-	struct expr_registers next = { .known = 0 };
+	struct expr_registers next = c->regs; /* what is not mentioned stays */
 	uint64_t cfa, sp = c->regs.r[CFI_RSP];
 
 	if (row->how[row->ra_column] == CFI_UNDEFINED)
@@ -110,9 +108,13 @@ static enum step step_row(struct cursor *c, const struct cfi_module *m, const st
 		return STEP_LOST;
 	if (c->reach->distrust && !row->signal && !reach_has(c->reach, cfa - 8, 8))
 		return STEP_LOST;
-	for (int i = 0; i < CFI_REGISTERS; i++)
+	for (int i = 0; i < CFI_REGISTERS; i++) {
+		if (row->how[i] == CFI_SAME)
+			continue;
+		next.known &= ~(1u << i);
 		if (find_register(c, m, row, i, cfa, &next.r[i]))
 			next.known |= 1u << i;
+	}
 	if (!(next.known >> row->ra_column & 1) || row->how[row->ra_column] == CFI_SAME)
 		return STEP_LOST;
 	next.r[CFI_RA] = next.r[row->ra_column];

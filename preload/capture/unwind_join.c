@@ -103,13 +103,15 @@ static uint64_t word_at(uint64_t at)
  * Returns the outermost frame whose state is confirmed. */
 static size_t confirm(const struct join_frame *f, size_t k)
 {
-	while (k > 0 && !f[k].must_step) {
+	for (; k > 0; k--) {
 		const struct join_frame *older = &f[k - 1];
+		uint32_t slot = f[k].rbp_slot;
+		if (__builtin_expect(slot != 0, 0)) {
+			if (slot == JOIN_MUST_STEP || word_at(older->sp - 8ull * slot) != older->rbp)
+				break;
+		}
 		if (word_at(older->sp - 8) != mms_node_pc(older->key))
 			break;
-		if (f[k].rbp_slot && word_at(older->sp - 8ull * f[k].rbp_slot) != older->rbp)
-			break;
-		k--;
 	}
 	return k;
 }
@@ -211,9 +213,10 @@ static void settle(struct join_frame *f, const struct join_frame *older, uint32_
 	bool older_live = older ? older->live : kind != RULE_END;
 	bool saves = (kind == RULE_SP || kind == RULE_BP) && rule_rbp(f->rule);
 
-	f->must_step = kind != RULE_SP && kind != RULE_BP;
 	f->live = kind == RULE_SP ? !saves && older_live : kind != RULE_END;
 	f->rbp_slot = saves && older_live ? (uint16_t)(rule_rbp(f->rule) >> 3) : 0;
+	if (kind != RULE_SP && kind != RULE_BP)
+		f->rbp_slot = JOIN_MUST_STEP;
 	f->hash = mms_stack_hash(older ? older->hash : mms_stack_hash(0, context), f->key);
 }
 

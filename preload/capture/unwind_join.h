@@ -33,10 +33,11 @@ struct join_frame {
 	uint64_t key;  /* pc and flags: the frame's w0 in the stack table */
 	uint64_t hash; /* cumulative, from the root */
 	rule rule;
-	uint16_t rbp_slot; /* eight-byte words below the CFA to compare with the older rbp; 0: none */
+	uint16_t rbp_slot; /* eight-byte words below the CFA to compare with the older rbp; 0: none;
+	                    * JOIN_MUST_STEP: its step is made again each time (a guess, DRAP, WIDE) */
 	bool live;
-	bool must_step; /* its step is made again each time: a guess, DRAP, WIDE */
 };
+#define JOIN_MUST_STEP 0xffffu
 
 /* Zeroed memory is a valid one without any stack. */
 struct join {

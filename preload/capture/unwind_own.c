@@ -20,17 +20,17 @@ static uint64_t drap_offset(const struct cfi_module *m, const struct cfi_row *ro
 {
 	struct cfi_reader cfa = cfi_expression(m, row->cfa);
 
-	if (cfi_read_fixed(&cfa, 1) != 0x76) /* breg6 */
+	if (cfi_read_byte(&cfa) != 0x76) /* breg6 */
 		return 0;
 	int64_t offset = cfi_read_sleb(&cfa);
-	if (cfi_read_fixed(&cfa, 1) != 0x06 || cfa.bad || cfa.p != cfa.end) /* deref */
+	if (cfi_read_byte(&cfa) != 0x06 || cfa.bad || cfa.p != cfa.end) /* deref */
 		return 0;
 	if (offset >= 0 || offset & 7 || (uint64_t)-offset >> 3 > RULE_CFA_MAX)
 		return 0;
 	if (row->how[CFI_RBP] != CFI_EXPR)
 		return 0;
 	struct cfi_reader rbp = cfi_expression(m, row->value[CFI_RBP]);
-	if (cfi_read_fixed(&rbp, 1) != 0x76 || cfi_read_sleb(&rbp) != 0 || rbp.bad || rbp.p != rbp.end)
+	if (cfi_read_byte(&rbp) != 0x76 || cfi_read_sleb(&rbp) != 0 || rbp.bad || rbp.p != rbp.end)
 		return 0;
 	return (uint64_t)-offset;
 }

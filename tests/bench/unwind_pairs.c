@@ -21,7 +21,7 @@
 #include "capture/unwind.h"
 #include "capture/unwind_full.h"
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 #define N 20000
 
 __thread uint32_t guard_depth __attribute__((tls_model("initial-exec")));

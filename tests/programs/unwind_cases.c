@@ -24,7 +24,7 @@
 
 #include "unwind_oracle.h"
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 
 #pragma weak mms_oracle_place
 #pragma weak mms_oracle_left

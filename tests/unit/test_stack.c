@@ -19,7 +19,7 @@
 #include "capture/unwind.h"
 
 #define N_CELLS 64u
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 
 __thread uint32_t guard_depth;
 bool doorbell_is_silent(void) { return false; }
