@@ -19,6 +19,7 @@ static const struct verb verbs[] = {
 	{"report", "Reading", "one screen: what ran, peak, what was left, what was not seen", verb_report},
 	{"leaks", "Reading", "what was not freed at the end, by allocating stack", verb_leaks},
 	{"sites", "Reading", "every allocating stack, by peak, live bytes, count, temporaries", verb_sites},
+	{"pages", "Reading", "memory asked for, ever used, in memory; what all of it is", verb_pages},
 	{"maps", "Reading", "the address space: areas, how full they are, who made them", verb_maps},
 	{"diff", "Comparing", "which sites are new, gone, worse or better in a second recording", verb_diff},
 	{"check", "Comparing", "fail when a recording breaks its budget or leaves its baselines", verb_check},

@@ -36,6 +36,7 @@ int verb_leaks(int argc, char **argv);     /* report/leaks.c */
 int verb_sites(int argc, char **argv);     /* report/sites.c */
 int verb_diff(int argc, char **argv);      /* report/diff.c */
 int verb_check(int argc, char **argv);     /* report/check.c */
+int verb_pages(int argc, char **argv);     /* report/pages.c */
 int verb_maps(int argc, char **argv);      /* report/maps.c */
 int verb_doctor(int argc, char **argv);    /* report/doctor.c */
 

@@ -14,7 +14,7 @@ import sys
 
 import mms
 
-READERS = ('report', 'leaks', 'sites', 'maps')
+READERS = ('report', 'leaks', 'sites', 'maps', 'pages')
 
 
 def one_line(status, want, out, err, what, faults, start=None):

@@ -18,7 +18,7 @@ import fixed_db
 import mms
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'golden')
-READERS = ('report', 'leaks', 'sites', 'maps')
+READERS = ('report', 'leaks', 'sites', 'maps', 'pages')
 # (name of the golden text, database, words)
 TEXTS = [
     ('report-small', 'small', ['report']),
