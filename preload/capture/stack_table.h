@@ -29,7 +29,7 @@ uint32_t stack_table_root(const struct mms_session *s, uint32_t context);
 struct stack_key stack_root_key(uint32_t context);
 
 /* There was no room: tells the collector and, under policy block, waits for
- * it, 50 ms at most.  True: there is more room now, try again. */
+ * it, a second at most.  True: there is more room now, try again. */
 bool stack_table_wait(const struct mms_session *s);
 
 #endif
