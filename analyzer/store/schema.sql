@@ -1,4 +1,4 @@
--- schema.sql - the database, version 2.  docs/data-model.md explains it.
+-- schema.sql - the database, version 3.  docs/data-model.md explains it.
 --
 -- Units: bytes; times in ns since the capture's start; addresses as signed
 -- 64-bit integers (print with hex_address()).  A NULL says "not known".
@@ -205,6 +205,68 @@ CREATE TABLE sample (
 	live_blocks INTEGER NOT NULL,
 	PRIMARY KEY (process_id, t_ns)
 ) STRICT, WITHOUT ROWID;
+
+-- Limits at a tick.  Those of cgroups and host belong to a place, which all
+-- processes of one cgroup share (debt.place); process_id is 0 there.
+CREATE TABLE limit_point (
+	place       INTEGER NOT NULL,
+	process_id  INTEGER NOT NULL,          -- 0: of the place; else the process's own
+	kind        TEXT NOT NULL,             -- cgroup1, cgroup1.memsw, cgroup2, cgroup2.high, host, commit,
+	                                       -- RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK,
+	                                       -- task_size, max_map_count
+	path        TEXT NOT NULL,             -- cgroup folder, or the name of the setting
+	t_ns        INTEGER NOT NULL,
+	limit_value INTEGER NOT NULL,          -- bytes; areas for max_map_count
+	usage       INTEGER NOT NULL,
+	reclaimable INTEGER NOT NULL,          -- file pages inside usage
+	residue     INTEGER,                   -- usage that no statistic of the cgroup names
+	swap        INTEGER,
+	failures    INTEGER,                   -- v1 failcnt, v2 memory.events max
+	oom_kills   INTEGER,
+	stall_us    INTEGER,                   -- PSI some, full
+	full_stall_us INTEGER,
+	PRIMARY KEY (place, process_id, kind, path, t_ns)
+) STRICT, WITHOUT ROWID;
+
+-- What a process was promised and can call in without a further call, per tick.
+CREATE TABLE debt (
+	process_id  INTEGER NOT NULL REFERENCES process(id),
+	t_ns        INTEGER NOT NULL,
+	place       INTEGER NOT NULL,
+	touch       INTEGER,                   -- writable private memory not yet touched
+	stack       INTEGER,                   -- of thread stacks, inside touch; and growth of the main stack
+	cow         INTEGER,                   -- pages shared with live forks
+	cow_huge    INTEGER,                   -- of these, huge
+	page_tables INTEGER,                   -- in use
+	private     INTEGER,                   -- writable private bytes: what a fork commits
+	threads     INTEGER,
+	swap        INTEGER,
+	PRIMARY KEY (process_id, t_ns)
+) STRICT, WITHOUT ROWID;
+
+-- Whom the kernel would kill when a limit is hit, largest badness first.
+CREATE TABLE victim (
+	place      INTEGER NOT NULL,
+	path       TEXT NOT NULL,              -- of the limit
+	t_ns       INTEGER NOT NULL,
+	rank       INTEGER NOT NULL,           -- 1: the victim
+	pid        INTEGER NOT NULL,
+	name       TEXT NOT NULL,
+	badness    INTEGER NOT NULL,           -- bytes: resident, swap, page tables, and the adjustment
+	adjustment INTEGER NOT NULL,           -- oom_score_adj
+	PRIMARY KEY (place, path, t_ns, rank)
+) STRICT, WITHOUT ROWID;
+
+-- Allocations that returned NULL, the first 1,000.
+CREATE TABLE alloc_failure (
+	id         INTEGER PRIMARY KEY,
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	thread     INTEGER NOT NULL,
+	t_ns       INTEGER NOT NULL,
+	size       INTEGER NOT NULL,
+	error      INTEGER NOT NULL,
+	stack_id   INTEGER NOT NULL
+) STRICT;
 
 -- Raw heap events, only with --events.
 CREATE TABLE heap_event (

@@ -6,6 +6,7 @@
  *   sites.c        totals per stack, series, live blocks: model -> rows
  *   stack_rows.c   chains of the session's stack table -> rows
  *   spaces.c       address spaces: rows as the collector gives them
+ *   ticks.c        samples; pressure.c limits, debts, victims: ticks -> rows
  *   finish.c       the end of a recording
  *   frames.c       symbols and site ids, inside the database
  *
@@ -28,6 +29,7 @@
 #define STORE_VM_EVENTS_MAX 150000u         /* rows of vm_event */
 #define STORE_TICKS_MAX 200000u             /* rows of sample */
 #define STORE_MM_MAX 100000u                /* rows of mm */
+#define STORE_PRESSURE_MAX 100000u          /* rows of limit_point, of debt and of victim */
 #define STORE_EVENTS_MAX 4000000u           /* rows of heap_event */
 #define STORE_SERIES_BYTES (8u << 20)       /* all heap_series blobs together */
 
@@ -35,6 +37,7 @@ enum store_statement {
 	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_MODULE, ST_SITE, ST_SERIES, ST_LIVE,
 	ST_STACK, ST_VM, ST_VM_REMOVE, ST_FORK, ST_TICK, ST_EVENT, ST_COVERAGE_REMOVE, ST_COVERAGE,
 	ST_VMA, ST_VMA_PAGES, ST_SCAN, ST_MM, ST_DRIFT, ST_HIDDEN, ST_GONE,
+	ST_LIMIT, ST_DEBT, ST_VICTIM,
 	N_STATEMENTS
 };
 
@@ -65,6 +68,7 @@ struct store {
 	struct store_tick *ticks; /* waiting for the next flush */
 	size_t n_ticks, ticks_room;
 	uint64_t ticks_written, tick_stride, last_tick_ns, tick_number;
+	struct pressure_rows *pressure; /* limits, debts and victims, waiting likewise */
 	uint64_t n_events;
 	uint64_t n_mm;
 	uint64_t live_left_out;
@@ -89,6 +93,8 @@ int store_write_modules(struct store *s, const struct model *m);
 int store_write_vm_events(struct store *s, const struct model *m, const struct stack_source *stacks);
 int store_write_forks(struct store *s, const struct model *m, const struct stack_source *stacks);
 int store_write_ticks(struct store *s);
+int store_write_pressure(struct store *s);
+void store_pressure_free(struct store *s);
 /* Totals of the sites that changed. */
 int store_write_sites(struct store *s, const struct model_process *p, struct written_process *w,
 	const struct stack_source *stacks);

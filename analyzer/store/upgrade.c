@@ -20,6 +20,7 @@
 
 const struct upgrade_step upgrade_steps[] = {
 	{1, upgrade_to_2},
+	{2, upgrade_to_3},
 };
 const size_t n_upgrade_steps = sizeof(upgrade_steps) / sizeof(upgrade_steps[0]);
 

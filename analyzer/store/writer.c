@@ -41,6 +41,9 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_VM_REMOVE] = "DELETE FROM vm_event WHERE id = ?",
 	[ST_FORK] = "INSERT OR REPLACE INTO fork VALUES (?,?,?,?,?,?,?,?,?)",
 	[ST_TICK] = "INSERT OR REPLACE INTO sample VALUES (?,?,?,?,?,?,?,?,?,?)",
+	[ST_LIMIT] = "INSERT OR REPLACE INTO limit_point VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_VICTIM] = "INSERT OR REPLACE INTO victim VALUES (?,?,?,?,?,?,?,?)",
 	[ST_EVENT] = "INSERT INTO heap_event VALUES (NULL,?,?,?,?,?,?,?)",
 	[ST_COVERAGE_REMOVE] = "DELETE FROM coverage WHERE process_id IS ? AND kind = ?",
 	[ST_COVERAGE] = "INSERT INTO coverage VALUES (NULL,?,?,?,?)",
@@ -270,6 +273,7 @@ void store_close(struct store *s)
 	free(s->depth);
 	free(s->context);
 	free(s->ticks);
+	store_pressure_free(s);
 	free(s);
 }
 
@@ -345,6 +349,8 @@ static int write_all(struct store *s, const struct model *m, const struct stack_
 		error = store_write_forks(s, m, stacks);
 	if (!error)
 		error = store_write_ticks(s);
+	if (!error)
+		error = store_write_pressure(s);
 	if (!error)
 		error = store_meta_number(s, "last_flush_ns", (int64_t)m->now_ns);
 	return error;

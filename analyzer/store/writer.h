@@ -74,6 +74,31 @@ struct store_tick {
 };
 int store_sample(struct store *s, const struct store_tick *tick);
 
+/* Limits, debts and victims at a tick; kept until the next flush, thinned out
+ * evenly when there are too many (100,000 rows a table).  UINT64_MAX: not
+ * known.  kind and path must live as long as the store. */
+struct store_limit {
+	uint64_t place, process, t_ns;
+	const char *kind, *path;
+	uint64_t limit, usage, reclaimable;
+	uint64_t residue, swap, failures, oom_kills, stall_us, full_stall_us;
+};
+struct store_debt {
+	uint64_t process, t_ns, place;
+	uint64_t touch, stack, cow, cow_huge, page_tables, private_bytes, threads, swap;
+};
+struct store_victim {
+	uint64_t place, t_ns;
+	const char *path;
+	int rank, pid;
+	char name[16];
+	uint64_t badness;
+	int adjustment;
+};
+int store_limit(struct store *s, const struct store_limit *limit);
+int store_debt(struct store *s, const struct store_debt *debt);
+int store_victim(struct store *s, const struct store_victim *victim);
+
 /* Raw heap event (--events); written at once, at most 4,000,000. */
 int store_heap_event(struct store *s, uint64_t process, uint32_t thread, uint64_t t_ns,
 	const char *op, uint64_t address, uint64_t size, uint32_t stack);
