@@ -24,11 +24,12 @@
 #include <mmscope/launch.h>
 
 #include "collect/collector.h"
+#include "collect/pressure.h"
 #include "collect/ticks.h"
 #include "verbs.h"
 
 #define MS 1000000ull
-#define TICK_EVERY (1000 * MS)
+#define FIRST_TICK (100 * MS) /* an early look at short processes */
 
 static volatile sig_atomic_t stop_asked;
 static _Atomic uint32_t *stop_wake;
@@ -77,11 +78,13 @@ static void tell(const char *text)
 static uint64_t nap(const struct collector *c, uint64_t now_ns)
 {
 	uint64_t quiet = now_ns - c->last_record_ns;
+	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
 	if (c->watch.n_alive == 0)
 		return 2 * MS;
 	if (c->watch.n_waiting || quiet < 1000 * MS)
 		return 10 * MS;
-	return quiet < 10000 * MS ? 50 * MS : 200 * MS;
+	uint64_t long_nap = quiet < 10000 * MS ? 50 * MS : 200 * MS;
+	return tick < long_nap ? tick : long_nap;
 }
 
 static void sleep_on(struct collector *c, uint32_t seen, uint64_t ns)
@@ -108,9 +111,11 @@ static bool round_once(struct collector *c)
 	}
 	if (alive != c->watch.n_alive || images != c->model->n_processes)
 		c->dirty = true;
+	if (alive != c->watch.n_alive)
+		pressure_gone(c->pressure, &c->watch, c->store, now);
 	if (now >= c->next_tick_ns) {
 		ticks_take(&c->watch, c->store, &c->spaces, now);
-		c->next_tick_ns = now + TICK_EVERY;
+		c->next_tick_ns = now + pressure_take(c->pressure, &c->watch, c->store, now);
 		c->dirty = c->dirty || c->watch.n_alive;
 	}
 	if (c->dirty && collector_flush_due(c, now))
@@ -123,7 +128,7 @@ static void loop(struct collector *c)
 	struct mms_header *h = c->file.session.header;
 	uint64_t now = collector_now(c);
 	c->last_record_ns = now;
-	c->next_tick_ns = now + TICK_EVERY / 10; /* an early look at short processes */
+	c->next_tick_ns = now + FIRST_TICK;
 	c->flushed_ns = now;
 	while (!stop_asked) {
 		/* Read before the round: what comes during it must wake us. */
@@ -142,6 +147,8 @@ static int record(struct collector *c)
 	int r = doorbell_start(c->bell, h);
 	if (r == 0)
 		r = collector_begin(c);
+	if (r == 0 && !(c->pressure = pressure_new()))
+		r = -ENOMEM;
 	if (r == 0 && fcntl(MMS_PIDFD_FD, F_GETFD) >= 0)
 		r = watch_first(&c->watch, MMS_PIDFD_FD, collector_now(c));
 	if (r < 0)

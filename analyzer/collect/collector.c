@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "collect/elf_check.h"
+#include "collect/pressure.h"
 
 #define FLUSH_EVERY 1000000000ull
 #define FLUSH_SOON 100000000ull
@@ -285,6 +286,7 @@ void collector_end(struct collector *c)
 	drain_close(c->drain);
 	spaces_done(&c->spaces);
 	watch_done(&c->watch);
+	pressure_free(c->pressure);
 	model_free(c->model);
 	session_file_close(&c->file);
 }

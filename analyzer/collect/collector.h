@@ -28,6 +28,7 @@ struct collector {
 	struct drain *drain;
 	struct watch watch;
 	struct spaces spaces;
+	struct pressure *pressure; /* NULL in recover */
 	struct store *store; /* NULL: the database cannot be written */
 	struct stack_source stacks;
 	char output[4096];   /* where the database is */

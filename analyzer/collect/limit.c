@@ -1,0 +1,220 @@
+/*
+ * limit.c - see limit.h: the limits of one process, and the small files
+ * that they are read from.
+ *
+ * Called by ticks.c and, over recorded trees, by tests.  Reads only.
+ */
+#include "collect/limit.h"
+
+#include <ctype.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Counting areas reads all of maps: at most a half per cent of the time. */
+#define COUNT_SHARE 200
+/* Ends of address spaces, arch/x86/include/asm/page_64_types.h, elf.h. */
+#define TASK_SIZE_64 0x7ffffffff000ull
+#define TASK_SIZE_32 0xffffe000ull
+#define TASK_SIZE_3GB 0xc0000000ull
+
+static const char *const kind_word[] = { "cgroup1", "cgroup1.memsw", "cgroup2", "cgroup2.high", "host", "commit",
+	"RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_MEMLOCK", "task_size", "max_map_count" };
+
+const char *limit_kind_word(enum limit_kind kind)
+{
+	return kind_word[kind];
+}
+
+int limit_open(const char *folder, const char *name)
+{
+	char path[4700];
+
+	if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+		return -1;
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Some kernel files (status, limits) come in one read, long ones do not. */
+const char *limit_text(int fd, char *buffer, size_t size)
+{
+	size_t n = 0;
+	ssize_t r;
+
+	while (fd >= 0 && n < size - 1 && (r = pread(fd, buffer + n, size - 1 - n, (off_t)n)) > 0)
+		n += (size_t)r;
+	buffer[n] = '\0';
+	return buffer;
+}
+
+uint64_t limit_field(const char *text, const char *key)
+{
+	size_t length = strlen(key);
+
+	for (const char *line = text; line && *line; line = strchr(line, '\n'), line += line != NULL) {
+		if (strncmp(line, key, length) || !line[length] || !strchr(" :\t", line[length]))
+			continue;
+		const char *value = line + length + strspn(line + length, " :\t");
+
+		return isdigit((unsigned char)*value) ? strtoull(value, NULL, 10) : LIMIT_NONE;
+	}
+	return LIMIT_NONE;
+}
+
+struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, const char *path, uint64_t limit,
+	uint64_t usage, uint64_t reclaimable)
+{
+	if (p->n == LIMITS_MAX || limit == LIMIT_NONE || usage == LIMIT_NONE)
+		return NULL;
+	p->at[p->n] = (struct limit_point){ kind, path, limit, usage, reclaimable > usage ? usage : reclaimable,
+		LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE };
+	return &p->at[p->n++];
+}
+
+/* --- a process ------------------------------------------------------------------ */
+
+void limit_process_init(struct limit_process *p, int folder_fd)
+{
+	*p = (struct limit_process){ .folder_fd = folder_fd, .status_fd = -1, .limits_fd = -1, .count_fd = -1,
+		.map_count = LIMIT_NONE };
+}
+
+void limit_process_done(struct limit_process *p)
+{
+	int *fd[] = { &p->status_fd, &p->limits_fd, &p->count_fd };
+
+	for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++) {
+		if (*fd[i] >= 0)
+			close(*fd[i]);
+		*fd[i] = -1;
+	}
+}
+
+static const char *kept_text(const struct limit_process *p, int *fd, const char *name, char *buffer, size_t size)
+{
+	if (*fd < 0)
+		*fd = openat(p->folder_fd, name, O_RDONLY | O_CLOEXEC);
+	return limit_text(*fd, buffer, size);
+}
+
+static uint64_t now_of_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Lines of maps without [vsyscall], which is no area of the process. */
+static uint64_t count_areas(int folder_fd)
+{
+	static const char vsyscall[] = "ffffffffff600000";
+	char buffer[65536];
+	uint64_t lines = 0;
+	bool at_start = true;
+	ssize_t n;
+	int fd = openat(folder_fd, "maps", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return LIMIT_NONE;
+	while ((n = read(fd, buffer, sizeof buffer)) > 0) {
+		for (ssize_t i = 0; i < n; i++) {
+			if (at_start && (size_t)(n - i) >= sizeof vsyscall &&
+				!memcmp(buffer + i, vsyscall, sizeof vsyscall - 1))
+				lines--;
+			at_start = buffer[i] == '\n';
+			lines += at_start;
+		}
+	}
+	close(fd);
+	return lines ? lines : LIMIT_NONE;
+}
+
+static void count_when_due(struct limit_process *p, uint64_t now_ns)
+{
+	if (p->counted_ns && now_ns - p->counted_ns < p->count_cost_ns * COUNT_SHARE)
+		return;
+	uint64_t begin = now_of_clock();
+	p->map_count = count_areas(p->folder_fd);
+	p->count_cost_ns = now_of_clock() - begin;
+	p->counted_ns = now_ns;
+}
+
+/* Where the address space ends: less for a 32-bit program. */
+static uint64_t task_size_of(const struct limit_process *p)
+{
+	unsigned char ident[EI_NIDENT] = { 0 };
+	char text[32];
+	int fd = openat(p->folder_fd, "exe", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : pread(fd, ident, sizeof ident, 0);
+
+	if (fd >= 0)
+		close(fd);
+	if (n != (ssize_t)sizeof ident || memcmp(ident, ELFMAG, SELFMAG) || ident[EI_CLASS] != ELFCLASS32)
+		return TASK_SIZE_64;
+	fd = openat(p->folder_fd, "personality", O_RDONLY | O_CLOEXEC);
+	limit_text(fd, text, sizeof text);
+	if (fd >= 0)
+		close(fd);
+	return strtoul(text, NULL, 16) & ADDR_LIMIT_3GB ? TASK_SIZE_3GB : TASK_SIZE_32;
+}
+
+/* "Max address space      unlimited   unlimited   bytes": the soft limit. */
+static uint64_t soft_limit(const char *text, const char *name)
+{
+	const char *line = strstr(text, name);
+
+	if (!line)
+		return LIMIT_NONE;
+	line += strlen(name);
+	line += strspn(line, " ");
+	return isdigit((unsigned char)*line) ? strtoull(line, NULL, 10) : LIMIT_NONE;
+}
+
+static uint64_t kib(const char *status, const char *key)
+{
+	uint64_t v = limit_field(status, key);
+
+	return v == LIMIT_NONE ? LIMIT_NONE : v << 10;
+}
+
+static uint64_t max_map_count(struct limit_process *p)
+{
+	char text[64];
+
+	kept_text(p, &p->count_fd, "../sys/vm/max_map_count", text, sizeof text);
+	return isdigit((unsigned char)*text) ? strtoull(text, NULL, 10) : LIMIT_NONE;
+}
+
+bool limit_process_read(struct limit_process *p, uint64_t now_ns, struct limit_points *ret)
+{
+	char status[4096], limits[4096];
+
+	kept_text(p, &p->status_fd, "status", status, sizeof status);
+	kept_text(p, &p->limits_fd, "limits", limits, sizeof limits);
+	uint64_t vm_size = kib(status, "VmSize");
+	if (vm_size == LIMIT_NONE) /* gone */
+		return false;
+	p->data = kib(status, "VmData");
+	p->stack = kib(status, "VmStk");
+	p->anon = kib(status, "RssAnon");
+	p->swap = kib(status, "VmSwap");
+	p->rss = kib(status, "VmRSS");
+	p->page_tables = kib(status, "VmPTE");
+	p->threads = limit_field(status, "Threads");
+	if (!p->task_size)
+		p->task_size = task_size_of(p);
+	count_when_due(p, now_ns);
+	limit_put(ret, LIMIT_AS, "RLIMIT_AS", soft_limit(limits, "Max address space"), vm_size, 0);
+	limit_put(ret, LIMIT_DATA, "RLIMIT_DATA", soft_limit(limits, "Max data size"), p->data, 0);
+	limit_put(ret, LIMIT_STACK, "RLIMIT_STACK", soft_limit(limits, "Max stack size"), p->stack, 0);
+	limit_put(ret, LIMIT_MEMLOCK, "RLIMIT_MEMLOCK", soft_limit(limits, "Max locked memory"), kib(status, "VmLck"), 0);
+	limit_put(ret, LIMIT_TASK_SIZE, "address space", p->task_size, vm_size, 0);
+	limit_put(ret, LIMIT_MAP_COUNT, "vm.max_map_count", max_map_count(p), p->map_count, 0);
+	return true;
+}

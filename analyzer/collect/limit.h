@@ -1,0 +1,87 @@
+/*
+ * limit.h - every limit that a process can hit, with what is left.
+ *
+ * Cgroups v1 and v2 with all ancestors that can be seen, host memory and
+ * swap and the commit limit belong to a place (cgroups.h); RLIMIT_AS, DATA,
+ * STACK and MEMLOCK, the number of areas and the end of the address space to
+ * the process (limits_process_read).  Read from kept descriptors.
+ *
+ * Sources: Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst,
+ * mm/overcommit-accounting, proc(5), setrlimit(2), accounting/psi.rst.
+ */
+#ifndef COLLECT_LIMITS_H
+#define COLLECT_LIMITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LIMITS_MAX 48
+#define LIMIT_NONE UINT64_MAX /* unlimited, or not known */
+
+enum limit_kind {
+	LIMIT_CGROUP1,       /* memory.limit_in_bytes */
+	LIMIT_CGROUP1_SWAP,  /* memory.memsw.limit_in_bytes: memory and swap */
+	LIMIT_CGROUP2,       /* memory.max */
+	LIMIT_CGROUP2_HIGH,  /* memory.high: throttles, does not kill */
+	LIMIT_HOST,          /* MemAvailable and free swap */
+	LIMIT_COMMIT,        /* CommitLimit, overcommit mode 2 */
+	LIMIT_AS,            /* RLIMIT_AS */
+	LIMIT_DATA,          /* RLIMIT_DATA */
+	LIMIT_STACK,         /* RLIMIT_STACK against the main stack */
+	LIMIT_MEMLOCK,       /* RLIMIT_MEMLOCK */
+	LIMIT_TASK_SIZE,     /* end of the address space */
+	LIMIT_MAP_COUNT,     /* vm.max_map_count; counts areas, not bytes */
+};
+
+struct limit_point {
+	enum limit_kind kind;
+	const char *path;      /* cgroup or the name of the setting; lives with its reader */
+	uint64_t limit, usage; /* bytes; areas for LIMIT_MAP_COUNT */
+	uint64_t reclaimable;  /* file pages inside usage that the kernel drops first */
+	/* LIMIT_NONE where the kernel does not tell: */
+	uint64_t residue;      /* of a cgroup: usage that none of its statistics names */
+	uint64_t swap;         /* in use by the group or host */
+	uint64_t failures;     /* failcnt, or memory.events max */
+	uint64_t oom_kills;    /* of the group; v2: and below; host: of all */
+	uint64_t stall_us, full_stall_us; /* PSI: some, full; since boot */
+};
+
+struct limit_points {
+	struct limit_point at[LIMITS_MAX];
+	size_t n;
+};
+
+/* What is left in bytes (or areas); negative when over. */
+static inline int64_t limit_headroom(const struct limit_point *p)
+{
+	return (int64_t)p->limit - (int64_t)p->usage + (int64_t)p->reclaimable;
+}
+
+const char *limit_kind_word(enum limit_kind kind);
+/* Appends a point; NULL when `limit` is LIMIT_NONE or there is no room. */
+struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, const char *path, uint64_t limit,
+	uint64_t usage, uint64_t reclaimable);
+
+/* The number behind a key at the start of a line ("VmSize:  12 kB" gives 12);
+ * LIMIT_NONE when absent. */
+uint64_t limit_field(const char *text, const char *key);
+/* Text of a kept descriptor from its beginning; "" when unreadable. */
+const char *limit_text(int fd, char *buffer, size_t size);
+int limit_open(const char *folder, const char *name);
+
+/* A process's own files. */
+struct limit_process {
+	int folder_fd; /* /proc/PID; not owned */
+	int status_fd, limits_fd, count_fd; /* -1: not open yet; count_fd is max_map_count */
+	uint64_t map_count, counted_ns, count_cost_ns;
+	uint64_t task_size; /* 0: not looked at */
+	/* From status, at the last read; LIMIT_NONE: not known. */
+	uint64_t data, stack, anon, swap, page_tables, threads, rss;
+};
+void limit_process_init(struct limit_process *p, int folder_fd);
+void limit_process_done(struct limit_process *p);
+/* False when the process is gone. */
+bool limit_process_read(struct limit_process *p, uint64_t now_ns, struct limit_points *ret);
+
+#endif

@@ -1,0 +1,300 @@
+/*
+ * pressure.c - limits and debts of the living processes, tick by tick.
+ *
+ * Processes of one cgroup share a place, which is read once a tick.  The rate
+ * follows the danger: a tick comes when a sixty-fourth of the time left has
+ * passed, between 50 ms and a second.  Kept descriptors cost three a process,
+ * so at most PROCESSES_MAX are looked at; the rest is a row of coverage.
+ * Called by collect.c, in its thread; reads only.
+ */
+#include "collect/pressure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collect/cgroups.h"
+#include "collect/limit.h"
+#include "store/writer.h"
+
+#define MS 1000000ull
+#define TICK_MAX (1000 * MS)
+#define TICK_MIN (50 * MS)
+#define TICK_YOUNG (100 * MS) /* while the recording is younger than 16 of them */
+#define LOOKS_AHEAD 64
+#define PROCESSES_MAX 128
+#define PLACES_MAX 32
+#define MOVED_EVERY 16 /* ticks between looks for a change of cgroup */
+
+struct place {
+	struct cgroup_place *cgroups;
+	uint64_t read_ns;
+	struct limit_points now, before;
+	uint64_t before_ns;
+};
+
+/* What is kept of a living process; by its index in the watch. */
+struct look {
+	bool open, over;
+	unsigned place; /* index */
+	unsigned ticks;
+	struct limit_process limits;
+	struct limit_points now, before;
+	uint64_t now_ns, before_ns;
+	uint64_t image; /* that the rows are of */
+};
+
+struct pressure {
+	struct place places[PLACES_MAX];
+	unsigned n_places;
+	struct look *looks;
+	size_t n_looks, n_open;
+	uint64_t n_left_out, n_told;
+};
+
+struct pressure *pressure_new(void)
+{
+	return calloc(1, sizeof(struct pressure));
+}
+
+static void close_look(struct pressure *p, struct look *l)
+{
+	if (!l->open)
+		return;
+	limit_process_done(&l->limits);
+	l->open = false;
+	p->n_open--;
+}
+
+void pressure_free(struct pressure *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->n_looks; i++)
+		close_look(p, &p->looks[i]);
+	for (unsigned i = 0; i < p->n_places; i++)
+		cgroup_place_close(p->places[i].cgroups);
+	free(p->looks);
+	free(p);
+}
+
+/* --- places and processes ------------------------------------------------------- */
+
+static bool read_cgroup(const struct watch_process *w, char *text, size_t size)
+{
+	int fd = openat(w->proc_fd, "cgroup", O_RDONLY | O_CLOEXEC);
+
+	limit_text(fd, text, size);
+	if (fd >= 0)
+		close(fd);
+	return text[0] != 0;
+}
+
+/* The place of this text; makes it.  False: there is no room for more. */
+static bool find_place(struct pressure *p, const char *text, unsigned *ret)
+{
+	for (unsigned i = 0; i < p->n_places; i++) {
+		if (strcmp(cgroup_place_text(p->places[i].cgroups), text) == 0) {
+			*ret = i;
+			return true;
+		}
+	}
+	if (p->n_places == PLACES_MAX)
+		return false;
+	p->places[p->n_places].cgroups = cgroup_place_open("", text);
+	if (!p->places[p->n_places].cgroups)
+		return false;
+	*ret = p->n_places++;
+	return true;
+}
+
+static bool reserve_looks(struct pressure *p, size_t n)
+{
+	if (n <= p->n_looks)
+		return true;
+	size_t room = n + n / 2 + 16;
+	struct look *more = reallocarray(p->looks, room, sizeof(*more));
+
+	if (!more)
+		return false;
+	memset(more + p->n_looks, 0, (room - p->n_looks) * sizeof(*more));
+	p->looks = more;
+	p->n_looks = room;
+	return true;
+}
+
+/* Opens a process, or follows it into another cgroup. */
+static bool settle(struct pressure *p, struct look *l, const struct watch_process *w)
+{
+	char text[4096];
+
+	if (l->open && l->ticks % MOVED_EVERY)
+		return true;
+	if (!l->open && p->n_open == PROCESSES_MAX) {
+		p->n_left_out++;
+		return false;
+	}
+	if (w->proc_fd < 0 || !read_cgroup(w, text, sizeof(text)))
+		return l->open;
+	if (!find_place(p, text, &l->place))
+		return l->open;
+	if (!l->open) {
+		limit_process_init(&l->limits, w->proc_fd);
+		l->open = true;
+		p->n_open++;
+	}
+	return true;
+}
+
+/* Limits that seldom move and are no way to growth have rows only when they
+ * changed. */
+static bool is_news(const struct limit_point *l, size_t i, const struct limit_points *before)
+{
+	const struct limit_point *b = &before->at[i];
+
+	return l->kind < LIMIT_STACK || i >= before->n || b->kind != l->kind || b->usage != l->usage ||
+		b->limit != l->limit;
+}
+
+/* --- reading and storing ---------------------------------------------------------- */
+
+static void store_points(struct store *store, unsigned place, uint64_t process, uint64_t t_ns,
+	const struct limit_points *points, const struct limit_points *before)
+{
+	for (size_t i = 0; store && i < points->n; i++) {
+		const struct limit_point *l = &points->at[i];
+
+		if (!is_news(l, i, before))
+			continue;
+		struct store_limit row = {place + 1, process, t_ns, limit_kind_word(l->kind), l->path, l->limit,
+			l->usage, l->reclaimable, l->residue, l->swap, l->failures, l->oom_kills, l->stall_us,
+			l->full_stall_us};
+
+		store_limit(store, &row);
+	}
+}
+
+static void read_place(struct pressure *p, unsigned i, struct store *store, uint64_t now_ns)
+{
+	struct place *place = &p->places[i];
+
+	if (place->read_ns == now_ns)
+		return;
+	place->before = place->now;
+	place->before_ns = place->read_ns;
+	place->now.n = 0;
+	place->read_ns = now_ns;
+	cgroup_place_read(place->cgroups, &place->now);
+	store_points(store, i, 0, now_ns, &place->now, &place->before);
+}
+
+static uint64_t debt_left(uint64_t promised, uint64_t used)
+{
+	return promised == LIMIT_NONE || used == LIMIT_NONE ? LIMIT_NONE : promised > used ? promised - used : 0;
+}
+
+static void store_debts(struct store *store, const struct look *l, uint64_t process, uint64_t now_ns)
+{
+	const struct limit_process *f = &l->limits;
+	uint64_t used = f->anon == LIMIT_NONE ? LIMIT_NONE : f->anon + (f->swap == LIMIT_NONE ? 0 : f->swap);
+	struct store_debt row = {.process = process, .t_ns = now_ns, .place = l->place + 1,
+		.touch = debt_left(f->data, used), .stack = LIMIT_NONE, .cow = LIMIT_NONE, .cow_huge = LIMIT_NONE,
+		.page_tables = f->page_tables, .private_bytes = f->data, .threads = f->threads, .swap = f->swap};
+
+	if (store)
+		store_debt(store, &row);
+}
+
+static void read_process(struct pressure *p, struct look *l, const struct watch_process *w, struct store *store,
+	uint64_t now_ns)
+{
+	if (!settle(p, l, w))
+		return;
+	read_place(p, l->place, store, now_ns);
+	if (l->image != w->image) /* an exec: the rows are another's */
+		l->now.n = 0;
+	l->image = w->image;
+	l->before = l->now;
+	l->before_ns = l->now_ns;
+	l->now.n = 0;
+	l->now_ns = now_ns;
+	l->ticks++;
+	if (!limit_process_read(&l->limits, now_ns, &l->now))
+		return;
+	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);
+	store_debts(store, l, w->image, now_ns);
+}
+
+/* --- when to look again ----------------------------------------------------------- */
+
+/* The shortest time that any limit is away at the pace of the last tick. */
+static double seconds_left(const struct limit_points *now, const struct limit_points *before, double seconds)
+{
+	double least = 1e9;
+
+	for (size_t i = 0; i < now->n && i < before->n && seconds > 0; i++) {
+		const struct limit_point *a = &before->at[i], *b = &now->at[i];
+		double rise = (double)limit_headroom(a) - (double)limit_headroom(b);
+
+		if (a->kind != b->kind || rise <= 0)
+			continue;
+		double left = (double)limit_headroom(b) / (rise / seconds);
+		least = left < least ? left : least;
+	}
+	return least;
+}
+
+static uint64_t next_tick(const struct pressure *p, const struct watch *w, uint64_t now_ns)
+{
+	double left = 1e9;
+	uint64_t young = now_ns / 16 < TICK_YOUNG ? TICK_YOUNG : now_ns / 16;
+
+	for (unsigned i = 0; i < p->n_places; i++) {
+		const struct place *at = &p->places[i];
+		double s = at->before_ns && at->read_ns == now_ns ?
+			seconds_left(&at->now, &at->before, (double)(at->read_ns - at->before_ns) / 1e9) : 1e9;
+		left = s < left ? s : left;
+	}
+	for (size_t i = 0; i < w->n_processes && i < p->n_looks; i++) {
+		const struct look *l = &p->looks[i];
+		double s = l->open && l->before_ns && l->now_ns == now_ns ?
+			seconds_left(&l->now, &l->before, (double)(l->now_ns - l->before_ns) / 1e9) : 1e9;
+		left = s < left ? s : left;
+	}
+	double ns = left * 1e9 / LOOKS_AHEAD;
+	uint64_t due = ns < (double)TICK_MIN ? TICK_MIN : ns > (double)TICK_MAX ? TICK_MAX : (uint64_t)ns;
+	return due < young ? due : young < TICK_MAX ? young : TICK_MAX;
+}
+
+uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns)
+{
+	if (!reserve_looks(p, w->n_processes))
+		return TICK_MAX;
+	p->n_left_out = 0;
+	for (size_t i = 0; i < w->n_processes; i++) {
+		if (!w->processes[i].gone_ns && w->processes[i].image)
+			read_process(p, &p->looks[i], &w->processes[i], store, now_ns);
+	}
+	if (p->n_left_out > p->n_told && store) {
+		p->n_told = p->n_left_out;
+		store_coverage(store, 0, "limits_left_out", p->n_told,
+			"Processes whose own limits were not read, because 128 others were already looked at.");
+	}
+	return next_tick(p, w, now_ns);
+}
+
+void pressure_gone(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns)
+{
+	for (size_t i = 0; i < w->n_processes && i < p->n_looks; i++) {
+		struct look *l = &p->looks[i];
+
+		if (!l->open || l->over || !w->processes[i].gone_ns)
+			continue;
+		l->over = true;
+		read_place(p, l->place, store, now_ns);
+		close_look(p, l);
+	}
+}
