@@ -34,11 +34,11 @@ int verb_symbolize(int argc, char **argv); /* symbol/ */
 int verb_report(int argc, char **argv);    /* report/report.c */
 int verb_leaks(int argc, char **argv);     /* report/leaks.c */
 int verb_sites(int argc, char **argv);     /* report/sites.c */
+int verb_oom(int argc, char **argv);       /* report/oom.c */
 int verb_diff(int argc, char **argv);      /* report/diff.c */
 int verb_check(int argc, char **argv);     /* report/check.c */
 int verb_pages(int argc, char **argv);     /* report/pages.c */
 int verb_maps(int argc, char **argv);      /* report/maps.c */
-int verb_export(int argc, char **argv);    /* report/export.c */
 int verb_doctor(int argc, char **argv);    /* report/doctor.c */
 
 #endif

@@ -109,9 +109,7 @@ static void forget(struct sink *sink, uintptr_t start, uintptr_t end)
 
 static int ask_ioctl(struct page_scan *scan, struct sink *sink, uintptr_t start, uintptr_t end)
 {
-	/* Initialised for a target under Memcheck, which does not know that
-	 * this ioctl writes. */
-	struct page_region region[N_REGIONS] = { 0 };
+	struct page_region region[N_REGIONS];
 	unsigned mask = IS_PRESENT | IS_SWAPPED | IS_ZERO | IS_HUGE | IS_GUARD;
 
 	if (sink->want & PAGE_WANT_FILE)

@@ -31,9 +31,11 @@ MAY = {
     'include/mmscope': [],
 }
 # Single files that may include more than their folder: doctor judges with the
-# code that `run` itself uses.
+# code that `run` itself uses; growth is arithmetic over a trace.
 ALSO = {
     'analyzer/report/doctor.c': ['analyzer/collect/elf_check.h', 'analyzer/collect/run.h'],
+    'analyzer/report/oom_judge.c': ['analyzer/model/growth.h'],
+    'analyzer/report/oom_judge.h': ['analyzer/model/growth.h'],
 }
 # Headers of ours that a folder may not include although the folder may.
 NOT = {
@@ -46,7 +48,6 @@ HOMES = [
     (r'libunwind.*\.h', ['preload/capture']),
     (r'jemalloc/.*', ['preload/base']),
     (r'(elfutils/.*|gelf\.h|libelf\.h|dwarf\.h|libdw.*\.h)', ['analyzer/symbol']),
-    (r'zlib\.h', ['analyzer/report']),
     (r'(demangle\.h|libiberty.*)', ['analyzer/symbol']),
 ]
 INCLUDE = re.compile(r'^\s*#\s*include(?:_next)?\s*([<"])([^>"]+)[>"]', re.M)

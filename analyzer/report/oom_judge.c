@@ -1,0 +1,256 @@
+/*
+ * oom_judge.c - see oom_judge.h, where the rules stand.
+ *
+ * Called by the verbs oom and report.
+ */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/alloc.h"
+#include "report/oom_judge.h"
+#include "report/oom_load.h"
+#include "report/text.h"
+
+#define SPECIAL_SHARE 20   /* a special limit binds when a twentieth is left */
+#define WINDOW_S 600       /* growth is that of the last ten minutes */
+#define AFTER_DEATH_NS 2000000000ll /* counters are read once more after the end */
+#define PAGE_TABLE_SHARE 512 /* 8 bytes for a page of 4096 */
+
+const char *oom_verdict_word(enum oom_verdict v)
+{
+	static const char *const word[] = {"low", "elevated", "high", "critical"};
+	return word[v];
+}
+
+const char *oom_growth_word(const struct growth *g)
+{
+	static const char *const word[] = {"flat", "growing", "unproven"};
+	return word[g->verdict];
+}
+
+static bool is_kind(const struct oom_limit *l, const char *kind)
+{
+	return strcmp(l->kind, kind) == 0;
+}
+
+static bool is_cgroup(const struct oom_limit *l)
+{
+	return strncmp(l->kind, "cgroup", 6) == 0;
+}
+
+char *oom_limit_name(const struct oom_limit *l)
+{
+	if (is_kind(l, "cgroup2.high"))
+		return xasprintf("memory.high of the cgroup %s", l->path);
+	if (is_kind(l, "cgroup1.memsw"))
+		return xasprintf("memory and swap of the cgroup %s", l->path);
+	if (is_cgroup(l))
+		return xasprintf("the cgroup %s", l->path);
+	if (is_kind(l, "host"))
+		return xstrdup("the memory of this machine");
+	if (is_kind(l, "commit"))
+		return xstrdup("the commit limit (vm.overcommit_memory=2)");
+	if (is_kind(l, "task_size"))
+		return xstrdup("the end of the address space");
+	return xstrdup(l->path);
+}
+
+/* ---- binding limit and growth ---- */
+
+static void judge_growth(struct oom_limit *l, double now_s)
+{
+	size_t first = 0;
+	while (first < l->n_points && l->points[first].t_s < now_s - WINDOW_S)
+		first++;
+	if (growth_recent(l->points + first, l->n_points - first, &l->growth) < 0)
+		return;
+	l->has_time = growth_time_to(&l->growth, (double)l->limit, &l->time);
+}
+
+static bool binds_before(const struct oom_limit *l, const struct oom_limit *best)
+{
+	if (l->n_points == 0)
+		return false;
+	if (l->special) {
+		bool scarce = l->headroom < (int64_t)(l->limit / SPECIAL_SHARE);
+		bool sooner = l->counts && l->has_time && best &&
+			(!best->has_time || l->time.point_s < best->time.point_s);
+		/* A stack or lock limit of megabytes is no limit on memory. */
+		return l->counts ? scarce || sooner : scarce && l->usage > 0 && !best;
+	}
+	return !best || (best->counts ? false : l->headroom < best->headroom);
+}
+
+static void find_binding(struct oom *o)
+{
+	for (size_t i = 0; i < o->n_limits; i++)
+		judge_growth(&o->limits[i], (double)o->t_ns / 1e9);
+	for (int special = 0; special < 2; special++)
+		for (size_t i = 0; i < o->n_limits; i++)
+			if (o->limits[i].special == special && binds_before(&o->limits[i], o->binding))
+				o->binding = &o->limits[i];
+}
+
+/* ---- debts ---- */
+
+static void judge_debts(struct oom *o)
+{
+	if (o->touch >= 0)
+		o->page_tables_due = o->touch / PAGE_TABLE_SHARE;
+	for (size_t i = 0; i < o->n_limits; i++) {
+		const struct oom_limit *l = &o->limits[i];
+		if (is_cgroup(l) && l->residue > o->thp)
+			o->thp = l->residue;
+		if (!is_kind(l, "commit") || l->n_points == 0 || o->private_bytes < 0)
+			continue;
+		o->next_fork = o->private_bytes;
+		o->fork_fails = o->private_bytes > l->headroom;
+	}
+}
+
+/* ---- the end ---- */
+
+/* ENOMEM comes from these alone; the one with least left that was too little. */
+static const struct oom_limit *refusing_limit(const struct oom *o, int64_t size)
+{
+	static const char *const kinds[] = {"RLIMIT_AS", "RLIMIT_DATA", "commit", "max_map_count", "task_size"};
+	const struct oom_limit *best = NULL;
+	for (size_t i = 0; i < o->n_limits; i++) {
+		const struct oom_limit *l = &o->limits[i];
+		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+			if (!is_kind(l, kinds[k]) || (l->counts ? l->headroom > 2 : l->headroom > size))
+				continue;
+			if (!best || l->headroom < best->headroom)
+				best = l;
+		}
+	}
+	return best;
+}
+
+/* The counter that moved: the nearest cgroup first, the machine's last. */
+static void judge_death(struct oom *o, struct answer *a, int64_t until_ns)
+{
+	struct oom_death *d = &o->death;
+	oom_load_failures(o, a, until_ns);
+	if (d->failed_allocs)
+		d->failed_limit = refusing_limit(o, d->failed_size);
+	if (strcmp(o->process->end, "signal") != 0 || o->process->status != SIGKILL ||
+		o->process->end_ns < 0 || o->process->end_ns > until_ns)
+		return;
+	for (size_t i = 0; i < o->n_limits && !d->killed; i++) {
+		const struct oom_limit *l = &o->limits[i];
+		d->killed = l->new_kills > 0;
+		d->who = d->killed ? l->path : NULL;
+	}
+}
+
+/* ---- verdict ---- */
+
+static void because(struct oom *o, enum oom_verdict v, const char *format, ...)
+{
+	va_list list;
+	char text[512];
+	if (o->n_reasons == OOM_REASONS)
+		return;
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	o->reasons[o->n_reasons++] = xstrdup(text);
+	if (v > o->verdict)
+		o->verdict = v;
+}
+
+static void judge_headroom(struct oom *o, enum oom_verdict most)
+{
+	const struct oom_limit *l = o->binding;
+	double share = l->limit ? 100.0 * (double)l->headroom / (double)l->limit : 0;
+	enum oom_verdict v = share <= 2 ? OOM_CRITICAL : share <= 10 ? OOM_HIGH : OOM_ELEVATED;
+	if (share <= 25)
+		because(o, v < most ? v : most, "%.1f %% of the limit are left", share < 0 ? 0 : share);
+}
+
+static void judge_time(struct oom *o, enum oom_verdict most)
+{
+	const struct oom_limit *l = o->binding;
+	char text[TEXT_NUMBER];
+	if (!l->has_time || l->time.point_s >= 86400)
+		return;
+	enum oom_verdict v = l->time.low_s < 60 ? OOM_CRITICAL : l->time.point_s < 3600 ? OOM_HIGH : OOM_ELEVATED;
+	because(o, v < most ? v : most, "at this pace the limit is reached in %s",
+		text_duration(text, (uint64_t)(l->time.point_s * 1e9)));
+}
+
+static void judge_promises(struct oom *o)
+{
+	const struct oom_limit *l = o->binding;
+	char size[TEXT_NUMBER], left[TEXT_NUMBER];
+	bool memory = is_cgroup(l) || is_kind(l, "host");
+	int64_t cow = o->cow > 0 ? o->cow : 0;
+	int64_t all = cow + (o->touch > 0 ? o->touch + o->page_tables_due : 0);
+	uint64_t room = l->headroom > 0 ? (uint64_t)l->headroom : 0;
+	if (memory && cow > (int64_t)room)
+		because(o, OOM_HIGH, "copy-on-write of live forks can call in %s, more than is left",
+			text_size(size, (uint64_t)cow));
+	else if (memory && all > (int64_t)room)
+		because(o, OOM_ELEVATED, "%s were promised and not touched yet, and %s are left",
+			text_size(size, (uint64_t)all), text_size(left, room));
+	if (o->fork_fails)
+		because(o, OOM_ELEVATED, "the next fork would commit %s more and fail",
+			text_size(size, (uint64_t)o->next_fork));
+	if (is_cgroup(l) && l->new_failures > 0)
+		because(o, OOM_ELEVATED, "the cgroup was at its limit %lld times", (long long)l->new_failures);
+}
+
+static void judge_all(struct oom *o)
+{
+	enum oom_verdict most = is_kind(o->binding, "cgroup2.high") ? OOM_HIGH : OOM_CRITICAL;
+	if (o->death.killed)
+		because(o, OOM_CRITICAL, "the kernel killed it for memory");
+	judge_headroom(o, most);
+	judge_time(o, most);
+	judge_promises(o);
+	if (o->death.failed_allocs)
+		because(o, OOM_ELEVATED, "%lld allocations failed", (long long)o->death.failed_allocs);
+}
+
+bool oom_judge(struct oom *o, struct answer *a, const struct answer_process *p, int64_t at_ns)
+{
+	int64_t until = at_ns < 0 ? INT64_MAX : at_ns;
+	*o = (struct oom){.process = p, .touch = OOM_UNKNOWN, .stack = OOM_UNKNOWN, .cow = OOM_UNKNOWN,
+		.cow_huge = OOM_UNKNOWN, .thp = OOM_UNKNOWN, .page_tables = OOM_UNKNOWN,
+		.page_tables_due = OOM_UNKNOWN, .next_fork = OOM_UNKNOWN, .private_bytes = OOM_UNKNOWN,
+		.threads = OOM_UNKNOWN, .swap = OOM_UNKNOWN};
+	if (!oom_load_debts(o, a, until))
+		return false;
+	/* A kill is counted when the process is gone; later ones are others'. */
+	int64_t counters = p->end_ns >= 0 && p->end_ns < INT64_MAX - AFTER_DEATH_NS ? p->end_ns + AFTER_DEATH_NS : until;
+	oom_load_limits(o, a, counters < until ? counters : until);
+	find_binding(o);
+	if (!o->binding)
+		return false;
+	oom_load_live(o, a);
+	oom_load_victims(o, a);
+	o->own_cgroup_only = capture_meta_number(a->capture, "own_cgroup_only", 0) != 0;
+	judge_debts(o);
+	judge_death(o, a, until);
+	judge_all(o);
+	return true;
+}
+
+void oom_done(struct oom *o)
+{
+	for (size_t i = 0; i < o->n_limits; i++) {
+		free(o->limits[i].kind);
+		free(o->limits[i].path);
+		free(o->limits[i].points);
+	}
+	for (size_t i = 0; i < o->n_victims; i++)
+		free(o->victims[i].name);
+	for (size_t i = 0; i < o->n_reasons; i++)
+		free(o->reasons[i]);
+	free(o->limits);
+	*o = (struct oom){0};
+}
