@@ -109,7 +109,8 @@ static void forget(struct sink *sink, uintptr_t start, uintptr_t end)
 
 static int ask_ioctl(struct page_scan *scan, struct sink *sink, uintptr_t start, uintptr_t end)
 {
-	struct page_region region[N_REGIONS];
+	/* Zeroed for valgrind, which does not know that this call fills it. */
+	struct page_region region[N_REGIONS] = { 0 };
 	unsigned mask = IS_PRESENT | IS_SWAPPED | IS_ZERO | IS_HUGE | IS_GUARD;
 
 	if (sink->want & PAGE_WANT_FILE)

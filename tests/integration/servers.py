@@ -50,7 +50,8 @@ def portrait(pid):
     with open('/proc/%d/status' % pid) as f:
         status = dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
     folder = '/proc/%d/fd' % pid
-    links = sorted((int(n), compare.place(os.readlink(os.path.join(folder, n)))) for n in os.listdir(folder))
+    # Kinds without numbers: which connection is closed first is chance.
+    links = sorted(compare.place(os.readlink(os.path.join(folder, n))) for n in os.listdir(folder))
     return {'name': status['Name'], 'threads': status['Threads'], 'uid': status['Uid'],
             'signals': tuple(status[k] for k in ('SigBlk', 'SigIgn', 'SigCgt')), 'descriptors': links}
 
