@@ -87,7 +87,7 @@ static int read_pages(struct space *sp, int proc_fd, struct store_scan *scan)
 	for (size_t i = 0; i < sp->coming.n && r == 0; i++) {
 		struct mms_area *a = &sp->coming.area[i].a;
 
-		if (a->origin == MMS_ORIGIN_SPECIAL)
+		if (a->start >> 47) /* [vsyscall] is the kernel's own */
 			continue;
 		r = page_scan_range(&ask, &sp->coming_pages, a->start, a->end, PAGE_WANT_STATES, false);
 		if (r == 0)

@@ -331,7 +331,7 @@ static void note_space(struct spaces *s, struct space *sp, const struct order_no
 		return;
 	}
 	sp->no_states = v.flags & MMS_SPACE_NO_STATES;
-	sp->final = true;
+	sp->final = v.look == MMS_LOOK_EXIT;
 	space_take(s, sp, &(struct store_scan){ .t_ns = n->t_ns, .look = v.look, .n_pages = v.n_pages,
 		.cost_ns = v.cost_ns, .error = v.scan_error < 0 ? -v.scan_error : 0 });
 	if (!*s->store)

@@ -313,10 +313,19 @@ static int by_waste(const void *left, const void *right)
 	return a->stack_id < b->stack_id ? -1 : a->stack_id > b->stack_id;
 }
 
+/* What the kernel did not tell is unknown, not zero. */
+static bool pages_are_known(const struct space *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->area[i].present < 0 && !is(&s->area[i], "kernel"))
+			return false;
+	return s->n > 0;
+}
+
 bool held_load(struct held *h, struct answer *a, const struct answer_process *p)
 {
 	*h = (struct held){.n = 0};
-	if (!space_load(&h->space, a, p, -1))
+	if (!space_load(&h->space, a, p, -1) || !pages_are_known(&h->space))
 		return false;
 	struct pass w = {.h = h, .a = a, .is_heap = xcalloc(h->space.n, sizeof(bool))};
 	for (size_t i = 0; i < h->space.n; i++)

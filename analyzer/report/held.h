@@ -36,7 +36,7 @@ struct held {
 	bool counts_only;   /* states of some pages are not known one by one */
 };
 
-/* False: the pages of this process were never looked at. */
+/* False: the pages of this process were never looked at, or could not be. */
 bool held_load(struct held *h, struct answer *a, const struct answer_process *p);
 void held_done(struct held *h);
 int64_t held_unexplained(const struct held_rss *r); /* total must be known */

@@ -215,7 +215,7 @@ static void print_process(struct pages *v, const struct answer_process *p)
 	struct held h;
 	char size[TEXT_NUMBER];
 	if (!held_load(&h, &v->a, p)) {
-		head_print_process(p, "its pages were not looked at");
+		head_print_process(p, "its pages were not, or could not be looked at");
 		held_done(&h);
 		return;
 	}

@@ -28,6 +28,7 @@
 #include "mirror/page_scan.h"
 #include "mirror/proc_maps.h"
 
+#define MIRROR_TASK_SIZE 0x7ffffffff000ul /* x86-64, four levels */
 #define SPINS 2000          /* about 10 us */
 #define FAILURES_MAX 64     /* in a row: whoever holds it does not come back */
 #define MINCORE_MAX (256ul << 20) /* above this, sparse memory is cheaper to ask by pagemap */
@@ -370,17 +371,46 @@ int mirror_touched(uintptr_t start, size_t length, uint64_t *ret_pages)
 
 /* ---- the look ---- */
 
+/* Areas that lie within one slice are asked about in one call: most areas are
+ * a few pages of a library, and a call costs as much as 50 pages. */
 struct look {
 	const struct mirror_sink *sink;
+	const struct vma *v; /* being looked at; NULL: none left */
 	struct mms_area area;
 	struct page_runs runs;
 	struct page_scan scan;
 	struct mms_space *space;
 };
 
-static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+static void begin_area(struct look *l, const struct vma *v)
 {
-	struct look *l = arg;
+	l->v = v;
+	if (!v)
+		return;
+	l->area = (struct mms_area){ .start = v->start, .end = v->end, .pgoff = v->pgoff, .inode = v->inode,
+		.device = v->device, .stack = v->stack, .flags = v->flags, .prot = v->prot,
+		.origin = v->origin, .born_stamp = v->born_stamp };
+	page_runs_begin(&l->runs, v->start >> 12);
+}
+
+/* Nothing more is known of the area: tells it, and goes to the next. */
+static void end_area(struct look *l, bool known)
+{
+	const char *name = vma_tree_name_text(&mirror.tree, l->v->name);
+	size_t length = strlen(name);
+
+	page_runs_end(&l->runs);
+	l->area.known = known;
+	l->area.name_length = (uint16_t)(length < 4096 ? length : 4096);
+	l->area.states_from = l->runs.first;
+	l->area.states_bytes = (uint32_t)l->runs.used;
+	l->sink->area(l->sink->arg, &l->area, name, l->runs.buffer);
+	l->space->n_areas++;
+	begin_area(l, vma_tree_next(&mirror.tree, l->v->end));
+}
+
+static void count_run(struct look *l, uint64_t first, uint64_t n, unsigned states)
+{
 	enum mms_page_state state = MMS_PAGE_PRESENT;
 
 	if (states & PAGE_IS_SWAPPED) {
@@ -399,6 +429,24 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
 	page_runs_add(&l->runs, first, n, state);
 }
 
+/* The kernel joins runs that agree over the borders of areas. */
+static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+{
+	struct look *l = arg;
+
+	while (n && l->v) {
+		uint64_t end = l->v->end >> 12;
+		if (end <= first) {
+			end_area(l, true);
+			continue;
+		}
+		uint64_t part = end - first < n ? end - first : n;
+		count_run(l, first, part, states);
+		first += part;
+		n -= part;
+	}
+}
+
 static void buffer_full(void *arg, uint64_t first, const uint8_t *bytes, size_t n)
 {
 	struct look *l = arg;
@@ -406,27 +454,29 @@ static void buffer_full(void *arg, uint64_t first, const uint8_t *bytes, size_t 
 	l->sink->pages(l->sink->arg, first, bytes, n);
 }
 
-static void look_at(struct look *l, const struct vma *v)
+/* The end of the areas that are asked about with this one. */
+static uintptr_t group_end(const struct vma *v)
 {
-	const char *name = vma_tree_name_text(&mirror.tree, v->name);
+	uintptr_t start = v->start, end = v->end;
 
-	l->area = (struct mms_area){ .start = v->start, .end = v->end, .pgoff = v->pgoff, .inode = v->inode,
-		.device = v->device, .stack = v->stack, .flags = v->flags, .prot = v->prot,
-		.origin = v->origin, .born_stamp = v->born_stamp,
-		.name_length = (uint16_t)(strlen(name) < 4096 ? strlen(name) : 4096) };
-	page_runs_begin(&l->runs, v->start >> 12);
-	if (l->scan.pagemap_fd >= 0 && v->origin != VMA_SPECIAL) {
-		int r = page_scan_range(&l->scan, NULL, v->start, v->end, PAGE_WANT_STATES,
-			v->inode == 0 && !(v->flags & VMA_SHARED));
-		l->area.known = r == 0;
+	while ((v = vma_tree_next(&mirror.tree, end)) != NULL && v->end - start <= PAGE_SCAN_SLICE &&
+		v->end <= MIRROR_TASK_SIZE)
+		end = v->end;
+	return end;
+}
+
+static void look_at_group(struct look *l)
+{
+	uintptr_t end = group_end(l->v);
+	int r = -EACCES;
+
+	if (l->scan.pagemap_fd >= 0 && l->v->start < MIRROR_TASK_SIZE) {
+		r = page_scan_range(&l->scan, NULL, l->v->start, end, PAGE_WANT_STATES, false);
 		if (r < 0)
 			l->space->scan_error = r;
 	}
-	page_runs_end(&l->runs);
-	l->area.states_from = l->runs.first;
-	l->area.states_bytes = (uint32_t)l->runs.used;
-	l->sink->area(l->sink->arg, &l->area, name, l->runs.buffer);
-	l->space->n_areas++;
+	while (l->v && l->v->start < end)
+		end_area(l, r == 0);
 }
 
 static void look_at_all(const struct mirror_sink *sink, struct mms_space *ret)
@@ -439,8 +489,9 @@ static void look_at_all(const struct mirror_sink *sink, struct mms_space *ret)
 	l.scan.pagemap_fd = mms_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
 	if (l.scan.pagemap_fd < 0)
 		ret->scan_error = l.scan.pagemap_fd;
-	for (struct vma *v = vma_tree_next(&mirror.tree, 0); v; v = vma_tree_next(&mirror.tree, v->end))
-		look_at(&l, v);
+	begin_area(&l, vma_tree_next(&mirror.tree, 0));
+	while (l.v)
+		look_at_group(&l);
 	if (l.scan.pagemap_fd >= 0)
 		mms_close(l.scan.pagemap_fd);
 	for (int i = 0; i < 4; i++)
@@ -453,7 +504,7 @@ static void read_mm(const struct walk *w, struct mms_mm *mm)
 	mm_read_stat(AT_FDCWD, "/proc/self/stat", mm);
 	mm->brk = (uint64_t)mms_syscall3(SYS_brk, 0, 0, 0);
 	mm->mmap_base = w->map_top;
-	mm->task_size = 0x7ffffffff000ul; /* x86-64, four levels */
+	mm->task_size = MIRROR_TASK_SIZE;
 	mm->map_count = w->n_lines;
 }
 

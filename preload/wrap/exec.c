@@ -180,7 +180,7 @@ static bool before(const char *path, void *const *fp)
 		note_vfork();
 		return false;
 	}
-	process_note_hiwater();
+	process_look(MMS_LOOK_EXEC);
 	size_t n = path ? mms_strlen(path) : 0;
 	struct mms_exec note = { .path_length = (uint32_t)(n < 4096 ? n : 4096) };
 	emit_long(MMS_LONG_EXEC, capture_stack(fp), &note, sizeof(note), path, note.path_length, NULL, 0);

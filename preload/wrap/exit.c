@@ -27,13 +27,27 @@ bool process_is_own(void)
 	return p && p->pid == (uint32_t)mms_getpid();
 }
 
+/* A look takes 0.1 to 0.2 ms, half of it the kernel's.  The thousands of
+ * little children of a script are not worth that: whoever lived shorter than
+ * about 10 ms (25 million ticks of the processor) has touched little,
+ * and tells its high-water mark alone.  The main process is always looked at. */
+#define SHORT_TICKS 25000000u
+
+static bool worth_a_look(const struct mms_process *p)
+{
+	const struct mms_session *s = capture_session();
+	return p->pid == s->cell0->process[0].pid || capture_stamp() - p->begin_stamp > SHORT_TICKS;
+}
+
 /* A process that lives shorter than the collector's second between two looks
  * is told of by itself alone. */
-void process_note_hiwater(void)
+void process_look(enum mms_look look)
 {
 	struct mms_process *p = capture_process();
-	if (p && !doorbell_is_silent())
-		atomic_store_explicit(&p->hiwater_bytes, mm_hiwater(), memory_order_relaxed);
+	if (!p || doorbell_is_silent())
+		return;
+	uint64_t hiwater = worth_a_look(p) ? space_look(look) : 0;
+	atomic_store_explicit(&p->hiwater_bytes, hiwater ? hiwater : mm_hiwater(), memory_order_relaxed);
 }
 
 void process_last_word(int status, uint32_t how)
@@ -46,8 +60,7 @@ void process_last_word(int status, uint32_t how)
 	bool surely = how == PROCESS_EXIT && doorbell_is_silent();
 	if (!p || !(surely || process_is_own()))
 		return;
-	process_note_hiwater();
-	space_look(MMS_LOOK_EXIT);
+	process_look(MMS_LOOK_EXIT);
 	struct mms_exit note = { .status = status & 0xff, .how = how };
 	emit_long(MMS_LONG_EXIT, 0, &note, sizeof(note), NULL, 0, NULL, 0);
 	atomic_store_explicit(&p->status, status & 0xff, memory_order_relaxed);

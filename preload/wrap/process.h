@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <mmscope/record.h>
+
 enum process_exit { PROCESS_EXIT = 0, PROCESS_UNDERSCORE = 1, PROCESS_QUICK = 2 }; /* mms_exit.how */
 
 /* First stage: next is filled. */
@@ -20,8 +22,9 @@ void process_register(void);
  * memory (vfork): its end is not ours. */
 void process_last_word(int status, uint32_t how);
 
-/* Stores the high-water mark of this process in its slot (its last words). */
-void process_note_hiwater(void);
+/* Before the last word: the address space as it is, and the high-water mark
+ * into the slot. */
+void process_look(enum mms_look look);
 
 /* True when the caller is the process that its slot describes; false in a
  * vfork child, when nothing is recorded, and when it cannot be told because a

@@ -157,14 +157,14 @@ static uint64_t monotonic_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-void space_look(enum mms_look look)
+uint64_t space_look(enum mms_look look)
 {
 	struct telling t = { .states = 0 };
 	struct mirror_sink sink = { .arg = &t, .pages = tell_pages, .area = tell_area };
 	struct mms_space space = { .look = look };
 
 	if (doorbell_is_silent() || on_small_stack())
-		return;
+		return 0;
 	uint64_t begin = monotonic_ns();
 	int r = mirror_look(&sink, &space);
 	space.cost_ns = monotonic_ns() - begin;
@@ -174,4 +174,5 @@ void space_look(enum mms_look look)
 		space.scan_error = r;
 	}
 	emit_long(MMS_LONG_SPACE, 0, &space, sizeof(space), NULL, 0, NULL, 0);
+	return space.mm.hiwater_rss;
 }

@@ -19,7 +19,8 @@ void space_note(enum mms_long type, const struct mms_vm *vm, uint32_t stack);
  * of what is small, or not private and anonymous. */
 void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length);
 
-/* A look at the whole address space, into the ring. */
-void space_look(enum mms_look look);
+/* A look at the whole address space, into the ring.  Returns the high-water
+ * mark in bytes; 0: not known. */
+uint64_t space_look(enum mms_look look);
 
 #endif
