@@ -30,7 +30,8 @@
 
 #define MIRROR_TASK_SIZE 0x7ffffffff000ul /* x86-64, four levels */
 #define SPINS 2000          /* about 10 us */
-#define FAILURES_MAX 64     /* in a row: whoever holds it does not come back */
+#define FAILURES_MAX 64     /* in a row: from then on one try, no spinning */
+#define LOOK_TRIES 50       /* a look may let others run before it gives up */
 #define MINCORE_MAX (256ul << 20) /* above this, sparse memory is cheaper to ask by pagemap */
 
 static struct {
@@ -55,21 +56,30 @@ static uintptr_t myself(void)
 
 static bool enter(void)
 {
-	if (atomic_load_explicit(&mirror.n_failures, memory_order_relaxed) <= FAILURES_MAX) {
-		for (int i = 0; i < SPINS; i++) {
-			uintptr_t nobody = 0;
-			if (atomic_compare_exchange_strong(&mirror.owner, &nobody, myself())) {
-				atomic_store_explicit(&mirror.n_failures, 0, memory_order_relaxed);
-				return true;
-			}
-			if (nobody == myself()) /* we are a signal handler */
-				break;
-			__builtin_ia32_pause();
+	int spins = atomic_load_explicit(&mirror.n_failures, memory_order_relaxed) > FAILURES_MAX ? 1 : SPINS;
+
+	for (int i = 0; i < spins; i++) {
+		uintptr_t nobody = 0;
+		if (atomic_compare_exchange_strong(&mirror.owner, &nobody, myself())) {
+			atomic_store_explicit(&mirror.n_failures, 0, memory_order_relaxed);
+			return true;
 		}
+		if (nobody == myself()) /* we are a signal handler */
+			break;
+		__builtin_ia32_pause();
 	}
 	atomic_fetch_add(&mirror.n_failures, 1);
-	atomic_fetch_add(&mirror.missed, 1);
 	return false;
+}
+
+/* For a call: who does not get in has missed it. */
+static bool enter_call(void)
+{
+	bool in = enter();
+
+	if (!in)
+		atomic_fetch_add(&mirror.missed, 1);
+	return in;
 }
 
 static void leave(void)
@@ -274,19 +284,19 @@ void mirror_map(const struct vma *area)
 	struct vma v = *area;
 
 	v.end = page_up(v.end);
-	if (enter())
+	if (enter_call())
 		done(ready(v.start, v.end) ? vma_tree_map(&mirror.tree, &v) : 0);
 }
 
 void mirror_unmap(uintptr_t start, size_t length)
 {
-	if (enter())
+	if (enter_call())
 		done(ready(0, 0) ? vma_tree_unmap(&mirror.tree, start, page_up(start + length)) : 0);
 }
 
 void mirror_protect(uintptr_t start, size_t length, unsigned prot)
 {
-	if (enter())
+	if (enter_call())
 		done(ready(0, 0) ? vma_tree_protect(&mirror.tree, start, page_up(start + length), prot & 7) : 0);
 }
 
@@ -294,7 +304,7 @@ void mirror_flags(uintptr_t start, size_t length, unsigned set, unsigned clear)
 {
 	uintptr_t end = length == SIZE_MAX ? UINTPTR_MAX & ~4095ul : page_up(start + length);
 
-	if (enter())
+	if (enter_call())
 		done(ready(0, 0) ? vma_tree_flags(&mirror.tree, start & ~4095ul, end, set, clear) : 0);
 }
 
@@ -302,7 +312,7 @@ void mirror_move(uintptr_t old, size_t old_length, const struct vma *area, bool 
 {
 	uintptr_t end = page_up(area->end);
 
-	if (!enter())
+	if (!enter_call())
 		return;
 	int r = ready(area->start, end) ? vma_tree_move(&mirror.tree, old, page_up(old_length), area->start,
 						  end - area->start, keep) : 0;
@@ -311,7 +321,7 @@ void mirror_move(uintptr_t old, size_t old_length, const struct vma *area, bool 
 
 void mirror_brk(uintptr_t old, uintptr_t end, uint32_t stack, uint64_t stamp)
 {
-	if (!enter())
+	if (!enter_call())
 		return;
 	int r = 0;
 	if (ready(page_up(old), page_up(end))) {
@@ -511,9 +521,13 @@ static void read_mm(const struct walk *w, struct mms_mm *mm)
 int mirror_look(const struct mirror_sink *sink, struct mms_space *ret)
 {
 	struct walk w = { .from = 0 };
+	int tries = 0;
 
-	if (!enter())
-		return -EBUSY;
+	while (!enter()) {
+		if (++tries == LOOK_TRIES || atomic_load(&mirror.owner) == myself())
+			return -EBUSY;
+		mms_sched_yield();
+	}
 	int r = mirror.broken ? -ENOMEM : reconcile(&w);
 	if (r == 0) {
 		look_at_all(sink, ret);

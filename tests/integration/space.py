@@ -1,0 +1,195 @@
+"""space.py - the address space that was recorded against the real one.
+
+    space.py CASE
+
+walk-N, threads-N   random changes by seed N: areas equal /proc/self/maps
+used                memory asked for and used, to the page, by site
+sealed              nobody may look (PR_SET_DUMPABLE 0, not root): says so
+real-NAME           a real program: no page differs, hidden classes add up, RSS is explained
+upgrade             a database of schema version 1 becomes one of today
+"""
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+
+import mms
+
+SPACE = os.path.join(mms.PROGRAMS, 'space')
+PAGE = 4096
+SKIPPED = ('mmscope',)  # kinds that come and go with the measuring
+
+
+def record(work, faults, *argv, options=(), **more):
+    db = work.db('run')
+    r = subprocess.run([mms.MMSCOPE, 'run', '--wait', *options, '-o', db, '--', *argv], env=mms.environment(),
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **more)
+    faults.equal((r.returncode, r.stderr), (0, ''), 'status and stderr')
+    mms.integrity(db, faults)
+    return db, r.stdout
+
+
+def answer(verb, db, *options):
+    return json.loads(subprocess.run([mms.MMSCOPE, verb, '--format', 'json', *options, db], stdout=subprocess.PIPE,
+                                     check=True).stdout)
+
+
+def pages_of(areas):
+    """page -> permissions, of lists of (start, end, permissions)"""
+    return {page: perms for start, end, perms in areas for page in range(start // PAGE, end // PAGE)}
+
+
+def walk(work, faults, seed, threads):
+    copy = work.path('maps')
+    db, _ = record(work, faults, SPACE, 'walk', str(seed), '3000', str(threads), copy)
+    seen, ours = [], set()
+    for v in answer('maps', db)['vmas']:
+        area = (int(v['start'], 16), int(v['end'], 16), v['perms'])
+        if v['kind'] in SKIPPED:
+            ours.update(range(area[0] // PAGE, area[1] // PAGE))
+        else:
+            seen.append(area)
+    real = []
+    with open(copy) as f:
+        for line in f:
+            m = re.match(r'([0-9a-f]+)-([0-9a-f]+) (\S{4})', line)
+            real.append((int(m.group(1), 16), int(m.group(2), 16), m.group(3)))
+    a, b = pages_of(seen), pages_of(x for x in real)
+    wrong = [p for p in a.keys() | b.keys() if p not in ours and a.get(p) != b.get(p)]
+    faults.equal([(hex(p * PAGE), a.get(p), b.get(p)) for p in sorted(wrong)[:5]], [], 'pages that differ (%d)' % len(wrong))
+    faults.equal(len(b) > 1000, True, 'pages compared')
+    drift(db, faults)
+
+
+def drift(db, faults):
+    for row in mms.rows(db, 'SELECT d.*, (SELECT coalesce(sum(count), 0) FROM hidden h WHERE h.process_id = d.process_id) AS n'
+                            ' FROM drift d'):
+        faults.equal(row['left_pages'], 0, 'pages that still differ in %d' % row['process_id'])
+        faults.equal(row['n'], row['differences'], 'sum of the classes of hidden changes')
+
+
+def used(work, faults):
+    db, out = record(work, faults, SPACE, 'used')
+    sites = answer('pages', db, '--limit', '0')['sites']
+    for line in out.splitlines():
+        name, asked, pages = line.split()[0], int(line.split()[1]), int(line.split()[2])
+        mine = [s for s in sites if any(f['function'] == name for f in s['stack'])]
+        if name in ('place_gone', 'place_freed'):
+            got = [(s['gone']['requested_bytes'], s['gone']['touched_bytes']) for s in mine if s['gone']['count']]
+            # malloc_usable_size may be more than was asked for, the page of the header is one of those used
+            faults.equal(got, [(asked, pages * PAGE)], name)
+            continue
+        got = sum(s['requested_bytes'] for s in mine), sum(s['touched_bytes'] for s in mine)
+        want = pages * PAGE - (16 if name == 'place_block' else 0)  # glibc's header lies in the first page
+        faults.equal(got, (asked, want), name)
+        faults.equal(sum(s['never_touched_bytes'] for s in mine), asked - want, name + ': never used')
+    resident = [sum(s['resident_bytes'] for s in sites if any(f['function'] == n for f in s['stack']))
+                for n in ('place_mapped', 'place_read')]
+    faults.equal(resident, [1000 * PAGE, 50 * PAGE], 'in memory')
+    explained(db, faults)
+    states = mms.rows(db, "SELECT sum(zero) AS zero FROM vma WHERE kind = 'mapping'")
+    faults.equal(states[0]['zero'], 300, 'zero pages')
+
+
+def explained(db, faults):
+    for p in answer('pages', db)['processes']:
+        if not p['rss'] or not p['rss']['total']:
+            continue
+        rss = p['rss']
+        faults.equal(abs(rss['unexplained']) * 50 < rss['total'], True, 'not explained: %d of %d' % (rss['unexplained'], rss['total']))
+        parts = sum(rss[k] for k in ('heap_live', 'heap_slack', 'mappings', 'stacks', 'file', 'shmem', 'profiler', 'other', 'unexplained'))
+        faults.equal(parts, rss['total'], 'sum of the parts')
+
+
+def sealed(work, faults):
+    """As nobody: the program runs on, its pages are unknown, and the reason is named."""
+    if os.geteuid() != 0:
+        mms.skip('needs root to become nobody')
+    os.chmod(work.top, 0o777)
+    probe = subprocess.run(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', mms.MMSCOPE, '--version'],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if probe.returncode:
+        mms.skip('nobody may not read the build folder')
+    db = work.db('run')
+    r = subprocess.run(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', mms.MMSCOPE, 'run', '--wait', '-o', db, '--',
+                        SPACE, 'sealed'], env=mms.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    faults.equal((r.returncode, r.stderr, len(r.stdout.splitlines())), (0, '', 5), 'run')
+    kinds = [row['kind'] for row in mms.rows(db, 'SELECT kind FROM coverage')]
+    page = answer('pages', db)
+    known = mms.rows(db, "SELECT count(*) AS n FROM vma WHERE present IS NOT NULL AND died_ns IS NULL")[0]['n']
+    if known == 0:
+        faults.equal('pages' in kinds, True, 'a reason in %s' % kinds)
+        faults.equal(page['rss'], None, 'rss')
+
+
+def real(work, faults, name):
+    programs = {
+        'python3': ['/usr/bin/python3', '-c', 'import json, ssl, threading, decimal\n'
+                    't = [threading.Thread(target=lambda: [bytearray(n) for n in range(0, 400000, 999)]) for _ in range(4)]\n'
+                    '[x.start() for x in t]; [x.join() for x in t]\nkeep = [bytes(i) for i in range(5000)]'],
+        'git': ['/usr/bin/git', '--version'],
+        'sqlite3': ['/usr/bin/python3', '-c', 'import sqlite3\nc = sqlite3.connect(":memory:")\n'
+                    'c.execute("create table t (a, b)")\n'
+                    'c.executemany("insert into t values (?, ?)", ((i, str(i)) for i in range(20000)))'],
+        'bash': ['/bin/bash', '-c', 'x=$(seq 1 20000); for i in 1 2 3; do (sleep 0.05); done; echo ${#x}'],
+        'perl': ['/usr/bin/perl', '-e', 'my %h; $h{$_} = "x" x 100 for 1 .. 20000;'],
+    }
+    mms.need(programs[name][0])
+    db, _ = record(work, faults, *programs[name])
+    drift(db, faults)
+    explained(db, faults)
+    whole = mms.rows(db, "SELECT count(*) AS n FROM page_scan WHERE look = 'exit'")[0]['n']
+    faults.equal(whole > 0, True, 'a look at the end')
+
+
+def added():
+    """(TABLE or VIEW, name) of all that came after version 1, from the steps themselves."""
+    found = []
+    for n in range(2, 100):
+        path = os.path.join(mms.TOP, 'analyzer', 'store', 'upgrade_%d.c' % n)
+        if not os.path.exists(path):
+            return found
+        with open(path) as f:
+            found += re.findall(r'CREATE (TABLE|VIEW) (\w+)', f.read())
+
+
+def schema_of(path):
+    with sqlite3.connect(path) as c:
+        texts = c.execute('SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name').fetchall()
+    return {name: re.sub(r'\s+', '', re.sub(r'--.*', '', sql)) for name, sql in texts}
+
+
+def upgrade(work, faults):
+    db, _ = record(work, faults, '/bin/true')
+    new = schema_of(db)
+    old = work.path('old.db')
+    os.rename(db, old)
+    with sqlite3.connect(old) as c:
+        for kind, name in sorted(added(), reverse=True):  # views first
+            c.execute('DROP %s %s' % (kind, name))
+        c.execute('PRAGMA user_version = 1')
+    before = subprocess.run([mms.MMSCOPE, 'report', old], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    faults.equal((before.returncode, before.stderr), (0, ''), 'an old database is read')
+    r = subprocess.run([mms.MMSCOPE, 'symbolize', old], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    faults.equal(r.returncode, 0, 'symbolize: ' + r.stderr)
+    faults.equal(schema_of(old), new, 'tables after the upgrade')
+
+
+def main():
+    name = sys.argv[1]
+    faults = mms.Faults()
+    case, _, rest = name.partition('-')
+    with mms.Work('space-' + name) as work:
+        if case in ('walk', 'threads'):
+            walk(work, faults, int(rest), 1 if case == 'walk' else 4)
+        elif case == 'real':
+            real(work, faults, rest)
+        else:
+            {'used': used, 'sealed': sealed, 'upgrade': upgrade}[case](work, faults)
+    return faults.done(name)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
