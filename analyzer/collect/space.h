@@ -41,6 +41,7 @@ struct space {
 	bool final;                 /* the process told of itself; nothing from outside any more */
 	bool no_states;             /* counts alone are known of some pages */
 	int scan_error;             /* -errno of the newest look */
+	uint64_t rss_now;           /* bytes, at the tick of the look */
 	uint64_t next_look_ns, rss, vm_size, minflt;
 	struct gone *gone;
 	size_t n_gone, gone_capacity;

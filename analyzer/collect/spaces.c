@@ -327,6 +327,8 @@ static void note_space(struct spaces *s, struct space *sp, const struct order_no
 	memcpy(&v, n->payload, sizeof(v));
 	if (v.flags & MMS_SPACE_NO_TREE || v.n_areas != sp->coming.n) {
 		s->n_broken += v.n_areas != sp->coming.n;
+		if (v.flags & MMS_SPACE_NO_TREE && !sp->looked)
+			sp->scan_error = v.scan_error;
 		space_drop_coming(sp);
 		return;
 	}
@@ -454,6 +456,7 @@ void spaces_tick(struct spaces *s, const struct watch_process *p, const struct s
 		return;
 	struct store_scan scan = { .t_ns = now->t_ns, .look = MMS_LOOK_TICK };
 	uint64_t begin = cpu_ns();
+	sp->rss_now = (uint64_t)now->rss;
 	if (look_outside(sp, p->proc_fd, &scan) == 0) {
 		scan.cost_ns = cpu_ns() - begin;
 		space_take(s, sp, &scan);

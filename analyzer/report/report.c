@@ -11,6 +11,7 @@
 
 #include "report/alloc.h"
 #include "report/head.h"
+#include "report/held.h"
 #include "report/options.h"
 #include "report/render.h"
 #include "report/rows.h"
@@ -29,6 +30,7 @@
 struct report {
 	struct answer a;
 	struct rows rows;
+	int64_t never_touched; /* bytes of the main process; -1: not known */
 	int format;
 };
 
@@ -176,7 +178,7 @@ static void print_json(struct report *r)
 		json_null(&j, "live");
 		json_null(&j, "leaks");
 	}
-	json_null(&j, "never_touched_bytes");
+	known_json(&j, "never_touched_bytes", r->never_touched);
 	json_null(&j, "cow");
 	json_null(&j, "oom");
 	self_cost_json(&j, r);
@@ -318,6 +320,33 @@ static void print_processes(const struct answer *a)
 	free(order);
 }
 
+/* Asked for at the end, and never used. */
+static int64_t never_touched(struct answer *a)
+{
+	struct held h;
+	int64_t bytes = -1;
+	if (!a->main || !a->main->followed)
+		return -1;
+	if (held_load(&h, a, a->main)) {
+		bytes = 0;
+		for (size_t i = 0; i < h.n; i++)
+			if (h.site[i].requested > h.site[i].touched)
+				bytes += (int64_t)(h.site[i].requested - h.site[i].touched);
+	}
+	held_done(&h);
+	return bytes;
+}
+
+static void print_never_touched(const struct report *r)
+{
+	char size[TEXT_NUMBER];
+	if (r->never_touched < 1 << 20)
+		return;
+	label("never used");
+	printf("%s of what is held (see mmscope pages)\n",
+		text_size(size, (uint64_t)r->never_touched));
+}
+
 static void print_cost(struct report *r)
 {
 	char size[TEXT_NUMBER], cpu[TEXT_NUMBER];
@@ -350,6 +379,7 @@ static void print_text(struct report *r)
 	print_process_count(&r->a);
 	if (r->a.main->followed) {
 		print_figures(r->a.main);
+		print_never_touched(r);
 	} else {
 		label("heap");
 		printf("not recorded for this program\n");
@@ -388,6 +418,7 @@ int verb_report(int argc, char **argv)
 	if (status)
 		return status;
 	rows_load(&r.rows, &r.a, false, 0);
+	r.never_touched = never_touched(&r.a);
 	if (r.format == FORMAT_JSON)
 		print_json(&r);
 	else
