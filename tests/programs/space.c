@@ -181,11 +181,10 @@ __attribute__((noinline)) static void place_mapped(void)
 
 __attribute__((noinline)) static void place_read(void)
 {
-	volatile char sum = 0;
 	keep[1] = mmap(NULL, 128 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	madvise(keep[1], 128 * MIB, MADV_NOHUGEPAGE);
 	for (size_t i = 0; i < 300; i++)
-		sum += keep[1][i * 3 * PAGE]; /* the zero page: used, in no memory */
+		(void)*(volatile char *)(keep[1] + i * 3 * PAGE); /* the zero page: used, in no memory */
 	use(keep[1] + 64 * MIB, 50, 2);
 	printf("place_read %lu %d\n", 128 * MIB, 350);
 }
