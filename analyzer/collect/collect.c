@@ -99,6 +99,7 @@ static void sleep_on(struct collector *c, uint32_t seen, uint64_t ns)
 static bool round_once(struct collector *c)
 {
 	struct drain_stats d;
+	size_t failures = c->model->n_failures;
 	uint64_t n = drain_round(c->drain);
 	uint64_t now = collector_now(c);
 	size_t alive = c->watch.n_alive, images = c->model->n_processes;
@@ -113,7 +114,8 @@ static bool round_once(struct collector *c)
 		c->dirty = true;
 	if (alive != c->watch.n_alive)
 		pressure_gone(c->pressure, &c->watch, c->store, now);
-	if (now >= c->next_tick_ns) {
+	/* What said no is seen best at once. */
+	if (now >= c->next_tick_ns || failures != c->model->n_failures) {
 		ticks_take(&c->watch, c->store, &c->spaces, now);
 		c->next_tick_ns = now + pressure_take(c->pressure, &c->watch, c->store, now);
 		c->dirty = c->dirty || c->watch.n_alive;

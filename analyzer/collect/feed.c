@@ -100,6 +100,17 @@ static void note_vm(struct note *c)
 		.length2 = v.length2, .offset = v.offset, .prot = v.prot, .flags = v.flags, .fd = v.fd });
 }
 
+static void note_heap_fail(struct note *c)
+{
+	struct mms_heap_fail v = { 0 };
+	size_t room;
+
+	if (payload(c->n, &v, sizeof(v), &room))
+		model_alloc_failed(c->f->model, &(struct model_failure){
+			.process = c->p->number, .t_ns = c->n->t_ns, .size = v.size, .thread = c->w->thread,
+			.stack = c->n->stack, .error = v.error });
+}
+
 static void note_process(struct note *c)
 {
 	struct mms_process_note v;
@@ -224,7 +235,7 @@ static void feed_note(void *arg, struct order_writer *w, const struct order_note
 		note_exit(&c);
 		break;
 	case MMS_LONG_HEAP_FAIL:
-		c.p->failed_allocs++;
+		note_heap_fail(&c);
 		break;
 	default:
 		if (n->type >= MMS_LONG_MMAP && n->type <= MMS_LONG_VM_FAIL)

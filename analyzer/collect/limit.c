@@ -102,7 +102,7 @@ static const char *kept_text(const struct limit_process *p, int *fd, const char 
 	return limit_text(*fd, buffer, size);
 }
 
-static uint64_t now_of_clock(void)
+uint64_t limit_clock_ns(void)
 {
 	struct timespec t;
 
@@ -139,9 +139,9 @@ static void count_when_due(struct limit_process *p, uint64_t now_ns)
 {
 	if (p->counted_ns && now_ns - p->counted_ns < p->count_cost_ns * COUNT_SHARE)
 		return;
-	uint64_t begin = now_of_clock();
+	uint64_t begin = limit_clock_ns();
 	p->map_count = count_areas(p->folder_fd);
-	p->count_cost_ns = now_of_clock() - begin;
+	p->count_cost_ns = limit_clock_ns() - begin;
 	p->counted_ns = now_ns;
 }
 

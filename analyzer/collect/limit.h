@@ -69,6 +69,8 @@ uint64_t limit_field(const char *text, const char *key);
 /* Text of a kept descriptor from its beginning; "" when unreadable. */
 const char *limit_text(int fd, char *buffer, size_t size);
 int limit_open(const char *folder, const char *name);
+/* For the cost of a look. */
+uint64_t limit_clock_ns(void);
 
 /* A process's own files. */
 struct limit_process {

@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #include "collect/cgroups.h"
+#include "collect/debts.h"
 #include "collect/limit.h"
+#include "collect/victims.h"
 #include "store/writer.h"
 
 #define MS 1000000ull
@@ -27,6 +29,10 @@
 #define LOOKS_AHEAD 64
 #define PROCESSES_MAX 128
 #define PLACES_MAX 32
+#define COST_SHARE 200 /* looks at pages and at all processes: half a per cent of the time */
+#define VICTIMS_EVERY (10000 * MS)
+#define VICTIMS_NEAR 4 /* each second when a quarter of the limit is left */
+#define HUGE_SPLIT 512 /* a split huge page needs a page table: a 512th of it */
 #define MOVED_EVERY 16 /* ticks between looks for a change of cgroup */
 
 struct place {
@@ -34,6 +40,7 @@ struct place {
 	uint64_t read_ns;
 	struct limit_points now, before;
 	uint64_t before_ns;
+	uint64_t victims_ns, victims_cost_ns;
 };
 
 /* What is kept of a living process; by its index in the watch. */
@@ -45,6 +52,12 @@ struct look {
 	struct limit_points now, before;
 	uint64_t now_ns, before_ns;
 	uint64_t image; /* that the rows are of */
+	bool family;    /* a process that shares its pages lives */
+	bool was_family; /* at the tick before */
+	bool looked;    /* `pages` is valid */
+	struct debts pages;
+	uint64_t pages_ns;
+	uint64_t cow, cow_huge; /* of the family */
 };
 
 struct pressure {
@@ -53,6 +66,7 @@ struct pressure {
 	struct look *looks;
 	size_t n_looks, n_open;
 	uint64_t n_left_out, n_told;
+	bool hidden_told;
 };
 
 struct pressure *pressure_new(void)
@@ -196,16 +210,144 @@ static uint64_t debt_left(uint64_t promised, uint64_t used)
 	return promised == LIMIT_NONE || used == LIMIT_NONE ? LIMIT_NONE : promised > used ? promised - used : 0;
 }
 
+static uint64_t zero_if_none(uint64_t v)
+{
+	return v == LIMIT_NONE ? 0 : v;
+}
+
+/* Thread stacks, and what the main stack may grow by. */
+static uint64_t stack_debt(const struct look *l)
+{
+	uint64_t bytes = 0;
+
+	if (l->limits.threads > 1 && !l->looked)
+		return LIMIT_NONE;
+	for (size_t i = 0; i < l->now.n; i++) {
+		if (l->now.at[i].kind == LIMIT_STACK)
+			bytes = zero_if_none(debt_left(l->now.at[i].limit, l->now.at[i].usage));
+	}
+	return bytes + (l->limits.threads > 1 ? l->pages.stack : 0);
+}
+
 static void store_debts(struct store *store, const struct look *l, uint64_t process, uint64_t now_ns)
 {
 	const struct limit_process *f = &l->limits;
-	uint64_t used = f->anon == LIMIT_NONE ? LIMIT_NONE : f->anon + (f->swap == LIMIT_NONE ? 0 : f->swap);
+	uint64_t used = f->anon == LIMIT_NONE ? LIMIT_NONE : f->anon + zero_if_none(f->swap);
+	bool cow_known = !l->family || l->looked;
 	struct store_debt row = {.process = process, .t_ns = now_ns, .place = l->place + 1,
-		.touch = debt_left(f->data, used), .stack = LIMIT_NONE, .cow = LIMIT_NONE, .cow_huge = LIMIT_NONE,
-		.page_tables = f->page_tables, .private_bytes = f->data, .threads = f->threads, .swap = f->swap};
+		.touch = debt_left(f->data, used), .stack = stack_debt(l), .cow = cow_known ? l->cow : LIMIT_NONE,
+		.cow_huge = cow_known ? l->cow_huge : LIMIT_NONE, .page_tables = f->page_tables,
+		.private_bytes = f->data, .threads = f->threads, .swap = f->swap};
 
 	if (store)
 		store_debt(store, &row);
+}
+
+/* --- pages: stacks and copy-on-write ---------------------------------------------- */
+
+static void look_at_pages(struct look *l, uint64_t now_ns)
+{
+	if (!l->family && zero_if_none(l->limits.threads) < 2)
+		return;
+	if (l->looked && now_ns - l->pages_ns < l->pages.cost_ns * COST_SHARE)
+		return;
+	l->looked = debts_look(l->limits.folder_fd, l->family, &l->pages);
+	l->pages_ns = now_ns;
+}
+
+static struct look *look_of_image(struct pressure *p, const struct watch *w, uint64_t image)
+{
+	for (size_t i = 0; i < w->n_processes && i < p->n_looks; i++) {
+		if (p->looks[i].open && !w->processes[i].gone_ns && w->processes[i].image == image)
+			return &p->looks[i];
+	}
+	return NULL;
+}
+
+/* Who shares pages with whom: a fork of which both sides live in the image
+ * that they had.  A new member is looked at at once. */
+static void find_families(struct pressure *p, const struct watch *w)
+{
+	for (size_t i = 0; i < p->n_looks; i++) {
+		p->looks[i].was_family = p->looks[i].family;
+		p->looks[i].family = false;
+	}
+	for (size_t i = 0; i < w->model->n_forks; i++) {
+		const struct model_fork *f = &w->model->forks[i];
+		struct look *parent = f->child ? look_of_image(p, w, f->parent) : NULL;
+		struct look *child = parent ? look_of_image(p, w, f->child) : NULL;
+
+		if (child)
+			parent->family = child->family = true;
+	}
+	for (size_t i = 0; i < p->n_looks; i++) {
+		if (p->looks[i].family && !p->looks[i].was_family)
+			p->looks[i].looked = false;
+	}
+}
+
+/* A small page shared by n is copied n - 1 times at most, the last writer
+ * keeps it; of a huge page every writer makes small copies while the whole
+ * stays charged.  All live families count together. */
+static void add_up_families(struct pressure *p)
+{
+	uint64_t small = 0, largest = 0, huge = 0;
+
+	for (size_t i = 0; i < p->n_looks; i++) {
+		const struct look *l = &p->looks[i];
+
+		if (!l->open || !l->family || !l->looked)
+			continue;
+		small += l->pages.shared_small;
+		largest = l->pages.shared_small > largest ? l->pages.shared_small : largest;
+		huge += l->pages.shared_huge + l->pages.shared_huge / HUGE_SPLIT;
+	}
+	for (size_t i = 0; i < p->n_looks; i++) {
+		p->looks[i].cow = p->looks[i].family ? small - largest + huge : 0;
+		p->looks[i].cow_huge = p->looks[i].family ? huge : 0;
+	}
+}
+
+/* --- victims --------------------------------------------------------------------- */
+
+static const struct limit_point *nearest(const struct limit_points *points)
+{
+	const struct limit_point *least = NULL;
+
+	for (size_t i = 0; i < points->n; i++) {
+		const struct limit_point *l = &points->at[i];
+
+		if (l->kind <= LIMIT_HOST && (!least || limit_headroom(l) < limit_headroom(least)))
+			least = l;
+	}
+	return least;
+}
+
+static void rank_victims(struct pressure *p, unsigned i, struct store *store, uint64_t now_ns)
+{
+	struct place *place = &p->places[i];
+	const struct limit_point *l = nearest(&place->now);
+	struct victim victims[VICTIMS_MAX];
+	bool v2;
+
+	if (!l || !store)
+		return;
+	bool near = limit_headroom(l) < (int64_t)(l->limit / VICTIMS_NEAR);
+	uint64_t every = near ? TICK_MAX : VICTIMS_EVERY;
+	every = every < place->victims_cost_ns * COST_SHARE ? place->victims_cost_ns * COST_SHARE : every;
+	if (place->victims_ns && now_ns - place->victims_ns < every)
+		return;
+	uint64_t begin = limit_clock_ns();
+	size_t n = victims_rank(cgroup_place_folder(place->cgroups, l->path, &v2), l->limit, victims);
+	place->victims_cost_ns = limit_clock_ns() - begin;
+	place->victims_ns = now_ns;
+	for (size_t k = 0; k < n; k++) {
+		struct store_victim row = {.place = i + 1, .t_ns = now_ns, .path = l->path, .rank = (int)k + 1,
+			.pid = victims[k].pid, .badness = victims[k].badness, .adjustment = victims[k].adjustment};
+
+		memcpy(row.name, victims[k].name, sizeof(row.name));
+		store_victim(store, &row);
+	}
 }
 
 static void read_process(struct pressure *p, struct look *l, const struct watch_process *w, struct store *store,
@@ -225,7 +367,7 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	if (!limit_process_read(&l->limits, now_ns, &l->now))
 		return;
 	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);
-	store_debts(store, l, w->image, now_ns);
+	look_at_pages(l, now_ns);
 }
 
 /* --- when to look again ----------------------------------------------------------- */
@@ -269,15 +411,35 @@ static uint64_t next_tick(const struct pressure *p, const struct watch *w, uint6
 	return due < young ? due : young < TICK_MAX ? young : TICK_MAX;
 }
 
+/* Ancestors that cannot be seen may have nearer limits. */
+static void tell_hidden(struct pressure *p, struct store *store)
+{
+	for (unsigned i = 0; store && !p->hidden_told && i < p->n_places; i++) {
+		if (cgroup_place_hidden(p->places[i].cgroups))
+			p->hidden_told = store_meta_number(store, "own_cgroup_only", 1) == 0;
+	}
+}
+
 uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns)
 {
 	if (!reserve_looks(p, w->n_processes))
 		return TICK_MAX;
 	p->n_left_out = 0;
+	find_families(p, w);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (!w->processes[i].gone_ns && w->processes[i].image)
 			read_process(p, &p->looks[i], &w->processes[i], store, now_ns);
 	}
+	add_up_families(p);
+	for (size_t i = 0; i < w->n_processes; i++) {
+		if (p->looks[i].open && p->looks[i].now.n && p->looks[i].now_ns == now_ns)
+			store_debts(store, &p->looks[i], w->processes[i].image, now_ns);
+	}
+	for (unsigned i = 0; i < p->n_places; i++) {
+		if (p->places[i].read_ns == now_ns)
+			rank_victims(p, i, store, now_ns);
+	}
+	tell_hidden(p, store);
 	if (p->n_left_out > p->n_told && store) {
 		p->n_told = p->n_left_out;
 		store_coverage(store, 0, "limits_left_out", p->n_told,

@@ -83,6 +83,9 @@ static int theil_sen_interval(const struct growth_point *p, size_t n, struct gro
 	g->low = slope[low < 0 ? 0 : (size_t)low];
 	g->high = slope[high >= (double)n_slopes ? n_slopes - 1 : (size_t)high];
 	free(slope);
+	/* Two estimators: the interval holds the point. */
+	g->low = g->low < g->per_s ? g->low : g->per_s;
+	g->high = g->high > g->per_s ? g->high : g->per_s;
 	return 0;
 }
 

@@ -92,6 +92,7 @@ void model_free(struct model *m)
 	free(m->modules);
 	free(m->vm_events);
 	free(m->forks);
+	free(m->failures);
 	free(m);
 }
 
@@ -323,6 +324,20 @@ void model_vm_failed(struct model *m, uint64_t process, uint32_t thread, uint32_
 			e->op = 0; /* it keeps its place: readers count in positions */
 		return;
 	}
+}
+
+void model_alloc_failed(struct model *m, const struct model_failure *failure)
+{
+	struct model_process *p = model_process_find(m, failure->process);
+
+	if (p)
+		p->failed_allocs++;
+	if (m->n_failures == MODEL_FAILURES_MAX)
+		return;
+	if (!m->failures)
+		m->failures = calloc(MODEL_FAILURES_MAX, sizeof(*m->failures));
+	if (m->failures)
+		m->failures[m->n_failures++] = *failure;
 }
 
 /* ---- forks ---- */

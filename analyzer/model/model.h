@@ -118,6 +118,14 @@ struct model_fork {
 	uint64_t t_ns, pause_ns;
 };
 
+/* An allocation that returned NULL. */
+#define MODEL_FAILURES_MAX 1000
+struct model_failure {
+	uint64_t process, t_ns, size;
+	uint32_t thread, stack;
+	int32_t error;
+};
+
 struct model {
 	struct model_process **processes; /* by first appearance */
 	size_t n_processes;
@@ -127,6 +135,8 @@ struct model {
 	size_t n_vm_events;
 	struct model_fork *forks;
 	size_t n_forks;
+	struct model_failure *failures; /* the first MODEL_FAILURES_MAX */
+	size_t n_failures;
 	uint64_t now_ns; /* time of the latest event */
 	uint64_t n_dropped;      /* events for which there was no memory */
 	uint32_t n_series;       /* sites that have one */
@@ -191,6 +201,9 @@ void model_realloc_fail(struct model *m, struct model_process *p, uint32_t threa
  * the process's blocks fit the caches, the hint is not worth its time. */
 bool model_ahead_is_worth(const struct model_process *p);
 void model_ahead(const struct model_process *p, uint64_t far, uint64_t near);
+
+/* Counts it, and keeps it where there is room. */
+void model_alloc_failed(struct model *m, const struct model_failure *failure);
 
 /* Called by collect at the end of each round (horizon reached): old entries
  * of the early and pending lists are decided; UINT64_MAX decides all. */

@@ -17,6 +17,8 @@
 #define SPECIAL_SHARE 20   /* a special limit binds when a twentieth is left */
 #define WINDOW_S 600       /* growth is that of the last ten minutes */
 #define AFTER_DEATH_NS 2000000000ll /* counters are read once more after the end */
+#define LOOK_FOLLOWS_NS 100000000ll
+#define AREAS_OF_A_CALL 2
 #define PAGE_TABLE_SHARE 512 /* 8 bytes for a page of 4096 */
 
 const char *oom_verdict_word(enum oom_verdict v)
@@ -113,18 +115,31 @@ static void judge_debts(struct oom *o)
 
 /* ---- the end ---- */
 
+/* What was left when the allocation failed: a look follows at once. */
+static int64_t headroom_at(const struct oom_limit *l, int64_t t_ns)
+{
+	double value = l->n_points ? l->points[0].value : 0;
+	for (size_t i = 0; i < l->n_points && l->points[i].t_s <= (double)(t_ns + LOOK_FOLLOWS_NS) / 1e9; i++)
+		value = l->points[i].value;
+	return (int64_t)((double)l->limit - value);
+}
+
 /* ENOMEM comes from these alone; the one with least left that was too little. */
-static const struct oom_limit *refusing_limit(const struct oom *o, int64_t size)
+static const struct oom_limit *refusing_limit(const struct oom *o, int64_t size, int64_t t_ns)
 {
 	static const char *const kinds[] = {"RLIMIT_AS", "RLIMIT_DATA", "commit", "max_map_count", "task_size"};
 	const struct oom_limit *best = NULL;
+	int64_t least = 0;
 	for (size_t i = 0; i < o->n_limits; i++) {
 		const struct oom_limit *l = &o->limits[i];
+		int64_t left = headroom_at(l, t_ns);
 		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
-			if (!is_kind(l, kinds[k]) || (l->counts ? l->headroom > 2 : l->headroom > size))
+			if (!is_kind(l, kinds[k]) || l->n_points == 0 || left > (l->counts ? AREAS_OF_A_CALL : size))
 				continue;
-			if (!best || l->headroom < best->headroom)
+			if (!best || left < least) {
 				best = l;
+				least = left;
+			}
 		}
 	}
 	return best;
@@ -136,7 +151,7 @@ static void judge_death(struct oom *o, struct answer *a, int64_t until_ns)
 	struct oom_death *d = &o->death;
 	oom_load_failures(o, a, until_ns);
 	if (d->failed_allocs)
-		d->failed_limit = refusing_limit(o, d->failed_size);
+		d->failed_limit = refusing_limit(o, d->failed_size, d->failed_t_ns);
 	if (strcmp(o->process->end, "signal") != 0 || o->process->status != SIGKILL ||
 		o->process->end_ns < 0 || o->process->end_ns > until_ns)
 		return;
@@ -201,7 +216,8 @@ static void judge_promises(struct oom *o)
 		because(o, OOM_ELEVATED, "the next fork would commit %s more and fail",
 			text_size(size, (uint64_t)o->next_fork));
 	if (is_cgroup(l) && l->new_failures > 0)
-		because(o, OOM_ELEVATED, "the cgroup was at its limit %lld times", (long long)l->new_failures);
+		because(o, OOM_ELEVATED, "the cgroup was at its limit %lld %s", (long long)l->new_failures,
+			text_plural((uint64_t)l->new_failures, "time", "times"));
 }
 
 static void judge_all(struct oom *o)
@@ -213,7 +229,8 @@ static void judge_all(struct oom *o)
 	judge_time(o, most);
 	judge_promises(o);
 	if (o->death.failed_allocs)
-		because(o, OOM_ELEVATED, "%lld allocations failed", (long long)o->death.failed_allocs);
+		because(o, OOM_ELEVATED, "%lld %s failed", (long long)o->death.failed_allocs,
+			text_plural((uint64_t)o->death.failed_allocs, "allocation", "allocations"));
 }
 
 bool oom_judge(struct oom *o, struct answer *a, const struct answer_process *p, int64_t at_ns)

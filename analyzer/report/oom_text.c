@@ -209,8 +209,9 @@ static void print_death(const struct oom *o, struct answer *a)
 	if (d->failed_allocs == 0)
 		return;
 	char *name = d->failed_limit ? oom_limit_name(d->failed_limit) : NULL;
-	char *text = xasprintf("%lld allocations returned NULL, the last one of %s at %s. %s%s%s",
-		(long long)d->failed_allocs, text_size(size, (uint64_t)d->failed_size),
+	char *text = xasprintf("%lld %s returned NULL, the last one of %s at %s. %s%s%s",
+		(long long)d->failed_allocs, text_plural((uint64_t)d->failed_allocs, "allocation", "allocations"),
+		text_size(size, (uint64_t)d->failed_size),
 		text_duration(when, (uint64_t)d->failed_t_ns), name ? "The limit that said so: " : "No limit that was "
 		"looked at explains it", name ? name : "", ".");
 	render_paragraph(2, NULL, text);

@@ -12,6 +12,7 @@
 #include "report/alloc.h"
 #include "report/head.h"
 #include "report/held.h"
+#include "report/oom_write.h"
 #include "report/options.h"
 #include "report/render.h"
 #include "report/rows.h"
@@ -161,6 +162,19 @@ static void self_cost_json(struct json *j, struct report *r)
 	json_end(j);
 }
 
+static void oom_member(struct json *j, struct report *r)
+{
+	struct oom o;
+	if (r->a.main && oom_judge(&o, &r->a, r->a.main, -1)) {
+		json_object(j, "oom");
+		oom_head_json(j, &o);
+		json_end(j);
+		oom_done(&o);
+	} else {
+		json_null(j, "oom");
+	}
+}
+
 static void print_json(struct report *r)
 {
 	struct json j;
@@ -180,7 +194,7 @@ static void print_json(struct report *r)
 	}
 	known_json(&j, "never_touched_bytes", r->never_touched);
 	json_null(&j, "cow");
-	json_null(&j, "oom");
+	oom_member(&j, r);
 	self_cost_json(&j, r);
 	json_finish(&j);
 }
@@ -347,6 +361,22 @@ static void print_never_touched(const struct report *r)
 		text_size(size, (uint64_t)r->never_touched));
 }
 
+static void print_oom(struct report *r)
+{
+	struct oom o;
+	if (!oom_judge(&o, &r->a, r->a.main, -1)) {
+		oom_done(&o);
+		return;
+	}
+	char *text = oom_head_text(&o);
+	char *cut = text_cut_end(text, render_width() - LABEL - 2);
+	label("memory limits");
+	printf("%s\n", cut);
+	free(cut);
+	free(text);
+	oom_done(&o);
+}
+
 static void print_cost(struct report *r)
 {
 	char size[TEXT_NUMBER], cpu[TEXT_NUMBER];
@@ -384,6 +414,7 @@ static void print_text(struct report *r)
 		label("heap");
 		printf("not recorded for this program\n");
 	}
+	print_oom(r);
 	print_cost(r);
 	print_top(r, BY_PEAK, "Held at the highest moment by", many ? TOP_SITES_OF_MANY : TOP_SITES);
 	print_top(r, BY_LIVE, "Not freed at the end", many ? TOP_LEFT_OF_MANY : TOP_LEFT);

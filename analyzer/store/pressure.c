@@ -1,5 +1,6 @@
 /*
- * pressure.c - limits, debts and victims of each tick as rows, bounded.
+ * pressure.c - limits, debts and victims of each tick as rows, bounded; and
+ * allocations that failed.
  *
  * As ticks.c: rows wait in memory for the next flush, and when a table is
  * full every second row of every series is removed and from then on every
@@ -201,6 +202,30 @@ int store_write_pressure(struct store *s)
 	if (!error)
 		error = thin_when_full(s, &p->victim_gate, THIN("victim", "place, path"),
 			"SELECT count(*) FROM victim");
+	return error;
+}
+
+int store_write_failures(struct store *s, const struct model *m, const struct stack_source *stacks)
+{
+	int error = 0;
+
+	for (; !error && s->n_failures < m->n_failures; s->n_failures++) {
+		const struct model_failure *f = &m->failures[s->n_failures];
+
+		error = store_write_stack(s, f->stack, stacks);
+		if (error)
+			break;
+		struct row r = row_of(store_statement(s, ST_FAILURE));
+
+		row_int(&r, s->n_failures + 1);
+		row_int(&r, f->process);
+		row_int(&r, f->thread);
+		row_int(&r, f->t_ns);
+		row_int(&r, f->size > INT64_MAX ? INT64_MAX : f->size);
+		row_int(&r, (uint64_t)(int64_t)f->error);
+		row_int(&r, f->stack);
+		error = store_run(s, &r);
+	}
 	return error;
 }
 

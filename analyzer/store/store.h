@@ -37,7 +37,7 @@ enum store_statement {
 	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_MODULE, ST_SITE, ST_SERIES, ST_LIVE,
 	ST_STACK, ST_VM, ST_VM_REMOVE, ST_FORK, ST_TICK, ST_EVENT, ST_COVERAGE_REMOVE, ST_COVERAGE,
 	ST_VMA, ST_VMA_PAGES, ST_SCAN, ST_MM, ST_DRIFT, ST_HIDDEN, ST_GONE,
-	ST_LIMIT, ST_DEBT, ST_VICTIM,
+	ST_LIMIT, ST_DEBT, ST_VICTIM, ST_FAILURE,
 	N_STATEMENTS
 };
 
@@ -69,6 +69,7 @@ struct store {
 	size_t n_ticks, ticks_room;
 	uint64_t ticks_written, tick_stride, last_tick_ns, tick_number;
 	struct pressure_rows *pressure; /* limits, debts and victims, waiting likewise */
+	size_t n_failures; /* rows of alloc_failure have ids 1 to this */
 	uint64_t n_events;
 	uint64_t n_mm;
 	uint64_t live_left_out;
@@ -92,6 +93,7 @@ int store_write_processes(struct store *s, const struct model *m, const struct s
 int store_write_modules(struct store *s, const struct model *m);
 int store_write_vm_events(struct store *s, const struct model *m, const struct stack_source *stacks);
 int store_write_forks(struct store *s, const struct model *m, const struct stack_source *stacks);
+int store_write_failures(struct store *s, const struct model *m, const struct stack_source *stacks);
 int store_write_ticks(struct store *s);
 int store_write_pressure(struct store *s);
 void store_pressure_free(struct store *s);

@@ -44,6 +44,7 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_LIMIT] = "INSERT OR REPLACE INTO limit_point VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_VICTIM] = "INSERT OR REPLACE INTO victim VALUES (?,?,?,?,?,?,?,?)",
+	[ST_FAILURE] = "INSERT OR REPLACE INTO alloc_failure VALUES (?,?,?,?,?,?,?)",
 	[ST_EVENT] = "INSERT INTO heap_event VALUES (NULL,?,?,?,?,?,?,?)",
 	[ST_COVERAGE_REMOVE] = "DELETE FROM coverage WHERE process_id IS ? AND kind = ?",
 	[ST_COVERAGE] = "INSERT INTO coverage VALUES (NULL,?,?,?,?)",
@@ -149,6 +150,7 @@ void store_forget(struct store *s)
 	forget_all(s->forks, s->n_forks);
 	forget_all(s->vm_events, s->n_vm_events);
 	s->n_vm_written = 0;
+	s->n_failures = 0;
 	for (uint32_t i = 0; i < s->n_depth; i++)
 		s->depth[i] = 0;
 }
@@ -347,6 +349,8 @@ static int write_all(struct store *s, const struct model *m, const struct stack_
 		error = store_write_vm_events(s, m, stacks);
 	if (!error)
 		error = store_write_forks(s, m, stacks);
+	if (!error)
+		error = store_write_failures(s, m, stacks);
 	if (!error)
 		error = store_write_ticks(s);
 	if (!error)
