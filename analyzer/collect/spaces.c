@@ -565,7 +565,7 @@ static void finish_one(struct spaces *s, struct space *sp)
 		store_gone(*s->store, &(struct store_gone){ sp->number, sp->gone[i].stack, sp->gone[i].count,
 			sp->gone[i].bytes, sp->gone[i].touched }, s->stacks);
 	if (sp->scan_error) {
-		snprintf(text, sizeof(text), "Which pages were in memory could not be asked of the kernel: %s.",
+		snprintf(text, sizeof(text), "What was in memory could not be asked of the kernel: %s.",
 			strerror(-sp->scan_error));
 		store_coverage(*s->store, sp->number, "pages", 1, text);
 	}

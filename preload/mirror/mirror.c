@@ -39,7 +39,8 @@ static struct {
 	_Atomic uint32_t n_failures; /* to get in, in a row */
 	_Atomic uint64_t missed;
 	/* The rest belongs to the owner. */
-	bool started, broken;
+	bool started;
+	int broken;                 /* -errno: why there is no tree for good; else 0 */
 	struct vma_tree tree;
 	uint64_t checks, differences, left;
 	uint64_t hidden[MMS_HIDDEN_CLASSES];
@@ -93,7 +94,8 @@ void mirror_forked(void)
 
 	if (owner && owner != myself()) { /* in the middle of a change, by a thread that is not here */
 		memset(&mirror.tree, 0, sizeof(mirror.tree));
-		mirror.started = mirror.broken = false;
+		mirror.started = false;
+		mirror.broken = 0;
 		atomic_store(&mirror.owner, 0);
 	}
 	mirror.checks = mirror.differences = mirror.left = 0;
@@ -263,14 +265,14 @@ static bool ready(uintptr_t from, uintptr_t to)
 	struct walk w = { .from = from, .to = to };
 
 	if (!mirror.started && !mirror.broken)
-		mirror.broken = reconcile(&w) < 0;
+		mirror.broken = reconcile(&w);
 	return !mirror.broken;
 }
 
 static void done(int r)
 {
 	if (r == -ENOMEM)
-		mirror.broken = true;
+		mirror.broken = r;
 	leave();
 }
 
@@ -528,7 +530,7 @@ int mirror_look(const struct mirror_sink *sink, struct mms_space *ret)
 			return -EBUSY;
 		mms_sched_yield();
 	}
-	int r = mirror.broken ? -ENOMEM : reconcile(&w);
+	int r = mirror.broken ? mirror.broken : reconcile(&w);
 	if (r == 0) {
 		look_at_all(sink, ret);
 		read_mm(&w, &ret->mm);
@@ -538,7 +540,8 @@ int mirror_look(const struct mirror_sink *sink, struct mms_space *ret)
 	ret->left = mirror.left;
 	ret->missed = atomic_load(&mirror.missed);
 	memcpy(ret->hidden, mirror.hidden, sizeof(ret->hidden));
-	mirror.broken = mirror.broken || r == -ENOMEM;
+	if (r == -ENOMEM)
+		mirror.broken = r;
 	leave();
 	return r;
 }

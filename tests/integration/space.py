@@ -5,6 +5,7 @@
 walk-N, threads-N   random changes by seed N: areas equal /proc/self/maps
 used                memory asked for and used, to the page, by site
 sealed              nobody may look (PR_SET_DUMPABLE 0, not root): says so
+hidden              the program has no /proc: says so
 real-NAME           a real program: no page differs, hidden classes add up, RSS is explained
 upgrade             a database of schema version 1 becomes one of today
 """
@@ -124,6 +125,19 @@ def sealed(work, faults):
         faults.equal(page['rss'], None, 'rss')
 
 
+def hidden(work, faults):
+    """No /proc for the program: it runs on, and the reason is named."""
+    command = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$0" used', SPACE]
+    if subprocess.run([*command[:4], 'mount -t tmpfs none /proc'], stderr=subprocess.DEVNULL).returncode:
+        mms.skip('no mount namespace here')
+    db, out = record(work, faults, *command)
+    faults.equal(len(out.splitlines()), 5, 'lines of the program')
+    last = mms.rows(db, 'SELECT max(id) AS id FROM process')[0]['id']
+    text = [r['text'] for r in mms.rows(db, "SELECT text FROM coverage WHERE kind = 'pages' AND process_id = ?", last)]
+    looks = mms.rows(db, 'SELECT count(*) AS n FROM page_scan WHERE process_id = ?', last)[0]['n']
+    faults.equal(looks > 0 or (len(text) == 1 and 'No such file' in text[0]), True, 'a reason in %s' % text)
+
+
 def real(work, faults, name):
     programs = {
         'python3': ['/usr/bin/python3', '-c', 'import json, ssl, threading, decimal\n'
@@ -187,7 +201,7 @@ def main():
         elif case == 'real':
             real(work, faults, rest)
         else:
-            {'used': used, 'sealed': sealed, 'upgrade': upgrade}[case](work, faults)
+            {'used': used, 'sealed': sealed, 'hidden': hidden, 'upgrade': upgrade}[case](work, faults)
     return faults.done(name)
 
 
