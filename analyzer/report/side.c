@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "report/alloc.h"
+#include "report/held.h"
 #include "report/side.h"
 #include "report_sql.h"
 
@@ -47,6 +48,81 @@ static void read_sites(struct side *s, bool all)
 	query_close(q);
 }
 
+/* ---- memory that was never touched ---- */
+
+static int compare_ids(const void *left, const void *right)
+{
+	const struct side_site *a = left, *b = right;
+	return strcmp(a->id, b->id);
+}
+
+static bool is_targets(struct side *s, struct query *q, const char *id)
+{
+	query_reset(q);
+	query_bind_text(q, 1, id);
+	const char *own = answer_row(&s->a, q) ? query_text(q, 0) : NULL;
+	return !own || strcmp(own, "target") == 0;
+}
+
+/* A site that only maps areas has no heap figures, and none of them changes. */
+static void add_mapping_site(struct side *s, const struct held_site *h, int64_t never)
+{
+	struct side_site site = {.stack = answer_stack(&s->a, h->stack_id)};
+	copy_word(site.id, sizeof(site.id), h->id);
+	copy_word(site.own, sizeof(site.own), "target");
+	site.value[M_NEVER_BYTES] = never;
+	site.value[M_COW_PAGES] = UNKNOWN;
+	XGROW(s->site, s->n, s->capacity);
+	s->site[s->n++] = site;
+}
+
+static void add_held(struct side *s, const struct held *h, struct query *own, bool all)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		const struct held_site *x = &h->site[i];
+		if (x->requested <= x->touched || (!all && !is_targets(s, own, x->id)))
+			continue;
+		int64_t never = (int64_t)(x->requested - x->touched);
+		struct side_site key = {.stack = NULL}, *site;
+		memcpy(key.id, x->id, sizeof(key.id));
+		site = s->n ? bsearch(&key, s->site, s->n, sizeof(*s->site), compare_ids) : NULL;
+		if (site) {
+			site->value[M_NEVER_BYTES] += never;
+			continue;
+		}
+		add_mapping_site(s, x, never);
+		qsort(s->site, s->n, sizeof(*s->site), compare_ids);
+	}
+}
+
+static void forget_never(struct side *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		s->site[i].value[M_NEVER_BYTES] = UNKNOWN;
+}
+
+/* Known when the pages of every recorded process were looked at. */
+static void read_never(struct side *s, bool all)
+{
+	bool known = true;
+	struct query *own = answer_query(&s->a, sql_side_own);
+	for (size_t i = 0; i < s->n; i++)
+		s->site[i].value[M_NEVER_BYTES] = 0;
+	for (size_t i = 0; i < s->a.n_processes && known; i++) {
+		const struct answer_process *p = &s->a.processes[i];
+		struct held h;
+		if (!p->followed)
+			continue;
+		known = held_load(&h, &s->a, p) && !h.counts_only;
+		if (known)
+			add_held(s, &h, own, all);
+		held_done(&h);
+	}
+	query_close(own);
+	if (!known)
+		forget_never(s);
+}
+
 static void add_known(int64_t *to, int64_t value)
 {
 	if (value >= 0)
@@ -57,6 +133,8 @@ static void sum_sites(struct side *s)
 {
 	for (size_t i = 0; i < N_MEASURES; i++)
 		s->total[i] = i <= M_TEMPORARY_BLOCKS ? 0 : UNKNOWN;
+	if (s->n == 0 || s->site[0].value[M_NEVER_BYTES] >= 0)
+		s->total[M_NEVER_BYTES] = 0;
 	for (size_t i = 0; i < s->n; i++)
 		for (size_t m = 0; m < N_SITE_MEASURES; m++)
 			if (m != M_PEAK_BYTES)
@@ -106,6 +184,7 @@ int side_open(struct side *s, const char *verb, const char *path, bool all)
 	if (!s->a.any_followed)
 		return answer_refuse(&s->a, "no process was recorded, so its sites are not known");
 	read_sites(s, all);
+	read_never(s, all);
 	sum_sites(s);
 	read_verdicts(s);
 	return 0;

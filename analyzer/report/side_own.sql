@@ -1,0 +1,2 @@
+-- Whose a site is.
+SELECT own FROM site WHERE stable = ?1
