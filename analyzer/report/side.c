@@ -56,42 +56,17 @@ static int compare_ids(const void *left, const void *right)
 	return strcmp(a->id, b->id);
 }
 
-static bool is_targets(struct side *s, struct query *q, const char *id)
-{
-	query_reset(q);
-	query_bind_text(q, 1, id);
-	const char *own = answer_row(&s->a, q) ? query_text(q, 0) : NULL;
-	return !own || strcmp(own, "target") == 0;
-}
-
-/* A site that only maps areas has no heap figures, and none of them changes. */
-static void add_mapping_site(struct side *s, const struct held_site *h, int64_t never)
-{
-	struct side_site site = {.stack = answer_stack(&s->a, h->stack_id)};
-	copy_word(site.id, sizeof(site.id), h->id);
-	copy_word(site.own, sizeof(site.own), "target");
-	site.value[M_NEVER_BYTES] = never;
-	site.value[M_COW_PAGES] = UNKNOWN;
-	XGROW(s->site, s->n, s->capacity);
-	s->site[s->n++] = site;
-}
-
-static void add_held(struct side *s, const struct held *h, struct query *own, bool all)
+/* Of heap blocks only: how much address space an allocator maps ahead, and
+ * from below which call, depends on the moment. */
+static void add_held(struct side *s, const struct held *h)
 {
 	for (size_t i = 0; i < h->n; i++) {
 		const struct held_site *x = &h->site[i];
-		if (x->requested <= x->touched || (!all && !is_targets(s, own, x->id)))
-			continue;
-		int64_t never = (int64_t)(x->requested - x->touched);
 		struct side_site key = {.stack = NULL}, *site;
 		memcpy(key.id, x->id, sizeof(key.id));
 		site = s->n ? bsearch(&key, s->site, s->n, sizeof(*s->site), compare_ids) : NULL;
-		if (site) {
-			site->value[M_NEVER_BYTES] += never;
-			continue;
-		}
-		add_mapping_site(s, x, never);
-		qsort(s->site, s->n, sizeof(*s->site), compare_ids);
+		if (site && x->blocks && x->requested > x->touched)
+			site->value[M_NEVER_BYTES] += (int64_t)(x->requested - x->touched);
 	}
 }
 
@@ -102,10 +77,9 @@ static void forget_never(struct side *s)
 }
 
 /* Known when the pages of every recorded process were looked at. */
-static void read_never(struct side *s, bool all)
+static void read_never(struct side *s)
 {
 	bool known = true;
-	struct query *own = answer_query(&s->a, sql_side_own);
 	for (size_t i = 0; i < s->n; i++)
 		s->site[i].value[M_NEVER_BYTES] = 0;
 	for (size_t i = 0; i < s->a.n_processes && known; i++) {
@@ -115,10 +89,9 @@ static void read_never(struct side *s, bool all)
 			continue;
 		known = held_load(&h, &s->a, p) && !h.counts_only;
 		if (known)
-			add_held(s, &h, own, all);
+			add_held(s, &h);
 		held_done(&h);
 	}
-	query_close(own);
 	if (!known)
 		forget_never(s);
 }
@@ -184,7 +157,7 @@ int side_open(struct side *s, const char *verb, const char *path, bool all)
 	if (!s->a.any_followed)
 		return answer_refuse(&s->a, "no process was recorded, so its sites are not known");
 	read_sites(s, all);
-	read_never(s, all);
+	read_never(s);
 	sum_sites(s);
 	read_verdicts(s);
 	return 0;

@@ -1,2 +1,0 @@
--- Whose a site is.
-SELECT own FROM site WHERE stable = ?1
