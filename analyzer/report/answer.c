@@ -327,14 +327,19 @@ static void coverage_json(struct json *j, struct answer *a)
 	json_end(j);
 }
 
-void answer_head_json(struct json *j, struct answer *a)
+void answer_begin_json(struct json *j, struct answer *a, FILE *out)
 {
 	char *schema = xasprintf("mmscope.%s/1", a->verb);
-	json_begin(j, stdout);
+	json_begin(j, out);
 	json_string(j, "schema", schema);
 	free(schema);
 	capture_json(j, a);
 	coverage_json(j, a);
+}
+
+void answer_head_json(struct json *j, struct answer *a)
+{
+	answer_begin_json(j, a, stdout);
 }
 
 void answer_process_json(struct json *j, const struct answer_process *p)

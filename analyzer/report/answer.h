@@ -76,6 +76,8 @@ bool answer_has_pid(const struct answer *a, int64_t pid);
 
 /* "schema", "capture", "coverage", in this order. */
 void answer_head_json(struct json *j, struct answer *a);
+/* The same, to another stream. */
+void answer_begin_json(struct json *j, struct answer *a, FILE *out);
 /* "process": {"pid": .., "exe": ..} */
 void answer_process_json(struct json *j, const struct answer_process *p);
 /* "stack": [...], innermost first. */

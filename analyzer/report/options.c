@@ -26,7 +26,8 @@ static void print_help(const struct verb_spec *spec)
 		spec->summary);
 	for (const struct option_spec *o = spec->options; o && o->kind; o++) {
 		char left[64];
-		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->argument ? " " : "",
+		char letter[] = {'-', o->letter, ',', ' ', 0};
+		snprintf(left, sizeof(left), "%s--%s%s%s", o->letter ? letter : "", o->name, o->argument ? " " : "",
 			o->argument ? o->argument : "");
 		if (strlen(left) > 22)
 			printf("  %s\n  %-22s  %s\n", left, "", o->help);
@@ -71,6 +72,14 @@ static const struct option_spec *find_option(const struct verb_spec *spec, const
 	return NULL;
 }
 
+static const struct option_spec *find_letter(const struct verb_spec *spec, char letter)
+{
+	for (const struct option_spec *o = spec->options; o && o->kind; o++)
+		if (o->letter == letter)
+			return o;
+	return NULL;
+}
+
 static int set_value(const struct verb_spec *spec, const struct option_spec *o, const char *value)
 {
 	char what[128];
@@ -100,14 +109,16 @@ static int set_value(const struct verb_spec *spec, const struct option_spec *o, 
 	return -1;
 }
 
-/* One "--name", "--name=value" or "--name value".  *ret_used: words taken. */
-static int parse_long(const struct verb_spec *spec, char **word, int *ret_used)
+/* One "--name", "--name=value", "--name value", "-o value" or "-ovalue".
+ * *ret_used: words taken. */
+static int parse_option(const struct verb_spec *spec, char **word, int *ret_used)
 {
-	const char *name = word[0] + 2;
-	size_t n = strcspn(name, "=");
-	const char *value = name[n] ? name + n + 1 : NULL;
+	bool is_long = word[0][1] == '-';
+	const char *name = word[0] + 2, *value;
+	size_t n = is_long ? strcspn(name, "=") : 0;
+	const struct option_spec *o = is_long ? find_option(spec, name, n) : find_letter(spec, word[0][1]);
+	value = !name[n] ? NULL : is_long ? name + n + 1 : name;
 	*ret_used = 1;
-	const struct option_spec *o = find_option(spec, name, n);
 	if (!o)
 		return complain(spec, "unknown option", word[0]);
 	if (o->kind == OPTION_FLAG) {
@@ -145,8 +156,7 @@ int options_parse(const struct verb_spec *spec, int argc, char **argv, const cha
 		}
 		if (is_option) {
 			int used = 1;
-			int status = word[1] == '-' ? parse_long(spec, argv + i, &used)
-						    : complain(spec, "unknown option", word);
+			int status = parse_option(spec, argv + i, &used);
 			if (status >= 0)
 				return status;
 			i += used;

@@ -29,6 +29,7 @@ struct option_spec {
 	const char *argument; /* as shown: "N"; a choice: "peak|live|count" */
 	const char *help;
 	void *value; /* holds the default before the call */
+	char letter; /* 'o': -o is the same; 0: none */
 };
 
 struct verb_spec {

@@ -202,13 +202,15 @@ def empty(path):
     m.done()
 
 
-def many_sites(path):
+def many_sites(path, n=1000, depth=0):
+    """depth: frames between main and the sites; they branch outwards in."""
     m = Maker(path)
     head(m)
     m.process(1, 100, '/srv/bin/prog', ['prog'] + ['argument-%d' % i for i in range(200)])
     outer = m.frame('main', 'src/main.c', 10)
-    for i in range(1000):
-        stack = m.stack(outer, m.frame('site_%d' % i, 'src/file_%d.c' % (i % 17), i + 1))
+    for i in range(n):
+        between = [m.frame('part_%d_of_level_%d' % (i % 2 ** min(d, 11), d), 'src/level_%d.c' % d, d + 1) for d in range(depth)]
+        stack = m.stack(outer, *between, m.frame('site_%d' % i, 'src/file_%d.c' % (i % 17), i + 1))
         m.heap(1, stack, m.site('%016x' % i, 'site_%d < main' % i), i + 2, 16 + i, i % 3)
     m.done()
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Makes one C file of SQL texts: embed_sql.py OUT.c OUT.h FILE.sql...
+"""Makes one C file of texts: embed.py OUT.c OUT.h FILE...
 
-leaks.sql becomes `const char sql_leaks[]`.  Comment lines stay: they show up
-in sqlite3's own messages and cost nothing.
+leaks.sql becomes `const char sql_leaks[]`, page.css `const char css_page[]`.
+Comment lines stay: in SQL they show up in sqlite3's own messages, and in a
+page they help whoever reads its source.
 """
 import os
 import sys
@@ -10,7 +11,8 @@ import sys
 out_c, out_h, *files = sys.argv[1:]
 header, source = ["#pragma once"], ['#include "%s"' % os.path.basename(out_h)]
 for path in sorted(files):
-    name = "sql_" + os.path.splitext(os.path.basename(path))[0]
+    base, extension = os.path.splitext(os.path.basename(path))
+    name = "%s_%s" % (extension[1:], base)
     header.append("extern const char %s[];" % name)
     source.append("const char %s[] =" % name)
     with open(path, encoding="utf-8") as f:
