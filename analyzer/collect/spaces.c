@@ -26,6 +26,7 @@
 #include "model/live.h"
 
 #define VMAS_MAX 150000u   /* rows */
+#define PAGES_MAX (12u << 20) /* bytes of page states in a database */
 #define GONE_MAX 4096u     /* stacks of one process */
 #define LOOK_EVERY 1000000000ull
 #define LOOK_BUDGET 200u   /* a look costs at most 1 / 200 of the time */
@@ -547,7 +548,10 @@ static void write_pages(struct spaces *s, const struct space *sp, const struct a
 	}
 	page_runs_end(&runs);
 	keep(&blob, 0, buffer, runs.used);
-	if (!blob.failed)
+	s->page_bytes += blob.n;
+	if (s->page_bytes > PAGES_MAX)
+		s->n_pages_cut++;
+	else if (!blob.failed)
 		store_vma_pages(*s->store, x->id, blob.bytes, blob.n);
 	free(blob.bytes);
 }
@@ -578,12 +582,16 @@ void spaces_finish(struct spaces *s)
 {
 	if (!*s->store)
 		return;
+	s->page_bytes = s->n_pages_cut = 0; /* another database may have failed */
 	for (size_t i = 0; i < s->n; i++)
 		if (s->space[i])
 			finish_one(s, s->space[i]);
 	if (s->n_left_out)
 		store_coverage(*s->store, 0, "areas-cut", s->n_left_out,
 			"Areas of address spaces that found no room in the database.");
+	if (s->n_pages_cut)
+		store_coverage(*s->store, 0, "page-states-cut", s->n_pages_cut,
+			"Areas whose pages are known by number only: the list was full.");
 	if (s->n_broken)
 		store_coverage(*s->store, 0, "looks-broken", s->n_broken,
 			"Last looks at an address space that did not arrive whole and were left out.");

@@ -25,6 +25,7 @@ struct spaces {
 	struct space **space; /* by process number */
 	size_t n;
 	uint64_t n_vmas;      /* ids given */
+	uint64_t page_bytes, n_pages_cut; /* of vma_pages; areas that found no room there */
 	uint64_t n_left_out, n_broken; /* areas without a row; looks that came in parts */
 };
 
