@@ -25,6 +25,7 @@ static const struct verb verbs[] = {
 	{"html", "Reading", "one page with all of it, for a browser", verb_html},
 	{"diff", "Comparing", "which sites are new, gone, worse or better in a second recording", verb_diff},
 	{"check", "Comparing", "fail when a recording breaks its budget or leaves its baselines", verb_check},
+	{"export", "Exporting", "pprof, folded stacks, speedscope, CSV, OpenMetrics, Chrome trace", verb_export},
 	{"doctor", "Help", "what this machine allows, and whether a program can be recorded", verb_doctor},
 	{NULL},
 };

@@ -1,8 +1,8 @@
 /*
  * baseline.c - see baseline.h.
  *
- * The noise model has no distribution behind it: medians and ranges, since
- * five runs of a threaded program do not tell a distribution.  Changes files
+ * The noise model is Student's: few baselines tell little about how far a
+ * figure moves, and the fewer they are the more is let pass.  Changes files
  * in baseline_update only, by a new file and a rename.  Called by check.
  */
 #include <dirent.h>
@@ -147,18 +147,39 @@ static double larger(double a, double b)
 	return a > b ? a : b;
 }
 
-/* 1.4826: for normally distributed values the median of absolute deviations
- * is the standard deviation divided by this. */
+/* How many standard deviations, estimated from n values, one more value of
+ * the same normal distribution exceeds the mean by in 1 of 10,000 cases:
+ * Student's t of n-1 degrees of freedom times sqrt(1 + 1/n). */
+static double spread_factor(size_t n)
+{
+	static const double factor[] = {81.6, 81.6, 81.6, 81.6, 24.8, 14.3, 10.5, 8.57, 7.49, 6.79, 6.30, 5.94};
+	size_t last = sizeof(factor) / sizeof(factor[0]) - 1;
+	return factor[n < last ? n : last];
+}
+
+/* Newton's method: no library is needed for one root. */
+static double square_root(double v)
+{
+	double x = v > 1 ? v : 1;
+	for (int i = 0; i < 200 && v > 0; i++)
+		x = (x + v / x) / 2;
+	return v > 0 ? x : 0;
+}
+
+static double deviation_of(const int64_t *values, size_t n)
+{
+	double mean = 0, sum = 0;
+	for (size_t i = 0; i < n; i++)
+		mean += (double)values[i] / (double)n;
+	for (size_t i = 0; i < n; i++)
+		sum += ((double)values[i] - mean) * ((double)values[i] - mean);
+	return n > 1 ? square_root(sum / (double)(n - 1)) : 0;
+}
+
 struct noise noise_of(int64_t *values, size_t n, const struct noise_floor *floor)
 {
 	struct noise x = {.median = median_of(values, n)};
-	int64_t *deviation = xcalloc(n, sizeof(*deviation));
-	x.highest = values[n - 1];
-	for (size_t i = 0; i < n; i++)
-		deviation[i] = llabs(values[i] - x.median);
-	double spread = 4 * 1.4826 * (double)median_of(deviation, n);
-	free(deviation);
-	spread = larger(spread, 2 * (double)(x.highest - x.median));
+	double spread = spread_factor(n) * deviation_of(values, n);
 	spread = larger(spread, (double)x.median * (n < 3 ? floor->few_percent : floor->percent) / 100);
 	spread = larger(spread, (double)floor->amount);
 	x.limit = x.median + (int64_t)spread;

@@ -31,11 +31,11 @@ struct noise_floor {
 	double few_percent; /* of the median while there are fewer than three values */
 };
 struct noise {
-	int64_t median, highest, limit;
+	int64_t median, limit;
 };
-/* The limit is the median and the largest of the floor, four standard
- * deviations (from the median of absolute deviations) and twice the distance
- * of the highest value that was ever seen.  n > 0; values are sorted. */
+/* The limit is the median and the largest of the floor and as many standard
+ * deviations as one run in 10,000 goes beyond, given that they are estimated
+ * from n values.  n > 0; values are sorted. */
 struct noise noise_of(int64_t *values, size_t n, const struct noise_floor *floor);
 
 /* The sites of a recording beside those of all baselines.  Sites that answer

@@ -60,6 +60,8 @@ static struct noise_floor floor_of(const struct settings *s, enum measure m)
 	f.amount = measures[m].unit == UNIT_BYTES ? s->floor_bytes : s->floor_blocks;
 	if (m == M_RSS_PEAK)
 		f = (struct noise_floor){.amount = f.amount > MIB ? f.amount : MIB, .percent = 3, .few_percent = 5};
+	if (m == M_NEVER_BYTES && f.amount < NEVER_GRAIN)
+		f.amount = NEVER_GRAIN;
 	if (m == M_DEFINITE_BYTES || m == M_DEFINITE_BLOCKS)
 		f = (struct noise_floor){0};
 	return f;
@@ -136,20 +138,35 @@ static bool judge_total(const struct check *c, struct check_rule *r, const struc
 	return known;
 }
 
+/* What the whole program is let pass in a measure that is judged already. */
+static int64_t let_pass(const struct check *c, enum measure m)
+{
+	for (size_t i = 0; i < c->n_rules; i++)
+		if (c->rule[i].measure == m)
+			return c->rule[i].limit - c->rule[i].usual;
+	return 0;
+}
+
+/* What was never touched is a part of what is live, and moves with it. */
 static void judge_measure(struct check *c, const struct settings *s, const struct site_groups *g, enum measure m)
 {
 	struct noise_floor floor = floor_of(s, m);
+	if (m == M_NEVER_BYTES)
+		floor.amount += let_pass(c, M_LIVE_BYTES);
 	struct check_rule *r = add_rule(c, m, xasprintf("%s within noise", measures[m].name));
 	if (!judge_total(c, r, &floor)) {
 		free(r->name);
 		c->n_rules--;
 		return;
 	}
-	/* A site counts when it matters for the whole: of hundreds of sites one
-	 * is always beyond anything it did before. */
+	/* A site counts when it matters for the whole, and when the whole does not
+	 * move as much by itself: of hundreds of sites one is always beyond
+	 * anything it did before. */
 	int64_t part = (int64_t)((double)r->usual * (double)s->floor_percent / 100);
 	if (part > floor.amount)
 		floor.amount = part;
+	if (r->limit - r->usual > floor.amount)
+		floor.amount = r->limit - r->usual;
 	for (size_t i = 0; m < N_SITE_MEASURES && i < g->n; i++)
 		judge_site(c, r, &g->group[i], &floor);
 	sort_findings(r);

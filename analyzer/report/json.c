@@ -143,6 +143,13 @@ void json_i64(struct json *j, const char *key, int64_t value)
 	fprintf(j->out, "%" PRId64, value);
 }
 
+void json_thousandths(struct json *j, const char *key, int64_t value)
+{
+	uint64_t n = value < 0 ? -(uint64_t)value : (uint64_t)value;
+	member(j, key);
+	fprintf(j->out, "%s%" PRIu64 ".%03u", value < 0 ? "-" : "", n / 1000, (unsigned)(n % 1000));
+}
+
 void json_double(struct json *j, const char *key, double value)
 {
 	if (!isfinite(value)) {

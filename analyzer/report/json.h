@@ -33,6 +33,7 @@ void json_string(struct json *j, const char *key, const char *value); /* NULL: n
 void json_bytes(struct json *j, const char *key, const char *value, size_t length);
 void json_u64(struct json *j, const char *key, uint64_t value);
 void json_i64(struct json *j, const char *key, int64_t value);
+void json_thousandths(struct json *j, const char *key, int64_t value); /* 1234: 1.234 */
 void json_double(struct json *j, const char *key, double value);
 void json_bool(struct json *j, const char *key, bool value);
 void json_null(struct json *j, const char *key);

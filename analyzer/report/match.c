@@ -311,6 +311,8 @@ int64_t place_change(const struct place *p, enum measure m)
 	if (p->old_value[m] < 0 || p->new_value[m] < 0)
 		return 0;
 	int64_t change = p->new_value[m] - p->old_value[m];
+	if (m == M_NEVER_BYTES && llabs(change) < NEVER_GRAIN)
+		return 0;
 	if (m != M_PEAK_BYTES)
 		return change;
 	int64_t own = p->new_own_peak - p->old_own_peak;

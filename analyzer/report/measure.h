@@ -33,6 +33,10 @@ enum measure {
 };
 #define UNKNOWN (-1)
 
+/* Whole pages are touched, and which pages a small block shares with others
+ * is chance: less than this says nothing about a site. */
+#define NEVER_GRAIN (64 << 10)
+
 enum measure_unit { UNIT_BYTES, UNIT_BLOCKS, UNIT_PAGES };
 struct measure_words {
 	const char *name;  /* in budget files: "live.bytes" */

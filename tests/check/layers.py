@@ -48,6 +48,7 @@ HOMES = [
     (r'libunwind.*\.h', ['preload/capture']),
     (r'jemalloc/.*', ['preload/base']),
     (r'(elfutils/.*|gelf\.h|libelf\.h|dwarf\.h|libdw.*\.h)', ['analyzer/symbol']),
+    (r'zlib\.h', ['analyzer/report']),
     (r'(demangle\.h|libiberty.*)', ['analyzer/symbol']),
 ]
 INCLUDE = re.compile(r'^\s*#\s*include(?:_next)?\s*([<"])([^>"]+)[>"]', re.M)

@@ -76,6 +76,12 @@ def test_diff(folder, faults):
             text = mms.verb('diff', builds['plain'], db)[1]
             if function not in text or [line for line in text.splitlines() if len(line) > 80]:
                 faults.add('%s: the text does not name %s, or is wide:\n%s' % (plant, function, text))
+    full, half = (build(folder, 'filled-%d' % n, *SAME['fast'], defines=['FILLED=%d' % n]) for n in (2 << 20, 1 << 20))
+    sites = strict(mms.verb('diff', '--format=json', full, half)[1])['sites']
+    never = [s['difference']['never_touched_bytes'] for s in sites]
+    faults.equal([(s['change'], own_function(s['stack'])) for s in sites], [('worse', 'make_room')], 'half of it untouched')
+    if len(never) == 1 and abs(never[0] - (1 << 20)) > 8192:
+        faults.add('1 MiB more was not touched, diff says %d' % never[0])
     # Without debugging information inlined functions leave no trace.
     plain, fast = (build(folder, 'bare' + o, ['-O' + o]) for o in '02')
     answer = strict(mms.verb('diff', '--format=json', plain, fast)[1])

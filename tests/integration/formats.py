@@ -3,7 +3,7 @@
 SARIF: the parts of version 2.1.0 (OASIS, section 3) that mmscope writes, as a
 table: each object with its required and its allowed properties.  A property
 that is not in the table is a fault, as in the official schema, which forbids
-unknown ones.
+unknown ones.  speedscope: the same for its file-format-schema.json.
 """
 import re
 
@@ -63,6 +63,9 @@ def shape_faults(value, shape, where):
     elif shape in ('positive', 'index'):
         if type(value) is not int or value < (shape == 'positive'):
             yield '%s is %r' % (where, value)
+    elif shape == 'number':
+        if type(value) not in (int, float):
+            yield '%s is %r' % (where, value)
     elif type(value) is not shape:
         yield '%s is %r' % (where, value)
 
@@ -76,3 +79,12 @@ def sarif_faults(sarif):
         for result in run['results']:
             if rules[result['ruleIndex']] != result['ruleId']:
                 yield 'ruleIndex and ruleId disagree'
+
+
+# speedscope's file-format-schema.json, version 0.6.
+NUMBER = 'number'
+SAMPLED = Obj({'type': ('sampled',), 'name': str, 'unit': ('none', 'nanoseconds', 'microseconds', 'milliseconds', 'seconds', 'bytes'),
+               'startValue': NUMBER, 'endValue': NUMBER, 'samples': [['index']], 'weights': [NUMBER]})
+SPEEDSCOPE = Obj({'$schema': ('https://www.speedscope.app/file-format-schema.json',), 'profiles': [SAMPLED],
+                  'shared': Obj({'frames': [Obj({'name': str}, file=str, line=NUMBER, col=NUMBER)]})},
+                 name=str, activeProfileIndex=NUMBER, exporter=str)

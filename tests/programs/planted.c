@@ -8,6 +8,8 @@
  *     PLANT_BUFFER     read_input has a buffer of 96 KiB instead of 64 KiB
  *     PLANT_TEMPORARY  join_words makes 5,000 blocks that are freed at once
  *     PLANT_PERCENT    remember_word keeps 5 % more
+ *
+ * With FILLED there is a buffer of 2 MiB, too, of which so many bytes are used.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -98,8 +100,21 @@ __attribute__((noinline)) static void leak_a_name(void)
 }
 #endif
 
+#ifdef FILLED
+static void *make_room(size_t filled)
+{
+	char *p = checked(2 << 20);
+	memset(p, 1, filled);
+	KEEP(p);
+	return p;
+}
+#endif
+
 int main(void)
 {
+#ifdef FILLED
+	kept = make_room(FILLED);
+#endif
 	kept = first_table();
 	read_input();
 	join_words();
