@@ -9,17 +9,18 @@
     own_pids  False where pids in the database cannot be ours
     onlook    False where the program itself uses ptrace
     modes     where not both ways of recording make sense
+    options   options of `run`
     timeout   seconds
 """
 
 
 class Case:
     def __init__(self, argv, files=None, needs=(), unseen=(), masked=(), onlook=True, stdin=b'',
-                 modes=('run', 'preload'), timeout=120, env=None, passive=False, warns=None, own_pids=True):
+                 modes=('run', 'preload'), timeout=120, env=None, passive=False, warns=None, own_pids=True, options=()):
         self.argv, self.files, self.needs, self.unseen = argv, files or {}, needs, unseen
         self.masked, self.onlook, self.stdin, self.modes = masked, onlook, stdin, modes
         self.timeout, self.env = timeout, env or {}
-        self.warns, self.own_pids = warns, own_pids
+        self.warns, self.own_pids, self.options = warns, own_pids, options
         self.passive = passive  # the preload does nothing in it: by itself it makes no database
 
 
@@ -214,6 +215,28 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
                        needs=['gdb'], onlook=False, masked=('stdout',)),
     'valgrind-on-top': bash('valgrind -q --error-exitcode=99 /bin/echo hello; echo $?', needs=['valgrind'], onlook=False),
     'heaptrack-on-top': bash('heaptrack -o h /bin/echo hello 2>&1 | grep -c hello', needs=['heaptrack'], onlook=False),
+    'screen': bash('export SCREENDIR=$PWD/d; mkdir -m 700 d; screen -c /dev/null -d -m -S s sh -c "echo in screen > out; exit 3"; '
+                   'for i in $(seq 100); do [ -s out ] && break; sleep 0.05; done; cat out; sleep 0.3',
+                   needs=['screen'], masked=('signals', 'end', 'threads', 'descriptors'), unseen=('utempter',)),
+    'ssh-agent': bash('eval $(ssh-agent -s -a $PWD/s) > /dev/null; ssh-keygen -q -t ed25519 -N "" -C c -f k; ssh-add -q k; '
+                      'ssh-add -l | cut -d" " -f3-; ssh-agent -k > /dev/null; echo $?', needs=['ssh-agent', 'ssh-keygen'],
+                      unseen=('ssh-agent',)), # set-gid, so that nobody reads its memory
+    'start-stop-daemon': bash('start-stop-daemon --start --background --make-pidfile --pidfile $PWD/p --exec /bin/sleep -- 30; echo $?; '
+                              'for i in $(seq 100); do start-stop-daemon --status --pidfile $PWD/p --exec /bin/sleep && break; sleep 0.02; done; '
+                              'start-stop-daemon --stop --retry 2 --pidfile $PWD/p --exec /bin/sleep > /dev/null; echo $?',
+                              needs=['start-stop-daemon'], masked=('n_processes', 'images', 'end', 'signals', 'threads', 'descriptors')),
+    'dpkg': bash('dpkg -l | md5sum; dpkg -S /bin/true; dpkg-query -W -f "\${Status}\n" bash', needs=['dpkg']),
+    'apt-get': bash('apt-get -s -o Debug::NoLocking=1 install bash 2>&1 | tail -1; apt-cache policy bash | head -2', needs=['apt-get'],
+                    onlook=False), # closes a million descriptors, each a stop for onlooker
+    'gpg': bash('mkdir -m 700 h; export GNUPGHOME=$PWD/h; echo text | gpg -q --batch --passphrase x --pinentry-mode loopback --no-symkey-cache -c -o f; '
+                'gpg -q --batch --passphrase x --pinentry-mode loopback --no-symkey-cache -d f; gpgconf --kill all; gpg --print-md sha256 < f | wc -c; sleep 0.2',
+                needs=['gpg'], masked=('threads', 'signals', 'descriptors', 'end')),
+    'java': bash('java -XX:+UseSerialGC -Xmx64m -Xshare:auto -version 2>&1 | wc -l', needs=['java'], masked=('threads',), onlook=False),
+    'perf-on-top': bash('perf stat -o log -e task-clock sh -c "echo x | cat; exit 3"; echo $?; perf record -q -o data -e cpu-clock '
+                        '/bin/echo hello 2>/dev/null; echo $?', needs=['perf'], onlook=False),
+    'setpriv': bash('setpriv --reuid=65534 --regid=65534 --clear-groups id -u; setpriv --no-new-privs --bounding-set -all echo less; echo $?',
+                    needs=['setpriv']),
+    'su': bash('su -s /bin/sh nobody -c "id -u; echo x | cat; exit 4"; echo $?', needs=['su'], masked=('signals',), options=('--any-uid',)),
     'curl-file': bash('curl -s file:///etc/passwd | md5sum', needs=['curl'], masked=('threads',)),
     'stdio-tools': bash('find /usr/share/doc -maxdepth 1 -name "l*" | sort | head -50 | sed s/l/L/g | grep -c L; df / > /dev/null; '
                         'date -u -d @0; id -u; stat -c %s /bin/bash; dd if=/dev/zero bs=1M count=20 2>/dev/null | md5sum'),

@@ -73,7 +73,8 @@ def run_case(name):
 
     with mms.Work(name) as work:
         def once(mode):
-            return mms.observe(work, mode, argv, setup, case.stdin, case.env, case.onlook, case.timeout)
+            return mms.observe(work, mode, argv, setup, case.stdin, case.env, case.onlook, case.timeout,
+                               case.options)
 
         plain = once('plain')
         if plain.status == 'hangs' or not plain.stdout and not plain.status and not plain.stderr:

@@ -1,6 +1,6 @@
 """servers.py - long-lived servers with and without mmscope.
 
-    servers.py redis | nginx | postgres
+    servers.py redis | nginx | apache2 | postgres
 
 Each server is started on a unix socket or a loopback port of its own, asked
 the same questions, looked at through /proc while it serves (descriptors,
@@ -165,7 +165,7 @@ def fetch(port, path):
             data += part
 
 
-def nginx_pid(server):
+def pid_of(server):
     with open(os.path.join(server.cwd, 'pid')) as f:
         return int(f.read())
 
@@ -179,17 +179,76 @@ def nginx(server):
     with open(conf, 'w') as f:
         f.write(NGINX % values)
     p = server.start('/usr/sbin/nginx', '-e', os.path.join(server.cwd, 'error.log'), '-c', conf)
-    if not until(lambda: os.path.exists(os.path.join(server.cwd, 'pid')) and len(children_of(nginx_pid(server))) == 2):
+    if not until(lambda: os.path.exists(os.path.join(server.cwd, 'pid')) and len(children_of(pid_of(server))) == 2):
         server.faults.add('%s: nginx has no two workers' % server.mode)
     server.answers['pages'] = [fetch(values['port'], q) for q in ['/f', '/none'] * 100]
-    server.answers['portrait'] = tree_portrait(nginx_pid(server))
-    before = children_of(nginx_pid(server))
-    os.kill(nginx_pid(server), signal.SIGHUP)
-    until(lambda: len(children_of(nginx_pid(server))) == 2 and not set(before) & set(children_of(nginx_pid(server))))
+    server.answers['portrait'] = tree_portrait(pid_of(server))
+    before = children_of(pid_of(server))
+    os.kill(pid_of(server), signal.SIGHUP)
+    until(lambda: len(children_of(pid_of(server))) == 2 and not set(before) & set(children_of(pid_of(server))))
     server.answers['after reload'] = [fetch(values['port'], '/f') for _ in range(10)]
-    os.kill(nginx_pid(server), signal.SIGQUIT)
+    os.kill(pid_of(server), signal.SIGQUIT)
     server.finish(p)
     server.check(6)
+
+
+APACHE = '''
+ServerRoot %(cwd)s
+PidFile %(cwd)s/pid
+ErrorLog %(cwd)s/error.log
+Mutex file:%(cwd)s
+ServerName localhost
+Listen 127.0.0.1:%(port)d
+%(user)s
+LoadModule mpm_event_module %(modules)s/mpm_event.so
+LoadModule authz_core_module %(modules)s/authz_core.so
+LoadModule deflate_module %(modules)s/deflate.so
+LoadModule filter_module %(modules)s/filter.so
+DocumentRoot %(cwd)s/www
+<Directory />
+  Require all granted
+</Directory>
+StartServers 2
+MinSpareThreads 1
+MaxSpareThreads 50
+ThreadsPerChild 25
+SetOutputFilter DEFLATE
+'''
+
+
+def apache2(server):
+    """The master and workers of 27 threads each; reload and stop by signals."""
+    values = {'cwd': server.cwd, 'port': free_port(), 'modules': '/usr/lib/apache2/modules/mod',
+              'user': 'User nobody\nGroup nogroup' if os.getuid() == 0 else ''}
+    os.chmod(server.cwd, 0o755)
+    os.mkdir(os.path.join(server.cwd, 'www'))
+    with open(os.path.join(server.cwd, 'www', 'f'), 'w') as f:
+        f.write('line of text\n' * 5000)
+    conf = os.path.join(server.cwd, 'conf')
+    with open(conf, 'w') as f:
+        f.write((APACHE % values).replace('/mod/', '/mod_'))
+    p = server.start('/usr/sbin/apache2', '-d', server.cwd, '-f', conf, '-k', 'start')
+
+    def workers():
+        return children_of(pid_of(server)) if os.path.exists(os.path.join(server.cwd, 'pid')) else []
+
+    def serving():
+        try:
+            return fetch(values['port'], '/f')[0].endswith('200 OK')
+        except OSError:
+            return False
+    if not until(lambda: len(workers()) == 2 and serving()):
+        server.faults.add('%s: apache2 has no two workers that serve' % server.mode)
+    server.answers['pages'] = [fetch(values['port'], q) for q in ['/f', '/none'] * 50]
+    until(lambda: all(portrait(c)['threads'] == '28' for c in workers()), 5)
+    server.answers['portrait'] = tree_portrait(pid_of(server))
+    before = workers()
+    os.kill(pid_of(server), signal.SIGUSR1)
+    until(lambda: len(workers()) == 2 and not set(before) & set(workers()) and serving())
+    server.answers['after reload'] = [fetch(values['port'], '/f') for _ in range(10)]
+    os.kill(pid_of(server), signal.SIGTERM)
+    server.finish(p)
+    server.check(5)
 
 
 def postgres(server):
@@ -226,6 +285,7 @@ echo "stopped $?" >> answers
 '''
 
 SERVERS = {'redis': (redis, ('redis-server', 'redis-benchmark')), 'nginx': (nginx, ('nginx',)),
+           'apache2': (apache2, ('apache2',)),
            'postgres': (postgres, ())}
 
 
