@@ -18,6 +18,9 @@
 
 /* Counting areas reads all of maps: at most a half per cent of the time. */
 #define COUNT_SHARE 200
+/* When they are many: at most two per cent, for a limit may be near. */
+#define COUNT_SHARE_MANY 50
+#define MANY_AREAS 16384
 /* Ends of address spaces, arch/x86/include/asm/page_64_types.h, elf.h. */
 #define TASK_SIZE_64 0x7ffffffff000ull
 #define TASK_SIZE_32 0xffffe000ull
@@ -137,7 +140,9 @@ static uint64_t count_areas(int folder_fd)
 
 static void count_when_due(struct limit_process *p, uint64_t now_ns)
 {
-	if (p->counted_ns && now_ns - p->counted_ns < p->count_cost_ns * COUNT_SHARE)
+	bool many = p->map_count != LIMIT_NONE && p->map_count > MANY_AREAS;
+
+	if (p->counted_ns && now_ns - p->counted_ns < p->count_cost_ns * (many ? COUNT_SHARE_MANY : COUNT_SHARE))
 		return;
 	uint64_t begin = limit_clock_ns();
 	p->map_count = count_areas(p->folder_fd);

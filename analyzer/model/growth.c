@@ -208,7 +208,9 @@ int growth_time_to(const struct growth *g, double limit, struct growth_time *ret
 		return 0;
 	ret->point_s = seconds(way - g->upper, g->per_s);
 	double slack = g->step_s + ret->point_s / 100;
-	ret->low_s = seconds(way - g->top, g->high) - slack;
+	/* Spikes may be a share of the level: they grow with it. */
+	double highest = g->top * (g->level > 0 && limit > g->level ? limit / g->level : 1);
+	ret->low_s = seconds(way - highest, g->high) - slack;
 	ret->high_s = seconds(way, g->low) + slack;
 	if (ret->low_s < 0)
 		ret->low_s = 0;

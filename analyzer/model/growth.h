@@ -51,7 +51,7 @@ int growth_recent(const struct growth_point *points, size_t n, struct growth *re
 /* Time until the value reaches `limit`, from the last point's time; 0 when
  * the trace is not growing, else 1.  The limit is hit by the highest points
  * (the teeth of a saw), so the point estimate starts from `upper`, the
- * earliest time from `top`, the latest from the fit; nothing is told finer
+ * earliest time from `top` (as a share of the level), the latest from the fit; nothing is told finer
  * than a step. */
 int growth_time_to(const struct growth *g, double limit, struct growth_time *ret);
 

@@ -1,0 +1,178 @@
+/*
+ * oom_cases.c - programs that go to a limit, and say how far they came.
+ *
+ *   oom_cases WAY PROGRESS [RATE]
+ *
+ * WAY grow, saw, spikes: RATE MiB a second, until killed; saw gives back every
+ * fourth part for a moment, spikes hold 5 % more in one of twenty steps.
+ * touch, null, areas: stand still for a second, then go on until killed or
+ * refused.  PROGRESS is a file that always holds how many bytes (areas) were
+ * got since then, and for how many ns a growing one lived: the kill itself,
+ * for taking its memory away takes the kernel longer.  thp: forks over 64 MiB
+ * of huge pages and waits for a line on stdin before each of its two steps.
+ */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MIB (1u << 20)
+#define HUGE_PAGE (2u << 20)
+#define STEP (256u << 10)
+
+static volatile uint64_t *progress;
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void *take(size_t size)
+{
+	void *p = malloc(size);
+
+	if (p)
+		memset(p, 1, size);
+	return p;
+}
+
+static void grow(double rate, int way)
+{
+	double begin = now(), got = 0;
+	void *tooth = NULL;
+	size_t extra = 0;
+
+	for (unsigned step = 0;; step++) {
+		double s = now() - begin;
+
+		while (got < s * rate * MIB && take(STEP)) {
+			got += STEP;
+			progress[1] = (uint64_t)((now() - begin) * 1e9);
+		}
+		if (extra)
+			munmap(tooth, extra);
+		extra = 0;
+		if (way == 's' && step % 40 >= 10) /* 8 MiB for three quarters of each tooth */
+			extra = (size_t)(step % 40) * (8 * MIB / 40);
+		if (way == 'p' && step % 20 == 7)
+			extra = (size_t)(got / 20) + 1;
+		/* Not by malloc: what is freed would be used again by the growth. */
+		if (extra)
+			tooth = mmap(NULL, extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (extra && tooth != MAP_FAILED)
+			memset(tooth, 1, extra);
+		*progress = (uint64_t)got;
+		progress[1] = (uint64_t)((now() - begin) * 1e9);
+		usleep(10000);
+	}
+}
+
+static void touch(void)
+{
+	for (;;) {
+		if (!take(STEP))
+			break;
+		*progress += STEP;
+		usleep(4000);
+	}
+}
+
+/* Memory that is not touched: the address space alone is used. */
+static void until_null(void)
+{
+	while (malloc(MIB - 64))
+		*progress += MIB;
+	usleep(300000);
+}
+
+/* Every second page another protection: two areas more each. */
+static void areas(void)
+{
+	size_t size = 600u << 20;
+	char *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	for (size_t at = 4096; at < size && mprotect(p + at, 4096, PROT_NONE) == 0; at += 8192)
+		*progress += 2;
+	usleep(3000000); /* counting them takes its time */
+}
+
+static void wait_line(void)
+{
+	char c;
+
+	while (read(0, &c, 1) == 1 && c != '\n')
+		continue;
+}
+
+static void huge(void)
+{
+	size_t size = 64u * MIB;
+	char *p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	p = (char *)(((uintptr_t)p + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+	madvise(p, size, MADV_HUGEPAGE);
+	memset(p, 1, size);
+	int go[2];
+	if (pipe(go) < 0)
+		return;
+	pid_t child = fork();
+	if (child == 0) {
+		char c;
+
+		close(go[1]);
+		if (read(go[0], &c, 1) != 1)
+			_exit(1);
+		/* All but one small page of each huge one: the whole stays charged. */
+		for (size_t at = 0; at < size; at += 4096) {
+			if (at % HUGE_PAGE)
+				p[at] = 2;
+		}
+		*progress = 1;
+		_exit(read(go[0], &c, 1) < 0); /* until the parent closes its end */
+	}
+	wait_line();
+	if (write(go[1], "x", 1) != 1)
+		return;
+	while (*progress != 1)
+		usleep(1000);
+	for (size_t at = 0; at < size; at += 4096)
+		p[at] = 3;
+	*progress = 2;
+	wait_line();
+	close(go[1]);
+	waitpid(child, NULL, 0);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 3)
+		return 2;
+	int fd = open(argv[2], O_RDWR | O_CREAT, 0600);
+	if (fd < 0 || ftruncate(fd, 4096) < 0)
+		return 2;
+	progress = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (progress == MAP_FAILED)
+		return 2;
+	if (!strcmp(argv[1], "grow") || !strcmp(argv[1], "saw") || !strcmp(argv[1], "spikes"))
+		grow(argc > 3 ? atof(argv[3]) : 40, argv[1][0] == 's' ? argv[1][1] == 'p' ? 'p' : 's' : 'g');
+	if (!strcmp(argv[1], "thp")) {
+		huge();
+		return 0;
+	}
+	sleep(1);
+	if (!strcmp(argv[1], "touch"))
+		touch();
+	else if (!strcmp(argv[1], "null"))
+		until_null();
+	else
+		areas();
+	return 0;
+}

@@ -1,0 +1,218 @@
+/*
+ * test_limit.c - limits and cgroup places over recorded directory trees.
+ *
+ * The trees are made here as a kernel with cgroup v2 shows them (the kernel
+ * that runs the tests may have v1 only), and as one with v1 in a container.
+ * Truth is what was written into the files.
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "collect/cgroups.h"
+
+#define MIB (1ull << 20)
+
+static char root[] = "/tmp/mms-limit-XXXXXX";
+
+static void put_file(const char *path, const char *format, ...)
+{
+	char full[512], text[2048];
+	va_list list;
+
+	snprintf(full, sizeof full, "%s%s", root, path);
+	for (char *slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
+		*slash = 0;
+		mkdir(full, 0755);
+		*slash = '/';
+	}
+	va_start(list, format);
+	int n = vsnprintf(text, sizeof text, format, list);
+	va_end(list);
+	int fd = open(full, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	REQUIRE(fd >= 0 && write(fd, text, (size_t)n) == n);
+	close(fd);
+}
+
+static const struct limit_point *find(const struct limit_points *p, enum limit_kind kind, const char *path)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->at[i].kind == kind && strcmp(p->at[i].path, path) == 0)
+			return &p->at[i];
+	}
+	return NULL;
+}
+
+static void put_group(const char *folder, const char *max, const char *high, uint64_t current, uint64_t file)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/memory.max", folder);
+	put_file(path, "%s\n", max);
+	snprintf(path, sizeof path, "%s/memory.high", folder);
+	put_file(path, "%s\n", high);
+	snprintf(path, sizeof path, "%s/memory.current", folder);
+	put_file(path, "%llu\n", (unsigned long long)current);
+	snprintf(path, sizeof path, "%s/memory.swap.current", folder);
+	put_file(path, "%llu\n", 3 * MIB);
+	snprintf(path, sizeof path, "%s/memory.events", folder);
+	put_file(path, "low 0\nhigh 5\nmax 7\noom 2\noom_kill 1\noom_group_kill 0\n");
+	snprintf(path, sizeof path, "%s/memory.pressure", folder);
+	put_file(path, "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\n"
+		"full avg10=0.00 avg60=0.00 avg300=0.00 total=567\n");
+	snprintf(path, sizeof path, "%s/memory.stat", folder);
+	put_file(path, "anon %llu\nfile %llu\nkernel 1048576\ninactive_anon 0\nactive_anon 1\n"
+		"inactive_file %llu\nactive_file %llu\n",
+		(unsigned long long)(current - file - 3 * MIB), (unsigned long long)file,
+		(unsigned long long)(file / 2), (unsigned long long)(file / 2));
+}
+
+static void put_host(const char *overcommit)
+{
+	put_file("/proc/meminfo", "MemTotal:       8388608 kB\nMemFree:        1000000 kB\n"
+		"MemAvailable:   4194304 kB\nSwapTotal:      1048576 kB\nSwapFree:        524288 kB\n"
+		"CommitLimit:     5000000 kB\nCommitted_AS:    4000000 kB\n");
+	put_file("/proc/vmstat", "pgfault 12\noom_kill 4\n");
+	put_file("/proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=99\n"
+		"full avg10=0.00 avg60=0.00 avg300=0.00 total=11\n");
+	put_file("/proc/sys/vm/overcommit_memory", "%s\n", overcommit);
+}
+
+/* A pod below two slices; the middle one has no limit. */
+static void test_v2(void)
+{
+	struct limit_points p = { .n = 0 };
+
+	put_host("0");
+	put_file("/proc/self/mountinfo", "25 1 0:21 / /sys rw - sysfs sysfs rw\n"
+		"30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
+	put_group("/sys/fs/cgroup/kube/pod1/box", "268435456", "200000000", 100 * MIB, 20 * MIB);
+	put_group("/sys/fs/cgroup/kube/pod1", "max", "max", 150 * MIB, 20 * MIB);
+	put_group("/sys/fs/cgroup/kube", "209715200", "max", 180 * MIB, 30 * MIB);
+	struct cgroup_place *place = cgroup_place_open(root, "0::/kube/pod1/box\n");
+	REQUIRE(place);
+	cgroup_place_read(place, &p);
+	const struct limit_point *box = find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/kube/pod1/box");
+	const struct limit_point *kube = find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/kube");
+	const struct limit_point *high = find(&p, LIMIT_CGROUP2_HIGH, "/sys/fs/cgroup/kube/pod1/box");
+	const struct limit_point *host = find(&p, LIMIT_HOST, "MemAvailable");
+	REQUIRE(box && kube && high && host);
+	CHECK_EQ(p.n, 4); /* the pod without a limit and the root have no point */
+	CHECK_EQ(limit_headroom(box), 256 * MIB - 100 * MIB + 20 * MIB);
+	CHECK_EQ(limit_headroom(kube), 200 * MIB - 180 * MIB + 30 * MIB);
+	CHECK_EQ(limit_headroom(high), 200000000 - 100 * MIB + 20 * MIB);
+	CHECK_EQ(box->failures, 7);
+	CHECK_EQ(box->oom_kills, 1);
+	CHECK_EQ(box->swap, 3 * MIB);
+	CHECK_EQ(box->residue, 2 * MIB);
+	CHECK_EQ(box->stall_us, 1234);
+	CHECK_EQ(box->full_stall_us, 567);
+	CHECK_EQ(limit_headroom(host), (4194304ull + 524288) << 10);
+	CHECK_EQ(host->oom_kills, 4);
+	CHECK_EQ(host->stall_us, 99);
+	/* Kept descriptors see the change. */
+	put_file("/sys/fs/cgroup/kube/memory.current", "%llu\n", 190 * MIB);
+	p.n = 0;
+	cgroup_place_read(place, &p);
+	kube = find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/kube");
+	REQUIRE(kube);
+	CHECK_EQ(kube->usage, 190 * MIB);
+	cgroup_place_close(place);
+}
+
+static void test_commit(void)
+{
+	struct limit_points p = { .n = 0 };
+
+	put_host("2");
+	struct cgroup_place *place = cgroup_place_open(root, "0::/\n");
+	REQUIRE(place);
+	cgroup_place_read(place, &p);
+	const struct limit_point *commit = find(&p, LIMIT_COMMIT, "vm.overcommit_memory=2");
+	REQUIRE(commit);
+	CHECK_EQ(limit_headroom(commit), 1000000ull << 10);
+	cgroup_place_close(place);
+}
+
+/* A container with v1: the mount shows one folder of the hierarchy. */
+static void test_v1_hidden(void)
+{
+	struct limit_points p = { .n = 0 };
+
+	put_host("1");
+	put_file("/proc/self/mountinfo", "31 25 0:27 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n");
+	put_file("/sys/fs/cgroup/memory/memory.usage_in_bytes", "%llu\n", 60 * MIB);
+	put_file("/sys/fs/cgroup/memory/memory.limit_in_bytes", "%llu\n", 64 * MIB);
+	put_file("/sys/fs/cgroup/memory/memory.memsw.usage_in_bytes", "%llu\n", 61 * MIB);
+	put_file("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", "%llu\n", 128 * MIB);
+	put_file("/sys/fs/cgroup/memory/memory.failcnt", "17\n");
+	put_file("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
+	put_file("/sys/fs/cgroup/memory/memory.stat", "cache 1\nrss 1\ntotal_cache 4194304\ntotal_rss 50331648\n"
+		"total_inactive_file 1048576\ntotal_active_file 2097152\n");
+	struct cgroup_place *place = cgroup_place_open(root, "5:cpu:/docker/abc\n4:memory:/docker/abc\n0::/\n");
+	REQUIRE(place);
+	CHECK(cgroup_place_hidden(place));
+	cgroup_place_read(place, &p);
+	const struct limit_point *own = find(&p, LIMIT_CGROUP1, "/sys/fs/cgroup/memory");
+	const struct limit_point *both = find(&p, LIMIT_CGROUP1_SWAP, "/sys/fs/cgroup/memory");
+	REQUIRE(own && both);
+	CHECK_EQ(limit_headroom(own), 7 * MIB);
+	CHECK_EQ(own->failures, 17);
+	CHECK_EQ(own->oom_kills, 3);
+	CHECK_EQ(own->residue, 8 * MIB);
+	CHECK_EQ(own->swap, MIB);
+	CHECK_EQ(limit_headroom(both), 70 * MIB);
+	CHECK(!find(&p, LIMIT_COMMIT, "vm.overcommit_memory=2"));
+	cgroup_place_close(place);
+}
+
+static void test_process(void)
+{
+	struct limit_points points = { .n = 0 };
+	struct limit_process p;
+
+	put_file("/proc/7/status", "Name:\tx\nVmSize:\t  300000 kB\nVmLck:\t 8 kB\nVmRSS:\t 9000 kB\nRssAnon:\t 5000 kB\n"
+		"VmData:\t  200000 kB\nVmStk:\t 132 kB\nVmPTE:\t 64 kB\nVmSwap:\t 10 kB\nThreads:\t3\n");
+	put_file("/proc/7/limits", "Limit                     Soft Limit           Hard Limit           Units     \n"
+		"Max data size             unlimited            unlimited            bytes     \n"
+		"Max stack size            8388608              unlimited            bytes     \n"
+		"Max locked memory         8388608              8388608              bytes     \n"
+		"Max address space         409600000            unlimited            bytes     \n");
+	put_file("/proc/7/maps", "1000-2000 r--p 0 0:0 0\n2000-3000 rw-p 0 0:0 0\n"
+		"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]\n");
+	put_file("/proc/sys/vm/max_map_count", "65530\n");
+	char folder[128];
+	snprintf(folder, sizeof folder, "%s/proc/7", root);
+	int fd = open(folder, O_PATH | O_DIRECTORY);
+	REQUIRE(fd >= 0);
+	limit_process_init(&p, fd);
+	CHECK(limit_process_read(&p, 1, &points));
+	const struct limit_point *as = find(&points, LIMIT_AS, "RLIMIT_AS");
+	const struct limit_point *maps = find(&points, LIMIT_MAP_COUNT, "vm.max_map_count");
+	const struct limit_point *stack = find(&points, LIMIT_STACK, "RLIMIT_STACK");
+	REQUIRE(as && maps && stack);
+	CHECK(!find(&points, LIMIT_DATA, "RLIMIT_DATA"));
+	CHECK_EQ(limit_headroom(as), 409600000 - (300000 << 10));
+	CHECK_EQ(maps->usage, 2); /* [vsyscall] is no area of the process */
+	CHECK_EQ(limit_headroom(stack), 8388608 - (132 << 10));
+	CHECK_EQ(p.anon, 5000 << 10);
+	CHECK_EQ(p.threads, 3);
+	limit_process_done(&p);
+	close(fd);
+}
+
+int main(void)
+{
+	char command[64];
+
+	REQUIRE(mkdtemp(root));
+	test_v2();
+	test_commit();
+	test_v1_hidden();
+	test_process();
+	snprintf(command, sizeof command, "rm -rf %s", root);
+	CHECK_EQ(system(command), 0);
+	return check_done();
+}
