@@ -37,7 +37,7 @@ function drawFigures(id) {
 		figure('Temporary', percent(temporary, of('alloc_blocks')), plural(temporary, 'block', 'blocks')),
 		p ? figure('Resident at most', p.hiwater_rss === null ? 'not known' : size(p.hiwater_rss), 'when last looked at') : null,
 		p ? figure('Ended', endOf(p), 'pid ' + p.pid) : figure('Processes', count(DATA.capture.processes), count(RECORDED.length) + ' recorded'),
-		figure('Not seen', unseen ? plural(unseen, 'note', 'notes') : 'nothing known', unseen ? 'see the end of the page' : 'all of it was recorded'));
+		figure('Not seen', unseen ? plural(unseen, 'note', 'notes') : 'nothing', unseen ? 'see the end of the page' : 'no gap is known'));
 }
 
 function drawLeft(id) {
