@@ -25,6 +25,7 @@
 
 #include <mmscope/launch.h>
 
+#include "base/doorbell.h"
 #include "base/enter.h"
 #include "base/next.h"
 #include "base/options.h"
@@ -46,6 +47,7 @@ static struct {
 	char program[1024]; /* the executable's path, "" when not known */
 	const char *exe;    /* its name */
 	bool is_new;   /* we made the session ourselves */
+	bool distrusts; /* may_be_killed() */
 } start;
 
 /* A sanitizer's runtime needs its own malloc to be first and calls us before
@@ -115,6 +117,17 @@ static bool adopts_orphans(void)
 	return mms_getpid() == 1 || subreaper;
 }
 
+/* A filter that was there before the exec lets through what the loader and
+ * libc need, but clone and socket may be death, and that cannot be found out
+ * without trying.  A container's filter refuses with an error, as a rule, and
+ * is switched on by somebody who had the right to; whoever locks himself in
+ * without rights had to set no_new_privs first, and is not put to the test:
+ * no doorbell and no collector of our own. */
+static bool may_be_killed(void)
+{
+	return mms_prctl(PR_GET_SECCOMP, 0, 0) == 2 && mms_prctl(PR_GET_NO_NEW_PRIVS, 0, 0) == 1;
+}
+
 static int create_session(void)
 {
 	/* Static: these are too big for a thread's small stack, and only one
@@ -140,7 +153,7 @@ static int create_session(void)
 		.engine = o->engine,
 		.sample_bytes = o->sample_bytes,
 		.audit_every = o->audit_every,
-		.n_ring_first = o->no_helper || adopts_orphans() ? LONELY_RING : 0,
+		.n_ring_first = o->no_helper || adopts_orphans() || start.distrusts ? LONELY_RING : 0,
 		.any_uid = mms_geteuid() == 0, /* daemons give their rights away */
 	};
 	start.is_new = true;
@@ -188,20 +201,22 @@ static void begin_recording(void)
 {
 	if (beside_sanitizer() || getauxval(AT_SECURE))
 		return;
+	start.distrusts = may_be_killed();
+	if (start.distrusts)
+		doorbell_mute();
 	options_read(NULL, &start.options);
 	read_exe_name();
 	if ((start.options.session ? join_session() : create_session()) < 0)
 		return;
-	/* A filter from before the exec is not asked for: every container has one,
-	 * which refuses with an error, and whether another one would kill cannot
-	 * be found out without trying.
-	 * libunwind is loaded by the constructor; until then our own serves. */
+	/* libunwind is loaded by the constructor; until then our own serves. */
 	if (!is_followed() || unwind_init(MMS_ENGINE_OWN, start.session.header->audit_every) < 0 ||
 		capture_start(&start.session) < 0) {
 		leave_session();
 		return;
 	}
 	own_note(start.session.base, (size_t)start.session.n_cells_mapped << MMS_CELL_SHIFT);
+	if (start.distrusts)
+		note_coverage(MMS_COV_SECCOMP);
 	if (mms_session_is_small(&start.session))
 		note_coverage(MMS_COV_SMALL_MAP);
 }
@@ -271,7 +286,7 @@ static void start_collector(void)
 		.ret_pid = &pid,
 	};
 	if (!find_program(h->collector_bin, sizeof(h->collector_bin)) || start.options.no_helper ||
-		adopts_orphans())
+		start.distrusts || adopts_orphans())
 		return;
 	if (mms_collector_start(&o) < 0)
 		return;

@@ -13,6 +13,12 @@
 #include "sys.h"
 
 static _Atomic bool silent;
+static _Atomic bool mute;
+
+void doorbell_mute(void)
+{
+	atomic_store_explicit(&mute, true, memory_order_relaxed);
+}
 
 void doorbell_silence(void)
 {
@@ -26,7 +32,7 @@ bool doorbell_is_silent(void)
 
 void doorbell_ring(const struct mms_session *s, uint32_t slot, uint32_t begin, uint64_t number)
 {
-	if (doorbell_is_silent())
+	if (doorbell_is_silent() || atomic_load_explicit(&mute, memory_order_relaxed))
 		return;
 	/* A full queue means that the collector is about to empty it. */
 	for (int i = 0; i < 4; i++) {
