@@ -121,12 +121,17 @@ static uint32_t add_ring(struct session_file *f, uint32_t n)
 	struct mms_header *h = f->session.header;
 	uint32_t ready = atomic_load(&h->n_cells_ready);
 	n = allocate(f, n);
+	if (n == 0)
+		return 0;
 	for (uint32_t i = ready; i < ready + n; i++) {
 		((struct mms_block *)(void *)mms_cell(&f->session, i))->gen = 1;
 		f->session.cell0->cell_kind[i] = MMS_CELL_RING;
 	}
 	f->n_ring += n;
 	atomic_store_explicit(&h->n_cells_ready, ready + n, memory_order_release);
+	atomic_fetch_add(&h->free_seq, 1);
+	if (atomic_load(&h->n_waiting))
+		mms_futex_wake(&h->free_seq, INT32_MAX);
 	return n;
 }
 
@@ -157,11 +162,36 @@ static bool add_listed(struct session_file *f, uint32_t n, enum mms_cell_kind ki
 	return true;
 }
 
+/* Blocks that live threads are filling: nobody can give them back. */
+static uint32_t open_blocks(const struct session_file *f)
+{
+	const struct mms_cell0 *c = f->session.cell0;
+	uint32_t ready = atomic_load(&f->session.header->n_cells_ready), n = 0;
+	for (uint32_t i = 0; i < ready; i++) {
+		const struct mms_block *b = (const struct mms_block *)(const void *)mms_cell(&f->session, i);
+		n += c->cell_kind[i] == MMS_CELL_RING && atomic_load(&c->owner[i]) != 0 &&
+			atomic_load(&b->closed) == MMS_BLOCK_OPEN;
+	}
+	return n;
+}
+
+/* Every thread that records holds a block for as long as it lives.  A program
+ * of many threads needs more than the bound, which is meant for records that
+ * wait to be read: half of it is always left for those. */
+static uint32_t ring_bound(const struct session_file *f)
+{
+	uint32_t bound = f->session.header->n_ring_max ? f->session.header->n_ring_max : MMS_RING_CELLS;
+	if (f->n_ring < bound)
+		return bound;
+	uint32_t open = open_blocks(f);
+	return open > bound / 2 ? open + bound / 2 : bound;
+}
+
 static void grow_ring(struct session_file *f, uint32_t free_ring, uint32_t want)
 {
 	struct mms_header *h = f->session.header;
 	bool hungry = (want & 1u << MMS_CELL_RING) || atomic_load(&h->n_waiting);
-	uint32_t bound = h->n_ring_max ? h->n_ring_max : MMS_RING_CELLS;
+	uint32_t bound = ring_bound(f);
 	if (f->n_ring >= bound || (!hungry && free_ring * 4 >= f->n_ring && free_ring >= 2))
 		return;
 	/* Half as much again, in steps that take at most a few ms. */

@@ -97,12 +97,11 @@ enum mms_collector_state ring_collector(const struct mms_session *s)
 static bool is_pinned(const struct mms_session *s)
 {
 	const struct mms_header *h = s->header;
-	uint32_t bound = h->n_ring_max ? h->n_ring_max : MMS_RING_CELLS;
-	return atomic_load(&h->n_full) == 0 && ring_cells(s) >= bound;
+	return atomic_load(&h->n_full) == 0 && atomic_load(&h->n_cells_ready) >= h->n_cells_max;
 }
 
 /* How long nothing may move before the wait is given up; 0: do not wait. */
-static uint64_t patience_ns(const struct mms_session *s)
+static uint64_t patience_ns(const struct mms_session *s, bool again)
 {
 	enum mms_collector_state state = ring_collector(s);
 	if (s->header->policy != MMS_POLICY_BLOCK)
@@ -111,15 +110,17 @@ static uint64_t patience_ns(const struct mms_session *s)
 		return RING_COMING_NS;
 	if (state != MMS_COLLECTOR_ALIVE)
 		return 0;
-	return is_pinned(s) ? RING_PINNED_NS : RING_PATIENCE_NS;
+	if (!is_pinned(s))
+		return RING_PATIENCE_NS;
+	return again ? 0 : RING_PINNED_NS;
 }
 
 bool ring_wait(const struct mms_session *s, uint32_t seen, struct ring_patience *p)
 {
 	struct mms_header *h = s->header;
-	uint64_t limit = patience_ns(s), now = mms_clock_ns(CLOCK_MONOTONIC);
+	uint64_t limit = patience_ns(s, p->again), now = mms_clock_ns(CLOCK_MONOTONIC);
 	if (!p->since_ns || seen != p->seen)
-		*p = (struct ring_patience){ .since_ns = now, .seen = seen };
+		*p = (struct ring_patience){ .since_ns = now, .seen = seen, .again = p->again };
 	if (now - p->since_ns >= limit)
 		return false;
 	atomic_fetch_add(&h->n_waiting, 1);

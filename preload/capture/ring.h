@@ -31,6 +31,7 @@ enum mms_collector_state ring_collector(const struct mms_session *s);
 struct ring_patience {
 	uint64_t since_ns;  /* CLOCK_MONOTONIC of the last progress seen */
 	uint32_t seen;      /* free_seq then */
+	bool again;         /* this thread gave up before and had no block since */
 };
 
 /* Sleeps, at most 50 ms, while free_seq is still `seen` (read before the

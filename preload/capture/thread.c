@@ -405,7 +405,7 @@ static enum advance advance_alone(uint32_t *seen)
 
 bool thread_slow(void)
 {
-	struct ring_patience patience = { 0 };
+	struct ring_patience patience = { .again = thread_get()->flags & THREAD_DROPPING };
 	if (!slab.slots)
 		return false;
 	for (;;) {
