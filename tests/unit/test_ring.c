@@ -266,7 +266,8 @@ static void pinned(void)
 {
 	pthread_t t[5];
 	begin(4, MMS_POLICY_BLOCK, MMS_COLLECTOR_ALIVE);
-	rig.session.header->n_ring_max = 4;
+	/* No room for more cells: the collector cannot help. */
+	rig.session.header->n_cells_max = atomic_load(&rig.session.header->n_cells_ready);
 	rig_start_reader(&rig, 200);
 	pthread_barrier_init(&pinned_barrier, NULL, 6);
 	uint64_t from = rig_now_ms();
