@@ -172,6 +172,10 @@ def undumpable():
     program('undumpable')
 
 
+def raw_clone():
+    program('raw_clone', options=['follow=none'])
+
+
 def stolen():
     program('stolen')
 
@@ -460,7 +464,7 @@ CASES = {f.__name__: f for f in (
     constructors, dlsym_calls, dlsym_first, closed, vfork_exit, exec_names, forks, threads_fork, exits, filters,
     passed_on, follow_name, state, modules, address_space, file_size, sanitizers, helper, helper_children,
     helper_state, helper_signals, helper_subreaper, helper_pid1, helper_processes, no_shm,
-    heap_edges, map_edges, kill_filter, undumpable, stolen, memory_limit, leaves_nothing, threads_fork_soak)}
+    heap_edges, map_edges, kill_filter, undumpable, stolen, raw_clone, memory_limit, leaves_nothing, threads_fork_soak)}
 
 
 def main():
