@@ -210,7 +210,7 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     # In a network namespace of its own nothing can be rung: pids are those inside.
     'bwrap-all': bash('bwrap --unshare-all --ro-bind / / --dev /dev --proc /proc bash -c "echo inside | cat; exit 3"; echo $?',
                       needs=['bwrap'], own_pids=False),
-    'strace-on-top': bash('strace -f -o log bash -c "echo x | cat; exit 3"; echo $?; grep -c exit_group log', needs=['strace'], onlook=False),
+    'strace-on-top': bash('strace -f -e trace=none -o log bash -c "echo x | cat; exit 3"; echo $?; grep -c exited.with log', needs=['strace'], onlook=False),
     'gdb-on-top': Case(['/usr/bin/gdb', '-q', '-batch', '-nx', '-ex', 'set debuginfod enabled off', '-ex', 'run', '-ex', 'info inferiors', '--args', '/bin/echo', 'hello'],
                        needs=['gdb'], onlook=False, masked=('stdout',)),
     'valgrind-on-top': bash('valgrind -q --error-exitcode=99 /bin/echo hello; echo $?', needs=['valgrind'], onlook=False),
