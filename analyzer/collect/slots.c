@@ -189,7 +189,9 @@ static void thread_slot_free(struct drain *d, uint32_t at)
 		return;
 	if (process - 1 < d->n_processes)
 		d->processes[process - 1].lost += atomic_load_explicit(&t->n_lost, memory_order_relaxed);
-	memset(&t->alive, 0, sizeof(t->alive));
+	/* Its first word is read by threads that look for a dead one's state. */
+	__atomic_store_n((uint32_t *)&t->alive, 0, __ATOMIC_RELAXED);
+	memset((char *)&t->alive + sizeof(uint32_t), 0, sizeof(t->alive) - sizeof(uint32_t));
 	t->tid = 0;
 	atomic_store_explicit(&t->n_lost, 0, memory_order_relaxed);
 	atomic_store_explicit(&t->next_seq, 0, memory_order_relaxed);
