@@ -116,7 +116,8 @@ struct mms_process {
 	_Atomic uint64_t n_lost;          /* records lost by threads that had no slot */
 	_Atomic uint32_t audit_depth;     /* spare room for the engine's own counters */
 	uint32_t engine;                  /* enum mms_engine really used */
-	uint64_t self_bytes;              /* private memory of the preload, bytes */
+	uint64_t self_bytes;              /* private memory of the preload that is in use at the last
+	                                   * word, bytes; 0: not known */
 	_Atomic uint64_t hiwater_bytes;   /* VmHWM at the last word; 0: not known */
 	uint64_t reserved[1];
 };

@@ -92,11 +92,6 @@ int thread_init(const struct mms_session *s)
 
 /* ---- a state of one's own ---- */
 
-static void note_self_bytes(size_t bytes)
-{
-	__atomic_fetch_add(&identity.slot->self_bytes, bytes, __ATOMIC_RELAXED);
-}
-
 /* st is ours alone; everything but `taken` is written. */
 static void fill_state(struct thread_state *st)
 {
@@ -107,7 +102,6 @@ static void fill_state(struct thread_state *st)
 	st->self = thread_pointer();
 	st->tid = (uint32_t)mms_gettid();
 	st->number = atomic_fetch_add(&identity.next_thread, 1);
-	note_self_bytes(sizeof(*st) + stack_thread_bytes());
 }
 
 /* Nobody can use this state any more.  What is read may be changing hands;

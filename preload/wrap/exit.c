@@ -14,6 +14,7 @@
 #include "base/doorbell.h"
 #include "base/enter.h"
 #include "base/next.h"
+#include "base/own.h"
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "mirror/mm.h"
@@ -39,6 +40,28 @@ static bool worth_a_look(const struct mms_process *p)
 	return p->pid == s->cell0->process[0].pid || capture_stamp() - p->begin_stamp > SHORT_TICKS;
 }
 
+/* Pages in use in our own areas, the shared session file apart.  Most of what
+ * is reserved (a place for the stacks of each thread) is never touched. */
+static uint64_t own_bytes(void)
+{
+	const struct mms_session *s = capture_session();
+	uintptr_t base = (uintptr_t)s->base, start, end = 0;
+	uint64_t n_pages = 0;
+	unsigned char vec[512];
+
+	while (own_next(end, &start, &end)) {
+		for (uintptr_t at = start; at < end && start != base; at += sizeof(vec) << 12) {
+			size_t n = (end - at) >> 12 < sizeof(vec) ? (end - at) >> 12 : sizeof(vec);
+
+			if (mms_mincore(at, n << 12, vec) < 0)
+				break;
+			for (size_t i = 0; i < n; i++)
+				n_pages += vec[i] & 1;
+		}
+	}
+	return n_pages << 12;
+}
+
 /* A process that lives shorter than the collector's second between two looks
  * is told of by itself alone. */
 void process_look(enum mms_look look)
@@ -47,6 +70,7 @@ void process_look(enum mms_look look)
 	if (!p || doorbell_is_silent())
 		return;
 	uint64_t hiwater = worth_a_look(p) ? space_look(look) : 0;
+	p->self_bytes = own_bytes();
 	atomic_store_explicit(&p->hiwater_bytes, hiwater ? hiwater : mm_hiwater(), memory_order_relaxed);
 }
 
