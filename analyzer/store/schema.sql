@@ -1,4 +1,4 @@
--- schema.sql - the database, version 3.  docs/data-model.md explains it.
+-- schema.sql - the database, version 4.  docs/data-model.md explains it.
 --
 -- Units: bytes; times in ns since the capture's start; addresses as signed
 -- 64-bit integers (print with hex_address()).  A NULL says "not known".
@@ -188,8 +188,85 @@ CREATE TABLE fork (
 	t_ns       INTEGER NOT NULL,
 	pause_ns   INTEGER NOT NULL,
 	thread     INTEGER NOT NULL,
-	stack_id   INTEGER NOT NULL
+	stack_id   INTEGER NOT NULL,
+	method        TEXT,                    -- how breaks were seen: uffd, soft-dirty, witness, pfn, totals;
+	                                       -- none: not watched; NULL: nothing is known
+	exact         INTEGER,                 -- 1: the sets of pages are exact
+	why           TEXT,                    -- why not watched, not exact, or not the better method
+	watched_share REAL,                    -- of the shared pages; below 1 the counts are estimates
+	areas         INTEGER,                 -- VMAs that the fork copied
+	page_tables   INTEGER,                 -- bytes of page tables that it copied
+	arm_parent_ns INTEGER,                 -- what protecting the pages cost each side
+	arm_child_ns  INTEGER,
+	page_size     INTEGER,
+	pages_shared  INTEGER,                 -- private pages that both had after the fork
+	parent_broke  INTEGER,                 -- pages that a side wrote
+	child_broke   INTEGER,
+	both_broke    INTEGER,                 -- by both: counted in each of the two above
+	still_shared  INTEGER,                 -- when watching ended
+	new_parent    INTEGER,                 -- pages that came after the fork: never COW
+	new_child     INTEGER,
+	copies        INTEGER,                 -- pages that the kernel copied
+	copies_low    INTEGER,
+	copies_high   INTEGER,
+	error_pages   INTEGER,                 -- counts above are off by at most so many; NULL: not known
+	parent_faults INTEGER,                 -- minor faults of a side while watched
+	child_faults  INTEGER,
+	bytes_changed INTEGER,                 -- of broken pages, compared byte by byte (witness)
+	identical_pages INTEGER,               -- broken, and the same bytes at the end
+	counter_pages INTEGER,                 -- changed words differ by little: reference counts
+	pointer_pages INTEGER,                 -- changed words are addresses
+	bulk_pages    INTEGER,                 -- the rest
+	watched_ns    INTEGER                  -- how long both sides were watched
 ) STRICT;
+
+-- Copy-on-write of a fork by area, by site, and over time.  Pages; NULL: not
+-- measured.
+CREATE TABLE cow_vma (
+	fork_id      INTEGER NOT NULL REFERENCES fork(id),
+	start        INTEGER NOT NULL,
+	end          INTEGER NOT NULL,
+	perms        TEXT NOT NULL,
+	kind         TEXT NOT NULL,            -- as in vma
+	name         TEXT,
+	stack_id     INTEGER NOT NULL,         -- of the call that mapped it; 0: not known
+	pages_shared INTEGER NOT NULL,
+	parent_broke INTEGER,
+	child_broke  INTEGER,
+	both_broke   INTEGER,
+	huge         INTEGER NOT NULL,         -- of the shared pages, in 2 MiB entries
+	PRIMARY KEY (fork_id, start)
+) STRICT, WITHOUT ROWID;
+
+-- Pages with at least one live block of the stack; a page counts for every
+-- stack that has a block on it.
+CREATE TABLE cow_site (
+	fork_id      INTEGER NOT NULL REFERENCES fork(id),
+	stack_id     INTEGER NOT NULL,         -- 0: pages without a live block
+	site_id      INTEGER REFERENCES site(id),
+	pages_shared INTEGER NOT NULL,
+	parent_broke INTEGER,
+	child_broke  INTEGER,
+	both_broke   INTEGER,
+	blocks       INTEGER NOT NULL,         -- live at the fork, on shared pages
+	bytes        INTEGER NOT NULL,
+	false_blocks INTEGER,                  -- on broken pages, themselves unchanged
+	bytes_changed INTEGER,
+	identical_pages INTEGER,
+	counter_pages INTEGER,
+	PRIMARY KEY (fork_id, stack_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cow_sample (
+	fork_id      INTEGER NOT NULL REFERENCES fork(id),
+	t_ns         INTEGER NOT NULL,
+	parent_broke INTEGER,
+	child_broke  INTEGER,
+	both_broke   INTEGER,
+	new_parent   INTEGER,
+	new_child    INTEGER,
+	PRIMARY KEY (fork_id, t_ns)
+) STRICT, WITHOUT ROWID;
 
 -- One row per tick and process, read from outside.
 CREATE TABLE sample (

@@ -21,6 +21,7 @@
 const struct upgrade_step upgrade_steps[] = {
 	{1, upgrade_to_2},
 	{2, upgrade_to_3},
+	{3, upgrade_to_4},
 };
 const size_t n_upgrade_steps = sizeof(upgrade_steps) / sizeof(upgrade_steps[0]);
 

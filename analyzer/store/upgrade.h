@@ -15,7 +15,7 @@ struct upgrade_step {
 };
 
 /* One file a step. */
-extern const char upgrade_to_2[], upgrade_to_3[];
+extern const char upgrade_to_2[], upgrade_to_3[], upgrade_to_4[];
 
 /* The steps that this mmscope knows, in order. */
 extern const struct upgrade_step upgrade_steps[];

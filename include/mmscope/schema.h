@@ -10,6 +10,6 @@
 #define MMSCOPE_SCHEMA_H
 
 #define MMS_APPLICATION_ID 0x4d4d5343 /* "MMSC" */
-#define MMS_SCHEMA_VERSION 3
+#define MMS_SCHEMA_VERSION 4
 
 #endif
