@@ -39,7 +39,9 @@ static const char *const statement_text[N_STATEMENTS] = {
 		" VALUES (?,?,?,?,?,?)",
 	[ST_VM] = "INSERT OR REPLACE INTO vm_event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_VM_REMOVE] = "DELETE FROM vm_event WHERE id = ?",
-	[ST_FORK] = "INSERT OR REPLACE INTO fork VALUES (?,?,?,?,?,?,?,?,?)",
+	[ST_FORK] = "INSERT INTO fork (id, parent_id, child_id, child_pid, kind, t_ns, pause_ns, thread, stack_id)"
+		    " VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET child_id = excluded.child_id,"
+		    " child_pid = excluded.child_pid",
 	[ST_TICK] = "INSERT OR REPLACE INTO sample VALUES (?,?,?,?,?,?,?,?,?,?)",
 	[ST_LIMIT] = "INSERT OR REPLACE INTO limit_point VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?)",
