@@ -329,7 +329,7 @@ void watch_finish(struct watch *w)
 
 size_t watch_unjoined(const struct watch *w)
 {
-	size_t n = 0;
+	size_t n = w->n_unseen_execs;
 	for (size_t i = 0; i < w->n_processes; i++)
 		n += w->processes[i].unjoined_exec;
 	return n;

@@ -61,6 +61,7 @@ struct watch {
 	size_t n_alive;   /* processes that live */
 	size_t n_waiting; /* gone, status not known yet */
 	size_t n_forks_seen;
+	size_t n_unseen_execs; /* images that became one that did not join, unseen from outside */
 	uint64_t last_change_ns, now_ns; /* now_ns: of the last round */
 	bool finishing;
 };

@@ -100,6 +100,62 @@ static void apply_ghost(struct watch *w, struct watch_process *p)
 	}
 }
 
+/* A child whose bell was not heard and whose slot was given back before it was
+ * looked at: its parent's fork record names the process, its own the image. */
+static void join_by_fork(struct watch *w, struct watch_process *p)
+{
+	if (p->image || !p->fork_parent || !p->gone_ns)
+		return;
+	for (size_t i = p->fork_parent + 1; i < w->n_images; i++) {
+		const struct model_process *m = model_process_find(w->model, i);
+		if (!m || m->unrecorded || m->parent != p->fork_parent || m->begin != MMS_BEGIN_FORK ||
+			m->ns_pid != (uint32_t)p->pid || w->images[i].process)
+			continue;
+		p->image = i;
+		w->images[i].process = (uint32_t)(p - w->processes) + 1;
+		watch_process_over(w, p);
+		return;
+	}
+}
+
+/* A later image of the same process is known. */
+static bool was_followed(const struct watch *w, const struct model_process *m)
+{
+	for (size_t i = 0; i < w->model->n_processes; i++) {
+		const struct model_process *later = w->model->processes[i];
+		if (later->number > m->number && later->begin != MMS_BEGIN_FORK &&
+			(later->parent == m->number ? later->begin == MMS_BEGIN_EXEC : later->ns_pid == m->ns_pid))
+			return true;
+	}
+	return false;
+}
+
+/* An image became a program that did not join, in a process that was over
+ * before it was looked at: all that is known is what it executed. */
+static void apply_unseen_exec(struct watch *w, const struct model_process *before)
+{
+	char *exe = before->next_exe ? executed_file(before->next_exe, before->cwd) : NULL;
+	struct model_process *m = ghost_new(w, before->number, MMS_BEGIN_EXEC, exe);
+	free(exe);
+	if (!m)
+		return;
+	m->pid = before->pid;
+	m->begin_ns = before->end_ns;
+	w->n_unseen_execs++;
+	model_process_ended(w->model, m, w->now_ns); /* nobody is left; how it ended is not known */
+}
+
+static void apply_unseen_execs(struct watch *w)
+{
+	size_t n = w->model->n_processes; /* without those that are made here */
+	for (size_t i = 0; i < n; i++) {
+		const struct model_process *m = w->model->processes[i];
+		const struct watch_image *im = m->end == MMS_END_EXEC ? watch_image_at(w, m->number) : NULL;
+		if (im && !im->process && !was_followed(w, m))
+			apply_unseen_exec(w, m);
+	}
+}
+
 static void apply_ghosts(struct watch *w)
 {
 	for (size_t i = 0; i < w->n_processes; i++) {
@@ -112,8 +168,19 @@ static void apply_ghosts(struct watch *w)
 	}
 }
 
+/* Neither the program nor we could read which file it is: the exec said it. */
+static void name_by_exec(struct watch *w, struct model_process *m)
+{
+	const struct model_process *before = !m->exe && m->begin == MMS_BEGIN_EXEC && m->parent
+		? model_process_find(w->model, m->parent) : NULL;
+	if (before && before->next_exe)
+		m->exe = executed_file(before->next_exe, before->cwd);
+}
+
 void watch_apply(struct watch *w)
 {
+	for (size_t i = 0; i < w->n_processes; i++)
+		join_by_fork(w, &w->processes[i]);
 	for (size_t i = 1; i < w->n_images; i++) {
 		struct watch_image *im = &w->images[i];
 		struct model_process *m = im->known || im->gone ? model_process_find(w->model, i) : NULL;
@@ -127,9 +194,12 @@ void watch_apply(struct watch *w)
 		if (!m->parent && im->parent && im->parent < i)
 			m->parent = im->parent;
 		m->exe = copy_if_unset(m->exe, im->exe);
+		name_by_exec(w, m);
 		m->cwd = copy_if_unset(m->cwd, im->cwd);
 		if (im->gone)
 			apply_end(w, m, im);
 	}
 	apply_ghosts(w);
+	if (w->finishing)
+		apply_unseen_execs(w);
 }

@@ -122,6 +122,8 @@ def check_tree(o, db_rows, unseen, faults, mode):
                (r['followed'] or os.path.basename(r['exe'] or '') not in unseen)]
         if sorted(map(str, new)) != sorted(own):
             faults.add('%s: images are %r, should be %r' % (what, new, own))
+        if len(own) < len(p['images']) and all(r['followed'] for r in have):
+            faults.add('%s: the image that cannot be recorded is not listed' % what)
         check_parent(p, have[0], db_rows, {q['pid'] for q in o.processes}, faults, what)
         last = have[-1]
         if p['images'] and os.path.basename(p['images'][-1]) in unseen:
