@@ -171,7 +171,7 @@ static bool is_first_process(void)
 {
 	const struct mms_header *h = start.session.header;
 	uint32_t pid = (uint32_t)mms_getpid();
-	return h->creator_pid == pid || start.session.cell0->process[0].pid == pid ||
+	return h->creator_pid == pid ||
 		atomic_load_explicit(&h->next_process, memory_order_relaxed) == 1;
 }
 

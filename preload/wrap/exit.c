@@ -36,8 +36,7 @@ bool process_is_own(void)
 
 static bool worth_a_look(const struct mms_process *p)
 {
-	const struct mms_session *s = capture_session();
-	return p->pid == s->cell0->process[0].pid || capture_stamp() - p->begin_stamp > SHORT_TICKS;
+	return p->pid == capture_session()->header->creator_pid || capture_stamp() - p->begin_stamp > SHORT_TICKS;
 }
 
 /* Pages in use in our own areas, the shared session file apart.  Most of what
