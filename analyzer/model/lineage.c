@@ -153,10 +153,10 @@ void model_process_ended(struct model *m, struct model_process *p, uint64_t t_ns
 void model_process_image(struct model_process *p, const char *exe, size_t exe_length,
 	const char *argv, size_t argv_length)
 {
-	char *new_exe = strndup(exe, exe_length);
+	char *new_exe = exe_length ? strndup(exe, exe_length) : NULL; /* it had no /proc to read it from */
 	char *new_argv = malloc(argv_length + 1);
 
-	if (!new_exe || !new_argv) {
+	if ((exe_length && !new_exe) || !new_argv) {
 		free(new_exe);
 		free(new_argv);
 		return;

@@ -127,15 +127,18 @@ def sealed(work, faults):
 
 def hidden(work, faults):
     """No /proc for the program: it runs on, and the reason is named."""
-    command = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$0" used', SPACE]
+    command = ['unshare', '-m', 'dash', '-c', 'mount -t tmpfs none /proc && exec "$0" used', SPACE]
     if subprocess.run([*command[:4], 'mount -t tmpfs none /proc'], stderr=subprocess.DEVNULL).returncode:
         mms.skip('no mount namespace here')
     db, out = record(work, faults, *command)
     faults.equal(len(out.splitlines()), 5, 'lines of the program')
-    last = mms.rows(db, 'SELECT max(id) AS id FROM process')[0]['id']
+    images = [(r['id'], r['exe']) for r in mms.rows(db, 'SELECT id, exe FROM process ORDER BY id')]
+    faults.equal([os.path.basename(exe) for _, exe in images], ['unshare', 'dash', 'mount', 'space'], 'images')
+    last = images[-1][0]
     text = [r['text'] for r in mms.rows(db, "SELECT text FROM coverage WHERE kind = 'pages' AND process_id = ?", last)]
     looks = mms.rows(db, 'SELECT count(*) AS n FROM page_scan WHERE process_id = ?', last)[0]['n']
-    faults.equal(looks > 0 or (len(text) == 1 and 'No such file' in text[0]), True, 'a reason in %s' % text)
+    faults.equal((looks, len(text)), (0, 1), 'looks and reasons')
+    faults.equal('No such file' in ''.join(text), True, 'a reason in %s' % text)
 
 
 def real(work, faults, name):
