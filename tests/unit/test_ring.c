@@ -87,8 +87,9 @@ static void threads_8(void) { check_threads(8); }
 
 /* ---- signals ---- */
 
-/* Lane of the handler of a thread; its own numbers, its own order. */
-static __thread uint32_t handler_lane, handler_next;
+/* Lane of the handler of a thread; its own numbers, its own order.  Volatile:
+ * the thread asks how far the handler came after it has stopped it. */
+static __thread volatile uint32_t handler_lane, handler_next;
 static __thread uint32_t n_jumps;
 static __thread sigjmp_buf *jump;
 
@@ -138,7 +139,9 @@ static void *signalled_main(void *arg)
 
 static void signals(void)
 {
-	begin(12, MMS_POLICY_BLOCK, MMS_COLLECTOR_ALIVE);
+	/* Room for all: a handler that waits for a block on top of a record that
+	 * is not published yet waits for the collector, which waits for it. */
+	begin(400, MMS_POLICY_BLOCK, MMS_COLLECTOR_ALIVE);
 	rig_start_reader(&rig, 200);
 	start_alarms(30);
 	sigset_t alarm_set;
