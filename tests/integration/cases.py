@@ -215,11 +215,13 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
                        needs=['gdb'], onlook=False, masked=('stdout',)),
     'valgrind-on-top': bash('valgrind -q --error-exitcode=99 /bin/echo hello; echo $?', needs=['valgrind'], onlook=False),
     'heaptrack-on-top': bash('heaptrack -o h /bin/echo hello 2>&1 | grep -c hello', needs=['heaptrack'], onlook=False),
-    'screen': bash('export SCREENDIR=$PWD/d; mkdir -m 700 d; screen -c /dev/null -d -m -S s sh -c "echo in screen > out; exit 3"; '
-                   'for i in $(seq 100); do [ -s out ] && break; sleep 0.05; done; cat out; sleep 0.3',
+    'screen': bash('export SCREENDIR=$PWD/d; mkdir -m 700 d; mkfifo f; screen -c /dev/null -d -m -S s sh -c "echo in screen > f; exit 3"; '
+                   'cat f', # no polling: each look would be a process
                    needs=['screen'], masked=('signals', 'end', 'threads', 'descriptors'), unseen=('utempter',)),
     'ssh-agent': bash('eval $(ssh-agent -s -a $PWD/s) > /dev/null; ssh-keygen -q -t ed25519 -N "" -C c -f k; ssh-add -q k; '
-                      'ssh-add -l | cut -d" " -f3-; ssh-agent -k > /dev/null; echo $?', needs=['ssh-agent', 'ssh-keygen'],
+                      'ssh-add -l | cut -d" " -f3-; '
+                      'while [ -e /proc/$SSH_AGENT_PID/fd/4 ]; do :; done; ' # until it knows that the client is gone
+                      'ssh-agent -k > /dev/null; echo $?', needs=['ssh-agent', 'ssh-keygen'],
                       unseen=('ssh-agent',)), # set-gid, so that nobody reads its memory
     'start-stop-daemon': bash('start-stop-daemon --start --background --make-pidfile --pidfile $PWD/p --exec /bin/sleep -- 30; echo $?; '
                               'for i in $(seq 100); do start-stop-daemon --status --pidfile $PWD/p --exec /bin/sleep && break; sleep 0.02; done; '

@@ -51,7 +51,13 @@ def portrait(pid):
         status = dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
     folder = '/proc/%d/fd' % pid
     # Kinds without numbers: which connection is closed first is chance.
-    links = sorted(compare.place(os.readlink(os.path.join(folder, n))) for n in os.listdir(folder))
+    links = []
+    for n in os.listdir(folder):
+        try:
+            links.append(compare.place(os.readlink(os.path.join(folder, n))))
+        except FileNotFoundError: # closed between the two calls
+            pass
+    links.sort()
     return {'name': status['Name'], 'threads': status['Threads'], 'uid': status['Uid'],
             'signals': tuple(status[k] for k in ('SigBlk', 'SigIgn', 'SigCgt')), 'descriptors': links}
 
@@ -240,7 +246,7 @@ def apache2(server):
     if not until(lambda: len(workers()) == 2 and serving()):
         server.faults.add('%s: apache2 has no two workers that serve' % server.mode)
     server.answers['pages'] = [fetch(values['port'], q) for q in ['/f', '/none'] * 50]
-    until(lambda: all(portrait(c)['threads'] == '28' for c in workers()), 5)
+    until(lambda: all(p['threads'] == '28' for p in tree_portrait(pid_of(server))[1:]), 5)
     server.answers['portrait'] = tree_portrait(pid_of(server))
     before = workers()
     os.kill(pid_of(server), signal.SIGUSR1)
