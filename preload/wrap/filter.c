@@ -48,6 +48,17 @@ void process_filtered(bool strict)
 		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
 }
 
+/* libseccomp asks at its start what the kernel can do, by calls that cannot
+ * succeed: strict mode takes neither flags nor arguments, a filter must be
+ * somewhere.  What is refused changes nothing. */
+static void about_to_filter(long mode, bool flags, long filter)
+{
+	if (mode == SECCOMP_MODE_STRICT && !flags)
+		process_filtered(true);
+	else if (mode == SECCOMP_MODE_FILTER && filter)
+		process_filtered(false);
+}
+
 static void note_name(const char *name)
 {
 	struct mms_thread_note note = { .tid = (uint32_t)mms_gettid() };
@@ -66,7 +77,7 @@ WRAPPER int prctl(int op, ...)
 	va_end(list);
 	bool on = capture_on() || preload_enter();
 	if (on && op == PR_SET_SECCOMP)
-		process_filtered(a[0] == SECCOMP_MODE_STRICT);
+		about_to_filter((long)a[0], false, (long)a[1]);
 	if (on && op == PR_SET_TSC && a[0] == PR_TSC_SIGSEGV)
 		clock_forbidden();
 	int r = next.prctl(op, a[0], a[1], a[2], a[3]);
@@ -87,15 +98,17 @@ void process_prepare(void)
 
 /* Called by the stub below for the numbers that it picks out, before the
  * call; must_not change errno. */
-void syscall_note(long number, long a, long b) __attribute__((visibility("hidden")));
-void syscall_note(long number, long a, long b)
+void syscall_note(long number, long a, long b, long c) __attribute__((visibility("hidden")));
+void syscall_note(long number, long a, long b, long c)
 {
 	int error = errno;
 	if (capture_on() || preload_enter()) {
-		if (number == SYS_seccomp && a <= SECCOMP_SET_MODE_FILTER)
-			process_filtered(a == SECCOMP_SET_MODE_STRICT);
+		if (number == SYS_seccomp && a == SECCOMP_SET_MODE_STRICT)
+			about_to_filter(SECCOMP_MODE_STRICT, b || c, 0);
+		else if (number == SYS_seccomp && a == SECCOMP_SET_MODE_FILTER)
+			about_to_filter(SECCOMP_MODE_FILTER, b, c);
 		else if (number == SYS_prctl && a == PR_SET_SECCOMP)
-			process_filtered(b == SECCOMP_MODE_STRICT);
+			about_to_filter(b, false, c);
 		else if (number == SYS_prctl && a == PR_SET_TSC && b == PR_TSC_SIGSEGV)
 			clock_forbidden();
 		else if (number == SYS_exit_group)
