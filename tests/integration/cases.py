@@ -120,6 +120,8 @@ import "C"
 import "fmt"
 ''').replace('fmt.Println', 'p := C.malloc(100); C.free(p); fmt.Println')
 
+CHURN = 'print(len([str(i) for i in range(50000)]))'
+
 CASES = {
     'python3': Case(['/usr/bin/python3', '-c', PYTHON_CHURN]),
     'python3-malloc': Case(['/usr/bin/python3', '-c', PYTHON_CHURN], env={'PYTHONMALLOC': 'malloc'}),
@@ -139,6 +141,7 @@ CASES = {
                 'git log --stat --format=%s; git repack -adq; git status --short; git blame f1 | wc -l',
                 needs=['git'], env={'GIT_COMMITTER_DATE': '2020-01-01 00:00'}, masked=('threads',)),
     'gcc': bash('gcc -O2 -g a.c -o a -lm && ./a; echo $?', files={'a.c': C_SOURCE}, needs=['gcc']),
+    'clang': bash('clang-14 -O1 -g a.c -o a -lm && ./a; echo $?', files={'a.c': C_SOURCE}, needs=['clang-14']),
     'g++': bash('g++ -O1 a.cc -o a && ./a', needs=['g++'], files={'a.cc': '''
 #include <map>
 #include <string>
@@ -158,6 +161,8 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
                  needs=['node'], masked=('threads',)),
     'sqlite3': Case(['/usr/bin/sqlite3', 'x.db'], stdin=SQL.encode(), needs=['sqlite3']),
     'plugin': Case(['PROGRAMS/plugin_host', 'PROGRAMS/plugin_throws.so']),
+    'plugin-deepbind': Case(['PROGRAMS/plugin_host', 'PROGRAMS/plugin_throws.so', 'deep']),
+    'plugin-dlmopen': Case(['PROGRAMS/plugin_host', 'PROGRAMS/plugin_throws.so', 'apart']),
     'ruby': Case(['/usr/bin/ruby', '-e',
                   'a = (1..50000).map { |i| "s#{i}" }; puts a.length; t = 4.times.map { |n| Thread.new { a.map(&:size).sum } }; '
                   't.each { |x| puts x.value }; pid = fork { exit 4 }; Process.wait pid; puts $?.exitstatus; puts `echo sub`; exit 3'],
@@ -200,16 +205,23 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     'tsan': Case(['PROGRAMS/hello_tsan'], masked=('threads',), unseen=('hello_tsan',), passive=True),
     'ubsan': Case(['PROGRAMS/hello_ubsan']),
     'own-malloc': Case(['PROGRAMS/own_malloc'], warns='own malloc'),
-    'jemalloc-linked': Case(['/usr/bin/env', 'LD_PRELOAD=libjemalloc.so.2', '/usr/bin/python3', '-c', 'print(len([str(i) for i in range(50000)]))'],
+    'jemalloc-linked': Case(['/usr/bin/env', 'LD_PRELOAD=libjemalloc.so.2', '/usr/bin/python3', '-c', CHURN],
                             modes=('run',), unseen=('python3.11',), masked=('threads',)),
-    'tcmalloc-linked': Case(['/usr/bin/env', 'LD_PRELOAD=libtcmalloc_minimal.so.4', '/usr/bin/python3', '-c',
-                             'print(len([str(i) for i in range(50000)]))'], modes=('run',), unseen=('python3.11',)),
+    'tcmalloc-linked': Case(['/usr/bin/env', 'LD_PRELOAD=libtcmalloc_minimal.so.4', '/usr/bin/python3', '-c', CHURN],
+                            modes=('run',), unseen=('python3.11',)),
+    # Already in the environment: it stays there, behind us.
+    'jemalloc-behind': Case(['/usr/bin/python3', '-c', CHURN], env={'LD_PRELOAD': 'libjemalloc.so.2'}, modes=('run',),
+                            masked=('threads',)),
+    'tcmalloc-behind': Case(['/usr/bin/python3', '-c', CHURN], env={'LD_PRELOAD': 'libtcmalloc_minimal.so.4'}, modes=('run',)),
     'busybox': bash('busybox sh -c "echo x | cat; exit 3"; echo $?', needs=['busybox'], unseen=('busybox',)),
     'bwrap': bash('bwrap --unshare-pid --unshare-ipc --unshare-uts --bind / / --proc /proc bash -c "echo inside | cat; exit 3"; echo $?',
                   needs=['bwrap']),
     # In a network namespace of its own nothing can be rung: pids are those inside.
     'bwrap-all': bash('bwrap --unshare-all --ro-bind / / --dev /dev --proc /proc bash -c "echo inside | cat; exit 3"; echo $?',
                       needs=['bwrap'], own_pids=False),
+    'namespaces': bash('unshare -U id -u; unshare -Ur id -u; unshare -m sh -c "echo x | cat"; '
+                       'unshare -pf sh -c "echo \\$\\$; echo y | cat; exit 3"; echo $?; nsenter -t $$ -m sh -c "echo z | cat"; echo $?',
+                       needs=['unshare', 'nsenter']),
     'strace-on-top': bash('strace -f -e trace=none -o log bash -c "echo x | cat; exit 3"; echo $?; grep -c exited.with log', needs=['strace'], onlook=False),
     'gdb-on-top': Case(['/usr/bin/gdb', '-q', '-batch', '-nx', '-ex', 'set debuginfod enabled off', '-ex', 'run', '-ex', 'info inferiors', '--args', '/bin/echo', 'hello'],
                        needs=['gdb'], onlook=False, masked=('stdout',)),
@@ -239,6 +251,11 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     'setpriv': bash('setpriv --reuid=65534 --regid=65534 --clear-groups id -u; setpriv --no-new-privs --bounding-set -all echo less; echo $?',
                     needs=['setpriv']),
     'su': bash('su -s /bin/sh nobody -c "id -u; echo x | cat; exit 4"; echo $?', needs=['su'], masked=('signals',), options=('--any-uid',)),
+    'ssh': bash('ssh -V 2>&1; ssh -F /dev/null -G host | sort | md5sum; ssh -F /dev/null -o BatchMode=yes -p 1 127.0.0.1 true; echo $?', needs=['ssh']),
+    'man': bash('man -P cat -l a.1 | md5sum; man -w nothing-of-that-name; echo $?', needs=['man', 'groff'],
+                onlook=False, # under its filters, which forbid to open for writing, col and preconv cannot join
+                files={'a.1': '.TH A 1\n.SH NAME\na \\- a page\n.SH TEXT\n' + 'Some words to fill. ' * 400}),
+    'file': bash('file /usr/bin/bash a.c; file -S -b a.c; echo $?', files={'a.c': C_SOURCE}, needs=['file']), # a filter of its own
     'curl-file': bash('curl -s file:///etc/passwd | md5sum', needs=['curl'], masked=('threads',)),
     'stdio-tools': bash('find /usr/share/doc -maxdepth 1 -name "l*" | sort | head -50 | sed s/l/L/g | grep -c L; df / > /dev/null; '
                         'date -u -d @0; id -u; stat -c %s /bin/bash; dd if=/dev/zero bs=1M count=20 2>/dev/null | md5sum'),
