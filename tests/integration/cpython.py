@@ -21,7 +21,8 @@ def verdict(work, mode, module):
     """(status, tests run, what failed)."""
     command = mms.prefix(mode, work.db(mode)) + ['/usr/bin/python3', '-m', 'unittest', '-v', 'test.' + module]
     r = subprocess.run(command, cwd=work.fresh(), env=mms.environment(HOME=work.cwd), stdin=subprocess.DEVNULL,
-                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', timeout=900)
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', timeout=900,
+                       preexec_fn=mms.quiet_signals)
     count = COUNT.search(r.stdout)
     failed = sorted(set(re.findall(r'^(?:FAIL|ERROR): (\S+)', r.stdout, re.M)))
     return r.returncode, int(count.group(1)) if count else None, failed

@@ -89,6 +89,7 @@ class Server:
         self.seen = work.path('onlooker-%s.json' % mode)
         self.log = work.path('log')
         self.answers = {}
+        self.started = None
 
     def start(self, *command, user=None):
         def become():
@@ -97,9 +98,16 @@ class Server:
                 os.setgid(user.pw_gid)
                 os.setuid(user.pw_uid)
         with open(self.log, 'ab') as log:
-            return subprocess.Popen([mms.ONLOOKER, self.seen] + mms.prefix(self.mode, self.db) + list(command),
-                                    cwd=self.cwd, env=mms.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                    preexec_fn=become, start_new_session=True)
+            self.started = subprocess.Popen([mms.ONLOOKER, self.seen] + mms.prefix(self.mode, self.db) + list(command),
+                                            cwd=self.cwd, env=mms.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=become, start_new_session=True)
+        return self.started
+
+    def abandon(self):
+        """After an exception: nothing of the server stays behind."""
+        if self.started and self.started.poll() is None:
+            self.started.kill() # all that onlooker traces ends with it
+            self.started.wait()
 
     def finish(self, p, seconds=60):
         """The server was told to end: waits for it and all of its family."""
@@ -306,7 +314,10 @@ def main():
     with mms.Work(name) as work:
         for mode in ('plain',) + mms.MODES:
             server = Server(work, mode, faults)
-            body(server)
+            try:
+                body(server)
+            finally:
+                server.abandon()
             answers[mode] = server.answers
     for mode in mms.MODES:
         for key, want in answers['plain'].items():

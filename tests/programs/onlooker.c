@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #define OPTIONS (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | \
-		 PTRACE_O_TRACEEXIT)
+		 PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL) /* whoever ends us ends all */
 
 struct process {
 	pid_t pid, parent;
