@@ -5,6 +5,7 @@
     needs     programs that must be installed, else the case is skipped
     unseen    images that no preload can enter: static, another libc, set-uid
     masked    fields that are known to differ from run to run
+    fleeting  programs whose number is chance: they are not compared
     warns     a word of the one line that run says about this program
     own_pids  False where pids in the database cannot be ours
     onlook    False where the program itself uses ptrace
@@ -16,11 +17,13 @@
 
 class Case:
     def __init__(self, argv, files=None, needs=(), unseen=(), masked=(), onlook=True, stdin=b'',
-                 modes=('run', 'preload'), timeout=120, env=None, passive=False, warns=None, own_pids=True, options=()):
+                 modes=('run', 'preload'), timeout=120, env=None, passive=False, warns=None, own_pids=True, options=(),
+                 fleeting=()):
         self.argv, self.files, self.needs, self.unseen = argv, files or {}, needs, unseen
         self.masked, self.onlook, self.stdin, self.modes = masked, onlook, stdin, modes
         self.timeout, self.env = timeout, env or {}
         self.warns, self.own_pids, self.options = warns, own_pids, options
+        self.fleeting = fleeting
         self.passive = passive  # the preload does nothing in it: by itself it makes no database
 
 
@@ -180,9 +183,12 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
                     'openssl genrsa 1024 2>/dev/null | openssl rsa -noout -check; openssl dgst -sha256 /usr/bin/bash', needs=['openssl']),
     'vim': bash('seq 1 3000 > t; vim -u NONE -i NONE -es t -c "%s/1/one/g" -c "wq" < /dev/null; md5sum t', needs=['vim']),
     'less': bash('seq 1 1000 | less | md5sum; LESSOPEN= less /etc/passwd | md5sum', needs=['less']),
-    'tmux': bash('unset TMUX; tmux -L "$PWD/s" -S "$PWD/s" -f /dev/null new-session -d -x 80 -y 24 "echo in tmux > out; exit 3"; '
-                 'for i in $(seq 100); do [ -s out ] && break; sleep 0.05; done; cat out; tmux -S "$PWD/s" kill-server 2>/dev/null; true',
-                 needs=['tmux'], masked=('signals', 'end', 'n_processes', 'images', 'threads'), unseen=('utempter',)),
+    # tee stands still when the server is told to end: nothing races for its last state.
+    # The second utempter races with that end.
+    'tmux': bash('unset TMUX; mkfifo f; tmux -L "$PWD/s" -S "$PWD/s" -f /dev/null new-session -d -x 80 -y 24 "exec tee f"; '
+                 'tmux -S "$PWD/s" send-keys "in tmux" Enter; read -r x < f; echo "$x"; tmux -S "$PWD/s" kill-server; true',
+                 needs=['tmux'], masked=('signals', 'end', 'n_processes', 'images', 'threads'), unseen=('utempter',),
+                 fleeting=('utempter',)),
     'timeout': bash('timeout 0.2 sleep 5; echo $?; timeout -k 0.1 0.1 bash -c "trap : TERM; while :; do sleep 0.05; done"; echo $?; timeout 5 true; echo $?',
                     masked=('n_processes', 'images', 'end', 'threads', 'signals', 'descriptors')),
     'setsid': bash('setsid -w bash -c "echo in session; exit 6"; echo $?; nohup true; (setsid sleep 0.1 &); sleep 0.2'),

@@ -40,7 +40,8 @@ def portrait(p, masked):
 
 
 def portraits(o, masked):
-    return sorted((portrait(p, masked) for p in o.processes), key=repr)
+    seen = [p for p in o.processes if not p['images'] or os.path.basename(p['images'][-1]) not in o.fleeting]
+    return sorted((portrait(p, masked) for p in seen), key=repr)
 
 
 FIELDS = ('stdout', 'stderr', 'status', 'n_processes', 'images', 'end', 'threads', 'signals', 'descriptors')

@@ -96,6 +96,7 @@ class Observation:
         self.stdout = self.stderr = b''
         self.status = None
         self.processes = []
+        self.fleeting = ()  # programs whose number is chance: not compared
         self.db = None
         self.seconds = 0.0
 

@@ -73,8 +73,9 @@ def run_case(name):
 
     with mms.Work(name) as work:
         def once(mode):
-            return mms.observe(work, mode, argv, setup, case.stdin, case.env, case.onlook, case.timeout,
-                               case.options)
+            o = mms.observe(work, mode, argv, setup, case.stdin, case.env, case.onlook, case.timeout, case.options)
+            o.fleeting = case.fleeting
+            return o
 
         plain = once('plain')
         if plain.status == 'hangs' or not plain.stdout and not plain.status and not plain.stderr:
