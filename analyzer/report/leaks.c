@@ -1,319 +1,249 @@
 /*
- * leaks.c - mmscope leaks: what was not freed at the end.
+ * leaks.c - mmscope leaks: what was not freed at the end, and what it is.
  *
- * A block that is still live when its process ends is `unclassified`: whether
- * anything pointed to it is not known yet, and the answer says so instead of
- * calling it a leak.  Blocks of the loader, of libc's own start-up and of
- * libstdc++'s emergency pool are counted in, but listed apart.
+ * A block that is still live when its process ends is no leak by that: each
+ * site gets a class by the evidence there is (verdict.h), and a block that
+ * nobody looked for pointers to stays `unclassified`.  Blocks of the loader,
+ * of libc's own start-up and of libstdc++'s emergency pool are counted in,
+ * but listed apart, as is what a built-in suppression names.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report/alloc.h"
-#include "report/head.h"
-#include "report/mappings.h"
+#include "report/leaks.h"
 #include "report/options.h"
-#include "report/render.h"
-#include "report/rows.h"
 #include "report/text.h"
 #include "verbs.h"
 
-#define DEFAULT_ROWS 10
-#define DEFAULT_FRAMES 8
-#define DEFAULT_PROCESSES 5
-
-struct leaks {
-	struct answer a;
-	struct rows rows;
-	struct mappings mappings;
-	int format;
-	int64_t limit, frames, pid; /* limit, frames: -1 not given; 0 all */
-};
-
-struct totals {
-	uint64_t blocks, bytes, apart_blocks, apart_bytes;
-	size_t sites, apart_sites;
-};
-
-static void add_totals(struct totals *t, const struct row *row)
+const struct evidence *leaks_evidence(const struct leaks *l, const struct row *row)
 {
-	t->blocks += row->live_blocks;
-	t->bytes += row->live_bytes;
-	t->sites++;
-	if (row_is_apart(row)) {
-		t->apart_blocks += row->live_blocks;
-		t->apart_bytes += row->live_bytes;
-		t->apart_sites++;
-	}
+	return &l->evidence[row->number];
 }
 
-static struct totals totals_of(const struct rows *rows, size_t from, size_t to)
+bool leaks_apart(const struct leaks *l, const struct row *row)
 {
-	struct totals t = {0};
-	for (size_t i = from; i < to; i++)
-		add_totals(&t, &rows->row[i]);
+	return row_is_apart(row) || l->known[row->number];
+}
+
+struct leak_totals leaks_totals(const struct leaks *l, size_t from, size_t to)
+{
+	struct leak_totals t = {{0}};
+	for (size_t i = from; i < to; i++) {
+		const struct row *row = &l->rows.row[i];
+		const struct verdict_facts *f = &leaks_evidence(l, row)->facts;
+		for (int k = 0; k < N_REACH; k++) {
+			t.blocks[k] += f->blocks[k];
+			t.bytes[k] += f->bytes[k];
+			t.examined |= k != REACH_UNCLASSIFIED && f->blocks[k];
+		}
+		t.live_blocks += row->live_blocks;
+		t.live_bytes += row->live_bytes;
+		t.sites++;
+		if (leaks_apart(l, row)) {
+			t.apart_blocks += row->live_blocks;
+			t.apart_bytes += row->live_bytes;
+			t.apart_sites++;
+		}
+	}
 	return t;
 }
 
-/* ---- JSON ---- */
+/* ---- suppressions ---- */
 
-static void amount_json(struct json *j, const char *key, uint64_t blocks, uint64_t bytes)
+/* A text file of at most 16 MiB, to be freed in any case; 0 or -errno. */
+static int read_file(const char *path, char **ret, size_t *ret_size)
 {
-	json_object(j, key);
-	json_u64(j, "blocks", blocks);
-	json_u64(j, "bytes", bytes);
-	json_end(j);
-}
-
-static void unknown_amount_json(struct json *j, const char *key)
-{
-	json_object(j, key);
-	json_null(j, "blocks");
-	json_null(j, "bytes");
-	json_end(j);
-}
-
-static void totals_json(struct json *j, const struct totals *t)
-{
-	static const char *const verdicts[] = {"definite", "indirect", "possible", "reachable"};
-	json_object(j, "totals");
-	amount_json(j, "live", t->blocks, t->bytes);
-	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
-		unknown_amount_json(j, verdicts[i]);
-	amount_json(j, "unclassified", t->blocks, t->bytes);
-	amount_json(j, "apart", t->apart_blocks, t->apart_bytes);
-	json_end(j);
-}
-
-static void site_json(struct json *j, const struct leaks *l, const struct row *row)
-{
-	/* Exact and nothing lost: the bounds are the figure itself.  Otherwise
-	 * they are not known. */
-	bool bounded = l->a.exact && l->a.lost_records == 0;
-	json_object(j, NULL);
-	json_string(j, "id", row->id[0] ? row->id : NULL);
-	json_string(j, "verdict", "unclassified");
-	json_u64(j, "blocks", row->live_blocks);
-	json_u64(j, "bytes", row->live_bytes);
-	if (bounded) {
-		json_u64(j, "bytes_low", row->live_bytes);
-		json_u64(j, "bytes_high", row->live_bytes);
-	} else {
-		json_null(j, "bytes_low");
-		json_null(j, "bytes_high");
+	FILE *f = fopen(path, "re");
+	size_t size = 0, capacity = 4096, n;
+	char *text = f ? xmalloc(capacity) : NULL;
+	if (!f)
+		return -errno;
+	errno = 0;
+	while ((n = fread(text + size, 1, capacity - size, f)) > 0 && size < (16u << 20)) {
+		size += n;
+		if (size == capacity)
+			text = xrealloc(text, capacity *= 2);
 	}
-	json_string(j, "own", row->own);
-	answer_process_json(j, row->process);
-	answer_stack_json(j, row->stack);
-	json_end(j);
+	int error = ferror(f) ? -(errno ? errno : EIO) : n > 0 ? -EFBIG : 0;
+	fclose(f);
+	*ret = text;
+	*ret_size = size;
+	return error;
 }
 
-static bool within_limit(const struct leaks *l, size_t index)
+static int load_rules(struct leaks *l, const struct option_list *files)
 {
-	return l->limit <= 0 || index < (size_t)l->limit;
-}
-
-static void sites_json(struct json *j, const struct leaks *l)
-{
-	json_array(j, "sites");
-	for (size_t at = 0, end; at < l->rows.n; at = end) {
-		end = rows_process_end(&l->rows, at);
-		for (size_t i = at; i < end && within_limit(l, i - at); i++)
-			site_json(j, l, &l->rows.row[i]);
+	for (int i = 0; i < files->n; i++) {
+		char *text = NULL, *name = text_clean(files->item[i]);
+		size_t size = 0;
+		struct suppress_error error;
+		int r = read_file(files->item[i], &text, &size);
+		bool good = r == 0 && suppress_parse(&l->rules, text, size, &error);
+		if (r)
+			fprintf(stderr, "mmscope leaks: %s: %s\n", name, strerror(-r));
+		else if (!good)
+			fprintf(stderr, "mmscope leaks: %s:%zu:%zu: %s\n", name, error.line, error.column, error.what);
+		free(text);
+		free(name);
+		if (!good)
+			return VERB_USAGE;
 	}
-	json_end(j);
+	suppress_built_in(&l->built_in);
+	return VERB_OK;
 }
 
-static void mappings_json(struct json *j, const struct leaks *l)
+static void take_away(struct row *row, struct verdict_facts *f, enum reach reach, struct suppress_rule *rule)
 {
-	json_array(j, "mappings");
-	for (size_t i = 0; i < l->mappings.n; i++) {
-		const struct mapping *m = &l->mappings.mapping[i];
-		json_object(j, NULL);
-		json_string(j, "id", m->id[0] ? m->id : NULL);
-		json_u64(j, "areas", m->areas);
-		json_u64(j, "bytes", m->bytes);
-		json_null(j, "touched_bytes");
-		answer_process_json(j, m->process);
-		answer_stack_json(j, m->stack);
-		json_end(j);
+	rule->blocks += f->blocks[reach];
+	rule->bytes += f->bytes[reach];
+	row->live_blocks -= f->blocks[reach];
+	row->live_bytes -= f->bytes[reach];
+	f->blocks[reach] = f->bytes[reach] = 0;
+}
+
+static void suppress_row(struct leaks *l, struct row *row)
+{
+	struct verdict_facts *f = &l->evidence[row->number].facts;
+	struct suppress_rule *last = NULL;
+	for (int k = 0; k < N_REACH && l->rules.n; k++) {
+		struct suppress_rule *rule = f->blocks[k] ? suppress_find(&l->rules, row->stack, (enum reach)k) : NULL;
+		if (!rule)
+			continue;
+		take_away(row, f, (enum reach)k, rule);
+		rule->sites += rule != last;
+		last = rule;
 	}
-	json_end(j);
 }
 
-static void processes_json(struct json *j, const struct leaks *l)
+/* The built-in rule that covers all of the row. */
+static struct suppress_rule *known_row(struct leaks *l, const struct row *row)
 {
-	json_array(j, "processes");
-	for (size_t at = 0, end; at < l->rows.n; at = end) {
-		end = rows_process_end(&l->rows, at);
-		struct totals t = totals_of(&l->rows, at, end);
-		json_object(j, NULL);
-		answer_process_json(j, l->rows.row[at].process);
-		totals_json(j, &t);
-		json_u64(j, "sites", end - at);
-		json_end(j);
+	const struct verdict_facts *f = &leaks_evidence(l, row)->facts;
+	struct suppress_rule *rule = NULL;
+	for (int k = 0; k < N_REACH; k++) {
+		struct suppress_rule *other = f->blocks[k] ? suppress_find(&l->built_in, row->stack, (enum reach)k) : NULL;
+		if (f->blocks[k] && !other)
+			return NULL;
+		rule = other ? other : rule;
 	}
-	json_end(j);
+	if (rule) {
+		rule->sites++;
+		rule->blocks += row->live_blocks;
+		rule->bytes += row->live_bytes;
+	}
+	return rule;
 }
 
-static void print_json(struct leaks *l)
+static void suppress_all(struct leaks *l)
 {
-	struct json j;
-	struct totals t = totals_of(&l->rows, 0, l->rows.n);
-	answer_head_json(&j, &l->a);
-	json_string(&j, "mode", capture_meta(l->a.capture, "mode"));
-	totals_json(&j, &t);
-	sites_json(&j, l);
-	mappings_json(&j, l);
-	processes_json(&j, l);
-	json_finish(&j);
-}
-
-/* ---- text ---- */
-
-static char *amount_text(uint64_t bytes, uint64_t blocks, size_t sites)
-{
-	char size[TEXT_NUMBER], count[TEXT_NUMBER], n[TEXT_NUMBER];
-	return xasprintf("%s in %s %s of %s %s", text_size(size, bytes), text_count(count, blocks),
-		text_plural(blocks, "block", "blocks"), text_count(n, sites),
-		text_plural(sites, "site", "sites"));
-}
-
-static void print_row(const struct leaks *l, const struct row *row)
-{
-	char size[TEXT_NUMBER], count[TEXT_NUMBER];
-	printf("%s%12s%s in %s %s, %s", render_style(STYLE_BOLD), text_size(size, row->live_bytes),
-		render_style(STYLE_PLAIN), text_count(count, row->live_blocks),
-		text_plural(row->live_blocks, "block", "blocks"),
-		row_is_apart(row) ? row->own : "unclassified");
-	if (row->id[0])
-		printf("%s  %s%s", render_style(STYLE_DIM), row->id, render_style(STYLE_PLAIN));
-	putchar('\n');
-	render_stack(6, row->stack, l->frames < 0 ? DEFAULT_FRAMES : (size_t)l->frames);
-}
-
-static void print_rows(const struct leaks *l, size_t from, size_t to)
-{
-	size_t limit = l->limit < 0 ? DEFAULT_ROWS : l->limit == 0 ? to - from : (size_t)l->limit;
-	size_t end = to - from > limit ? from + limit : to;
-	for (size_t i = from; i < end; i++)
-		print_row(l, &l->rows.row[i]);
-	if (end == to)
-		return;
-	struct totals rest = totals_of(&l->rows, end, to);
-	char *amount = amount_text(rest.bytes, rest.blocks, rest.sites);
-	printf("%*sand %s more (--limit 0 shows all)\n", 6, "", amount);
-	free(amount);
-}
-
-static void print_process(const struct leaks *l, size_t from, size_t to)
-{
-	struct totals t = totals_of(&l->rows, from, to);
-	const struct answer_process *p = l->rows.row[from].process;
-	char *end = head_end_text(p), *amount = amount_text(t.bytes, t.blocks, t.sites);
-	char *text = xasprintf("%s (%s)", amount, end);
-	head_print_process(p, text);
-	free(text);
-	free(amount);
-	free(end);
-	size_t apart = to - t.apart_sites;
-	print_rows(l, from, apart);
-	if (apart == to)
-		return;
-	amount = amount_text(t.apart_bytes, t.apart_blocks, t.apart_sites);
-	printf("  Of the loader and the C and C++ libraries, not of the program:\n  %s\n", amount);
-	free(amount);
-	print_rows(l, apart, to);
-}
-
-/* What stays when the list of processes is cut: one line. */
-static void print_other_processes(const struct leaks *l, size_t at)
-{
-	struct totals t = totals_of(&l->rows, at, l->rows.n);
 	size_t n = 0;
-	for (; at < l->rows.n; at = rows_process_end(&l->rows, at))
-		n++;
-	char *amount = amount_text(t.bytes, t.blocks, t.sites), count[TEXT_NUMBER];
-	printf("\n%s more %s: %s\n(--process PID shows one, --limit 0 all)\n", text_count(count, n),
-		text_plural(n, "process", "processes"), amount);
-	free(amount);
+	for (size_t i = 0; i < l->rows.n; i++) {
+		struct row *row = &l->rows.row[i];
+		suppress_row(l, row);
+		if (row->live_blocks == 0)
+			continue;
+		l->known[row->number] = known_row(l, row);
+		l->rows.row[n++] = *row;
+	}
+	l->rows.n = n;
 }
 
-static void print_processes(const struct leaks *l)
+/* ---- order ---- */
+
+static int compare_evidence(const void *left, const void *right, void *arg)
 {
-	size_t shown = 0;
-	for (size_t at = 0, end; at < l->rows.n; at = end, shown++) {
-		if (shown == DEFAULT_PROCESSES && l->limit != 0 && l->pid == 0) {
-			print_other_processes(l, at);
-			return;
-		}
+	const struct row *a = left, *b = right;
+	const struct leaks *l = arg;
+	const struct verdict *x = &leaks_evidence(l, a)->verdict, *y = &leaks_evidence(l, b)->verdict;
+	int c = leaks_apart(l, a) - leaks_apart(l, b);
+	if (c == 0)
+		c = (int)x->class - (int)y->class;
+	if (c == 0)
+		c = (y->score > x->score) - (y->score < x->score);
+	if (c == 0)
+		c = (b->live_bytes > a->live_bytes) - (b->live_bytes < a->live_bytes);
+	if (c == 0)
+		c = (b->live_blocks > a->live_blocks) - (b->live_blocks < a->live_blocks);
+	if (c == 0)
+		c = strcmp(a->id, b->id);
+	return c ? c : a->number < b->number ? -1 : a->number > b->number;
+}
+
+static void order_by_evidence(struct leaks *l)
+{
+	rows_sort(&l->rows, &l->a, BY_LIVE);
+	for (size_t at = 0, end; at < l->rows.n; at = end) {
 		end = rows_process_end(&l->rows, at);
-		print_process(l, at, end);
+		qsort_r(l->rows.row + at, end - at, sizeof(*l->rows.row), compare_evidence, l);
 	}
 }
 
-static void print_mappings(const struct leaks *l)
+static void load(struct leaks *l)
 {
-	if (l->mappings.n == 0)
-		return;
-	char size[TEXT_NUMBER], count[TEXT_NUMBER];
-	render_heading("Mapped by the program and never unmapped");
-	size_t limit = l->limit < 0 ? 5 : l->limit == 0 ? l->mappings.n : (size_t)l->limit;
-	for (size_t i = 0; i < l->mappings.n && i < limit; i++) {
-		const struct mapping *m = &l->mappings.mapping[i];
-		printf("%12s in %s %s, pid %lld\n", text_size(size, m->bytes), text_count(count, m->areas),
-			text_plural(m->areas, "area", "areas"), (long long)m->process->pid);
-		render_stack(6, m->stack, l->frames < 0 ? DEFAULT_FRAMES : (size_t)l->frames);
+	rows_load(&l->rows, &l->a, true, l->pid);
+	l->evidence = evidence_load(&l->a, &l->rows);
+	l->known = xcalloc(l->rows.n ? l->rows.n : 1, sizeof(struct suppress_rule *));
+	suppress_all(l);
+	for (size_t i = 0; i < l->rows.n; i++) {
+		struct evidence *e = &l->evidence[l->rows.row[i].number];
+		verdict_judge(&e->facts, &e->verdict);
 	}
-	if (l->mappings.n > limit)
-		printf("%*sand %s more (--limit 0 shows all)\n", 6, "",
-			text_count(count, l->mappings.n - limit));
+	order_by_evidence(l);
+	mappings_load(&l->mappings, &l->a, l->pid);
 }
 
-static void print_totals(const struct leaks *l)
+static void done(struct leaks *l)
 {
-	struct totals t = totals_of(&l->rows, 0, l->rows.n);
-	size_t processes = 0;
-	for (size_t at = 0; at < l->rows.n; at = rows_process_end(&l->rows, at))
-		processes++;
-	/* The same site in many processes is many rows: their number would
-	 * mislead here. */
-	char size[TEXT_NUMBER], blocks[TEXT_NUMBER], n[TEXT_NUMBER];
-	char *amount = processes < 2 ? amount_text(t.bytes, t.blocks, t.sites)
-				     : xasprintf("%s in %s blocks of %s processes", text_size(size, t.bytes),
-					       text_count(blocks, t.blocks), text_count(n, processes));
-	printf("\nNot freed at the end: %s%s%s.\n", render_style(STYLE_BOLD), amount,
-		render_style(STYLE_PLAIN));
-	free(amount);
-	if (t.blocks)
-		printf("Unclassified: whether something still points to a block was not examined.\n");
+	rows_done(&l->rows);
+	evidence_free(l->evidence);
+	mappings_done(&l->mappings);
+	suppress_done(&l->rules);
+	suppress_done(&l->built_in);
+	free(l->known);
 }
 
-static void print_text(struct leaks *l)
+static int answer(struct leaks *l, const char *path, int format, int generate)
 {
-	head_print(&l->a);
-	print_totals(l);
-	print_processes(l);
-	print_mappings(l);
-	head_print_coverage(&l->a, 5);
+	int status = answer_open(&l->a, "leaks", path);
+	if (status)
+		return status;
+	if (!l->a.any_followed)
+		return answer_refuse(&l->a, "no process was recorded, so its blocks are not known");
+	if (!answer_has_pid(&l->a, l->pid))
+		return answer_refuse(&l->a, "no process with this pid is in the recording");
+	load(l);
+	if (generate)
+		leaks_suppressions(l, generate == 2);
+	else if (format == FORMAT_JSON)
+		leaks_json(l);
+	else
+		leaks_text(l);
+	done(l);
+	return answer_close(&l->a, VERB_OK);
 }
 
 int verb_leaks(int argc, char **argv)
 {
 	struct leaks l = {.limit = -1, .frames = -1};
+	struct option_list files = {.n = 0};
+	int format = FORMAT_TEXT, generate = 0;
 	const struct option_spec options[] = {
-		OPTION_FORMAT(&l.format),
+		OPTION_FORMAT(&format),
 		{OPTION_NUMBER, "limit", "N", "sites of a process to show, 0: all", &l.limit},
 		{OPTION_NUMBER, "process", "PID", "this process only", &l.pid},
 		{OPTION_NUMBER, "frames", "N", "frames of a stack to show, 0: all", &l.frames},
+		{OPTION_LIST, "suppressions", "FILE", "known leaks, as LeakSanitizer or Valgrind write them", &files},
+		{OPTION_CHOICE_MAYBE, "gen-suppressions", "lsan|valgrind", "write rules for what is shown instead", &generate},
 		{OPTION_END},
 	};
 	const struct verb_spec spec = {
 		.name = "leaks",
 		.operands = "FILE.db",
 		.summary = "Lists what was allocated and not freed when each process ended,\n"
-			   "by allocating stack, largest first.",
+			   "by allocating stack, what leaks for certain first.",
 		.example = "    mmscope run -o prog.db -- ./prog && mmscope leaks prog.db",
 		.options = options,
 		.min_operands = 1,
@@ -324,21 +254,6 @@ int verb_leaks(int argc, char **argv)
 	int status = options_parse(&spec, argc, argv, &path);
 	if (status >= 0)
 		return status;
-	status = answer_open(&l.a, "leaks", path);
-	if (status)
-		return status;
-	if (!l.a.any_followed)
-		return answer_refuse(&l.a, "no process was recorded, so its blocks are not known");
-	if (!answer_has_pid(&l.a, l.pid))
-		return answer_refuse(&l.a, "no process with this pid is in the recording");
-	rows_load(&l.rows, &l.a, true, l.pid);
-	rows_sort(&l.rows, &l.a, BY_LIVE);
-	mappings_load(&l.mappings, &l.a, l.pid);
-	if (l.format == FORMAT_JSON)
-		print_json(&l);
-	else
-		print_text(&l);
-	rows_done(&l.rows);
-	mappings_done(&l.mappings);
-	return answer_close(&l.a, VERB_OK);
+	status = load_rules(&l, &files);
+	return status ? status : answer(&l, path, format, generate);
 }

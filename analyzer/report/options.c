@@ -27,8 +27,9 @@ static void print_help(const struct verb_spec *spec)
 	for (const struct option_spec *o = spec->options; o && o->kind; o++) {
 		char left[64];
 		char letter[] = {'-', o->letter, ',', ' ', 0};
-		snprintf(left, sizeof(left), "%s--%s%s%s", o->letter ? letter : "", o->name, o->argument ? " " : "",
-			o->argument ? o->argument : "");
+		bool maybe = o->kind == OPTION_CHOICE_MAYBE;
+		snprintf(left, sizeof(left), "%s--%s%s%s%s", o->letter ? letter : "", o->name,
+			maybe ? "[=" : o->argument ? " " : "", o->argument ? o->argument : "", maybe ? "]" : "");
 		if (strlen(left) > 22)
 			printf("  %s\n  %-22s  %s\n", left, "", o->help);
 		else
@@ -105,7 +106,7 @@ static int set_value(const struct verb_spec *spec, const struct option_spec *o, 
 		snprintf(what, sizeof(what), "--%s is one of %s, not", o->name, o->argument);
 		return complain(spec, what, value);
 	}
-	*(int *)o->value = index;
+	*(int *)o->value = o->kind == OPTION_CHOICE_MAYBE ? index + 1 : index;
 	return -1;
 }
 
@@ -125,6 +126,10 @@ static int parse_option(const struct verb_spec *spec, char **word, int *ret_used
 		if (value)
 			return complain(spec, "option takes no value:", word[0]);
 		*(bool *)o->value = true;
+		return -1;
+	}
+	if (o->kind == OPTION_CHOICE_MAYBE && !value) {
+		*(int *)o->value = 1;
 		return -1;
 	}
 	if (!value) {

@@ -13,6 +13,7 @@ enum option_kind {
 	OPTION_FLAG,   /* bool *value */
 	OPTION_NUMBER, /* int64_t *value, 0 or more */
 	OPTION_CHOICE, /* int *value: index in `choices` */
+	OPTION_CHOICE_MAYBE, /* int *value: index + 1; without =VALUE the first; 0 where not given */
 	OPTION_TEXT,   /* const char **value; the last one given counts */
 	OPTION_LIST,   /* struct option_list *value: may be given several times */
 };

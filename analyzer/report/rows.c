@@ -110,7 +110,8 @@ static void add_counts(struct row *to, const struct row *r)
 	to->n_stacks++;
 }
 
-static void add_row(struct rows *rows, struct merge_table *t, const struct row *r)
+/* Returns the row's number. */
+static size_t add_row(struct rows *rows, struct merge_table *t, const struct row *r)
 {
 	if (2 * (rows->n + 1) > t->n_slots)
 		table_grow(t, rows->n);
@@ -120,14 +121,16 @@ static void add_row(struct rows *rows, struct merge_table *t, const struct row *
 		size_t i = t->slot[at] - 1;
 		if (t->hash[i] == hash && same_row(&rows->row[i], r)) {
 			add_counts(&rows->row[i], r);
-			return;
+			return i;
 		}
 	}
 	t->slot[at] = rows->n + 1;
 	XGROW(t->hash, rows->n, t->hash_capacity);
 	XGROW(rows->row, rows->n, rows->capacity);
 	t->hash[rows->n] = hash;
-	rows->row[rows->n++] = *r;
+	rows->row[rows->n] = *r;
+	rows->row[rows->n].number = rows->n;
+	return rows->n++;
 }
 
 static void copy_word(char *to, size_t size, const char *from)
@@ -174,11 +177,27 @@ void rows_load(struct rows *rows, struct answer *a, bool live_only, int64_t pid)
 		if (live_only && r.live_blocks == 0)
 			continue;
 		r.stack = answer_stack(a, stack_id);
-		add_row(rows, &table, &r);
+		XGROW(rows->stack, rows->n_stacks, rows->stack_capacity);
+		rows->stack[rows->n_stacks++] = (struct row_stack){r.process->id, stack_id, add_row(rows, &table, &r)};
 	}
 	query_close(q);
 	free(table.slot);
 	free(table.hash);
+}
+
+static int compare_stacks(const void *left, const void *right)
+{
+	const struct row_stack *a = left, *b = right;
+	if (a->process_id != b->process_id)
+		return a->process_id < b->process_id ? -1 : 1;
+	return a->stack_id < b->stack_id ? -1 : a->stack_id > b->stack_id;
+}
+
+ptrdiff_t rows_number(const struct rows *rows, int64_t process_id, int64_t stack_id)
+{
+	const struct row_stack key = {process_id, stack_id, 0}, *found = rows->n_stacks ?
+		bsearch(&key, rows->stack, rows->n_stacks, sizeof(key), compare_stacks) : NULL;
+	return found ? (ptrdiff_t)found->number : -1;
 }
 
 bool row_is_apart(const struct row *row)
@@ -273,5 +292,6 @@ size_t rows_process_end(const struct rows *rows, size_t at)
 void rows_done(struct rows *rows)
 {
 	free(rows->row);
+	free(rows->stack);
 	memset(rows, 0, sizeof(*rows));
 }

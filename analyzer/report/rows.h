@@ -21,11 +21,20 @@ struct row {
 	uint64_t temporary_blocks, cross_frees, realloc_in;
 	uint64_t min_size, max_size, first_ns, last_ns, life_ns_sum;
 	size_t n_stacks; /* recorded stacks that were merged into this row */
+	size_t number;   /* place before any sort, below rows.n: for data beside the rows */
+};
+
+/* A stack of heap_site and the row it went into. */
+struct row_stack {
+	int64_t process_id, stack_id;
+	size_t number;
 };
 
 struct rows {
 	struct row *row;
 	size_t n, capacity;
+	struct row_stack *stack; /* by process, then stack */
+	size_t n_stacks, stack_capacity;
 };
 
 enum row_order { BY_PEAK, BY_LIVE, BY_COUNT, BY_TEMPORARY, BY_BYTES };
@@ -41,6 +50,9 @@ void rows_done(struct rows *rows);
 /* Blocks of the loader and the C and C++ library: live, but nobody's leak. */
 bool row_is_apart(const struct row *row);
 uint64_t row_value(const struct row *row, enum row_order order);
+
+/* Number of the row of a stack; -1: it has none. */
+ptrdiff_t rows_number(const struct rows *rows, int64_t process_id, int64_t stack_id);
 
 /* Rows of one process, after rows_sort: [*at, return value). */
 size_t rows_process_end(const struct rows *rows, size_t at);

@@ -6,6 +6,7 @@ small        one program with a forked child and an exec, every kind of frame
 empty        a program that allocates nothing
 many-sites   1,000 sites in one process
 many-pids    500 processes
+verdicts     live blocks that were examined, sites that grow, threads
 unrecorded   a program that could not be recorded
 recording    small, whose collector seems to be at work
 incomplete   small, whose collector is gone
@@ -28,6 +29,14 @@ CPP = ('std::_Rb_tree<std::__cxx11::basic_string<char, std::char_traits<char>, s
 LONG = '/home/build/of/somebody/with/a/very/deep/tree/of/source/folders/and/more/of/them/src/tree.h'
 
 
+def varint(v):
+    out = bytearray()
+    while v >= 0x80:
+        out.append(v & 0x7f | 0x80)
+        v >>= 7
+    return bytes(out + bytes([v]))
+
+
 class Maker:
     def __init__(self, path):
         if os.path.exists(path):
@@ -37,7 +46,7 @@ class Maker:
             self.c.executescript(f.read())
         self.c.execute('PRAGMA application_id = %d' % APPLICATION_ID)
         self.c.execute('PRAGMA user_version = %d' % SCHEMA_VERSION)
-        self.n_frames = self.n_stacks = self.n_sites = self.n_modules = 0
+        self.n_live = self.n_frames = self.n_stacks = self.n_sites = self.n_modules = 0
         self.modules, self.frames, self.stacks, self.sites = {}, {}, {}, {}
 
     def insert(self, table, **values):
@@ -112,6 +121,23 @@ class Maker:
 
     def note(self, process, kind, count, text):
         self.insert('coverage', process_id=process, kind=kind, count=count, text=text)
+
+    def live(self, process, stack, births_s, size, verdict=None, thread=1):
+        for birth in births_s:
+            self.n_live += 1
+            self.insert('live_block', process_id=process, address=0x600000000000 + 64 * self.n_live, size=size,
+                        stack_id=stack, thread=thread, t_ns=int(birth * 1e9), verdict=verdict)
+
+    def series(self, process, stack, values, width_ns=1000000000, start_ns=0):
+        data, before = b'', 0
+        for v in values:
+            data += varint((v - before) << 1 if v >= before else ((before - v) << 1) - 1) + varint(0) + varint(0)
+            before = v
+        self.insert('heap_series', process_id=process, stack_id=stack, start_ns=start_ns, bucket_ns=width_ns, data=data)
+
+    def thread(self, process, number, tid, name):
+        self.insert('thread', process_id=process, number=number, tid=tid, name=name, begin_ns=0, end_ns=None,
+                    alloc_blocks=0, alloc_bytes=0)
 
     def done(self):
         """Sets the totals of the processes from their sites."""
@@ -229,6 +255,60 @@ def many_pids(path):
     m.done()
 
 
+def verdicts(path):
+    """A server of 100 s; each function is named after what its site is."""
+    m = Maker(path)
+    head(m)
+    m.c.execute("UPDATE meta SET value = '100000000000' WHERE key = 'last_flush_ns'")
+    m.process(1, 100, '/srv/bin/server', ['server'], begin_ns=0, end_ns=100000000000)
+    m.thread(1, 1, 100, 'server')
+    m.thread(1, 2, 107, 'worker')
+    outer, number = m.frame('main', 'src/main.c', 10), 0
+
+    def site(name, live, size, blocks=None, line=5, own='target', module='/srv/bin/prog', last_thread=1, lives=None):
+        nonlocal number
+        number += 1
+        stack = m.stack(outer, m.frame(name, 'src/%s.c' % name, line, module=module))
+        m.heap(1, stack, m.site('bbbb%012d' % number, name + ' < main', own), blocks or live, size, live)
+        hist = b''.join(n.to_bytes(4, 'little') for n in lives) if lives else None
+        m.c.execute('UPDATE heap_site SET last_thread = ?, life_hist = ?, first_ns = 0 WHERE stack_id = ?',
+                    (last_thread, hist, stack))
+        return stack
+
+    evenly = [i + 0.5 for i in range(100)]
+    rising = [1000 * (i + 1) for i in range(100)]
+    s = site('leaking', 100, 1000, last_thread=2)
+    m.live(1, s, evenly, 1000, 'definite')
+    m.series(1, s, rising)
+    s = site('forgotten', 200, 100, blocks=10000, lives=[0] * 20 + [9800])
+    m.live(1, s, [i / 2 for i in range(200)], 100)
+    m.series(1, s, [200 * (i + 1) for i in range(100)])
+    s = site('lost_list', 10, 64)
+    m.live(1, s, [50], 64, 'definite')
+    m.live(1, s, [50] * 9, 64, 'indirect')
+    m.series(1, s, [640] * 50, start_ns=50000000000)
+    s = site('cache', 100, 500)
+    m.live(1, s, evenly, 500, 'reachable')
+    m.series(1, s, [500 * (i + 1) for i in range(100)])
+    s = site('settings', 30, 40)
+    m.live(1, s, [0.1 * i for i in range(30)], 40, 'reachable')
+    m.series(1, s, [40 * min(10 * (i + 1), 30) for i in range(100)])
+    s = site('session', 20, 300, blocks=5000, lives=[0] * 33 + [4980])
+    m.live(1, s, [98 + 0.1 * i for i in range(20)], 300, 'reachable')
+    m.series(1, s, [6000, 5700] * 50)
+    s = site('middle', 2, 4096)
+    m.live(1, s, [20, 30], 4096, 'possible')
+    m.series(1, s, [0] * 20 + [4096] * 10 + [8192] * 70)
+    s = site('mixed', 4, 100)
+    m.live(1, s, [40], 100, 'definite')
+    m.live(1, s, [41, 42], 100, 'reachable')
+    m.series(1, s, [400] * 60, start_ns=40000000000)
+    s = site('_IO_file_doallocate', 1, 4096, module='/lib/libc.so.6')
+    m.live(1, s, [0.01], 4096, 'reachable')
+    site('start_of_loader', 1, 72, own='loader', module='/lib/ld-linux-x86-64.so.2')
+    m.done()
+
+
 def unrecorded(path):
     m = Maker(path)
     head(m)
@@ -237,7 +317,8 @@ def unrecorded(path):
     m.done()
 
 
-KINDS = {'small': small, 'empty': empty, 'many-sites': many_sites, 'many-pids': many_pids, 'unrecorded': unrecorded,
+KINDS = {'small': small, 'empty': empty, 'many-sites': many_sites, 'many-pids': many_pids, 'verdicts': verdicts,
+         'unrecorded': unrecorded,
          'recording': recording, 'incomplete': incomplete}
 
 if __name__ == '__main__':

@@ -30,6 +30,8 @@ TEXTS = [
     ('leaks-small-one', 'small', ['leaks', '--limit', '1', '--frames', '2', '--process', '100']),
     ('leaks-empty', 'empty', ['leaks']),
     ('leaks-many-pids', 'many-pids', ['leaks', '--limit', '1']),
+    ('leaks-verdicts', 'verdicts', ['leaks', '--limit', '0']),
+    ('leaks-rules', 'verdicts', ['leaks', '--limit', '4', '--gen-suppressions=valgrind']),
     ('sites-small', 'small', ['sites']),
     ('sites-small-count', 'small', ['sites', '--by', 'count', '--limit', '2', '--frames', '3']),
     ('sites-many-sites', 'many-sites', ['sites', '--by', 'live', '--limit', '3']),
@@ -147,6 +149,66 @@ def check_small(path, faults):
     faults.equal(mms.verb('leaks', '--process', '77', path)[0], 3, 'a pid that is not there')
 
 
+def check_verdicts(path, faults):
+    """Entries by verdict, classes by evidence, in its order."""
+    leaks = answer_of('leaks', path)
+    mine = [s for s in leaks['sites'] if s['own'] == 'target']
+    faults.equal([(s['stack'][0]['function'], s['verdict'], s['blocks'], s['class']) for s in mine],
+                 [('leaking', 'definite', 100, 'leaking'), ('forgotten', 'unclassified', 200, 'leaking'),
+                  ('lost_list', 'definite', 1, 'lost'), ('lost_list', 'indirect', 9, 'lost'),
+                  ('mixed', 'definite', 1, 'lost'), ('mixed', 'reachable', 2, 'lost'), ('mixed', 'unclassified', 1, 'lost'),
+                  ('cache', 'reachable', 100, 'growing, reachable'), ('middle', 'possible', 2, 'unproven'),
+                  ('settings', 'reachable', 30, 'start-up'), ('session', 'reachable', 20, 'exit noise'),
+                  ('_IO_file_doallocate', 'reachable', 1, 'start-up')], 'entries')
+    totals = leaks['totals']
+    faults.equal([(k, totals[k]['blocks'], totals[k]['bytes']) for k in ('definite', 'indirect', 'possible', 'reachable',
+                                                                      'unclassified')],
+                 [('definite', 102, 100164), ('indirect', 9, 576), ('possible', 2, 8192), ('reachable', 153, 61496),
+                  ('unclassified', 202, 20172)], 'totals by verdict')
+    for key in ('blocks', 'bytes'):
+        faults.equal(totals['live'][key], sum(s[key] for s in leaks['sites']), 'live ' + key)
+        faults.equal(totals['live'][key], sum(totals[k][key] for k in totals if k not in ('live', 'apart')), 'sum of ' + key)
+    first, second = mine[0], mine[1]
+    faults.equal(first['last_thread'], {'number': 2, 'tid': 107, 'name': 'worker', 't_ns': 2000}, 'last thread')
+    faults.equal(first['growth']['verdict'], 'growing', 'growth')
+    for site, rate in ((first, 1000), (second, 200)):
+        if not 0.95 * rate < site['score_bytes_per_s'] <= 1.01 * rate:
+            faults.add('score of %s: %s' % (site['stack'][0]['function'], site['score_bytes_per_s']))
+    faults.equal([s['suppressed_by'] for s in mine if s['suppressed_by']], ['libc: stdio buffer'], 'built-in rule')
+    faults.equal((totals['apart']['blocks'], leaks['suppressions']),
+                 (2, [{'rule': 'libc: stdio buffer', 'built_in': True, 'sites': 1, 'blocks': 1, 'bytes': 4096}]), 'apart')
+
+
+def check_rules(path, work, faults):
+    """Suppressions take their blocks away, say so, and name the place of an error."""
+    def file(name, text):
+        with open(work.path(name), 'w', encoding='utf-8') as f:
+            f.write(text)
+        return work.path(name)
+
+    one = file('lsan.supp', '# known\nleak:^forgotten$\n')
+    two = file('valgrind.supp', '{\n  old\n  Memcheck:Leak\n  match-leak-kinds: definite\n  fun:malloc\n  fun:mi?ed\n}\n')
+    words = ['--suppressions', one, '--suppressions=' + two]
+    leaks, all_of_it = answer_of('leaks', path, *words), answer_of('leaks', path)
+    faults.equal([(s['stack'][0]['function'], s['verdict']) for s in leaks['sites'] if s['stack'][0]['function'] in
+                  ('forgotten', 'mixed')], [('mixed', 'reachable'), ('mixed', 'unclassified')], 'suppressed')
+    faults.equal([(r['rule'], r['sites'], r['blocks'], r['bytes']) for r in leaks['suppressions'] if not r['built_in']],
+                 [('leak:^forgotten$', 1, 200, 20000), ('old', 1, 1, 100)], 'rules used')
+    faults.equal(all_of_it['totals']['live']['bytes'] - leaks['totals']['live']['bytes'], 20100, 'bytes taken away')
+    text = mms.verb('leaks', *words, path)[1]
+    if '1 site suppressed by leak:^forgotten$: 19.5 KiB' not in text:
+        faults.add('text does not say what was suppressed:\n' + text)
+    # What is written takes away what it was written for.
+    for way in ('lsan', 'valgrind'):
+        rules = file('made', mms.verb('leaks', '--gen-suppressions=' + way, path)[1])
+        rest = answer_of('leaks', path, '--suppressions', rules)
+        faults.equal([s['own'] for s in rest['sites'] if s['own'] == 'target' and not s['suppressed_by']], [], way)
+    bad = file('bad.supp', 'leak:x\n   fun:y\n')
+    status, out, err = mms.verb('leaks', '--suppressions', bad, path)
+    faults.equal((status, out, err.split(': ')[:2]), (2, '', ['mmscope leaks', bad + ':2:4']), 'a bad rule')
+    faults.equal(mms.verb('leaks', '--suppressions', work.path('none'), path)[0], 2, 'a file that is not there')
+
+
 def check_colour(path, faults):
     """Colour on a terminal, and not with NO_COLOR; 160 columns are used."""
     script = "import pty, sys; sys.exit(pty.spawn([sys.argv[1], 'report', sys.argv[2]]) >> 8)"
@@ -179,6 +241,8 @@ def main():
         check_json(databases, faults)
         check_sums(databases, faults)
         check_small(databases['small'], faults)
+        check_verdicts(databases['verdicts'], faults)
+        check_rules(databases['verdicts'], work, faults)
         check_colour(databases['small'], faults)
         check_full_output(databases['small'], faults)
     return faults.done('verbs')
