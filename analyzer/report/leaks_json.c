@@ -136,7 +136,10 @@ static void mappings_json(struct json *j, const struct leaks *l)
 		json_string(j, "id", m->id[0] ? m->id : NULL);
 		json_u64(j, "areas", m->areas);
 		json_u64(j, "bytes", m->bytes);
-		json_null(j, "touched_bytes");
+		if (m->touched_bytes < 0)
+			json_null(j, "touched_bytes");
+		else
+			json_i64(j, "touched_bytes", m->touched_bytes);
 		answer_process_json(j, m->process);
 		answer_stack_json(j, m->stack);
 		json_end(j);

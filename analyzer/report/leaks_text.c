@@ -124,8 +124,11 @@ static void print_mappings(const struct leaks *l)
 	size_t limit = l->limit < 0 ? 5 : l->limit == 0 ? l->mappings.n : (size_t)l->limit;
 	for (size_t i = 0; i < l->mappings.n && i < limit; i++) {
 		const struct mapping *m = &l->mappings.mapping[i];
-		printf("%12s in %s %s, pid %lld\n", text_size(size, m->bytes), text_count(count, m->areas),
-			text_plural(m->areas, "area", "areas"), (long long)m->process->pid);
+		printf("%12s in %s %s", text_size(size, m->bytes), text_count(count, m->areas),
+			text_plural(m->areas, "area", "areas"));
+		if (m->touched_bytes >= 0)
+			printf(", %s touched", text_size(size, (uint64_t)m->touched_bytes));
+		printf(", pid %lld\n", (long long)m->process->pid);
 		render_stack(6, m->stack, l->frames < 0 ? DEFAULT_FRAMES : (size_t)l->frames);
 	}
 	if (l->mappings.n > limit)

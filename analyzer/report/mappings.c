@@ -230,6 +230,20 @@ static void find_ids(struct mappings *m, struct answer *a)
 	query_close(q);
 }
 
+/* The look must have seen the same areas: it may be older than the calls. */
+static void find_touched(struct mappings *m, struct answer *a)
+{
+	struct query *q = answer_query(a, sql_mapping_touched);
+	for (size_t i = 0; i < m->n; i++) {
+		struct mapping *x = &m->mapping[i];
+		query_bind(q, 1, x->process->id);
+		query_bind(q, 2, x->stack_id);
+		x->touched_bytes = answer_row(a, q) && (uint64_t)query_int(q, 0) == x->bytes ? query_int(q, 1) * PAGE : -1;
+		query_reset(q);
+	}
+	query_close(q);
+}
+
 void mappings_load(struct mappings *m, struct answer *a, int64_t pid)
 {
 	struct replay r = {.a = a, .space = xcalloc(a->n_processes, sizeof(struct space))};
@@ -248,6 +262,7 @@ void mappings_load(struct mappings *m, struct answer *a, int64_t pid)
 	if (m->n)
 		qsort(m->mapping, m->n, sizeof(*m->mapping), by_bytes);
 	find_ids(m, a);
+	find_touched(m, a);
 }
 
 void mappings_done(struct mappings *m)

@@ -18,6 +18,7 @@ struct mapping {
 	char id[32]; /* stable id of the stack; "" when it has none */
 	int64_t stack_id;
 	uint64_t areas, bytes;
+	int64_t touched_bytes; /* -1: the pages of these areas were not looked at */
 };
 
 struct mappings {

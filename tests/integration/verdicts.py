@@ -37,6 +37,8 @@ def main(seconds):
                 told.add(number)
                 scores[number] = s['score_bytes_per_s']
         right = {n for n in told if n < LEAKING}
+        faults.equal([(m['areas'], m['bytes'], m['touched_bytes']) for m in answer['mappings']
+                      if m['stack'][0]['function'] == 'map_pages'], [(8, 8 << 20, 56 * 4096)], 'mappings')
         print('%d told, %d of %d right; false: %s' % (len(told), len(right), LEAKING, sorted(told - right)))
         if len(right) < 0.9 * LEAKING or len(right) < 0.9 * len(told):
             faults.add('precision or recall below 0.9; missed: %s' % sorted(set(range(LEAKING)) - right))

@@ -6,11 +6,13 @@
  *
  * A site's number is the path to its malloc: eight calls of zero() or one(),
  * outermost bit first.  Sites below 15 leak.  Pointers to what is forgotten
- * are dropped; everything else stands in `held`.
+ * are dropped; everything else stands in `held`.  map_pages() maps 8 areas of
+ * 1 MiB, touches 0, 2, ... 14 pages of them, and never unmaps.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define SITES 151
@@ -109,11 +111,21 @@ static void step(unsigned site, unsigned now)
 	}
 }
 
+static __attribute__((noinline)) void map_pages(unsigned n_touched)
+{
+	char *area = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (area != MAP_FAILED)
+		memset(area, 1, n_touched * 4096);
+}
+
 int main(int argc, char **argv)
 {
 	struct timespec pause = {0, STEP_NS};
 
 	steps = (unsigned)((argc > 1 ? atof(argv[1]) : 10) * 1e9 / STEP_NS);
+	for (unsigned i = 0; i < 8; i++)
+		map_pages(2 * i);
 	for (unsigned now = 0; now < steps; now++) {
 		for (unsigned site = 0; site < SITES; site++)
 			step(site, now);
