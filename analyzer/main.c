@@ -22,6 +22,7 @@ static const struct verb verbs[] = {
 	{"pages", "Reading", "memory asked for, ever used, in memory; what all of it is", verb_pages},
 	{"maps", "Reading", "the address space: areas, how full they are, who made them", verb_maps},
 	{"oom", "Reading", "the nearest limit, what is left, when it is reached, what is owed", verb_oom},
+	{"top", "Reading", "what grows now: a live view of a recording that goes on", verb_top},
 	{"html", "Reading", "one page with all of it, for a browser", verb_html},
 	{"diff", "Comparing", "which sites are new, gone, worse or better in a second recording", verb_diff},
 	{"check", "Comparing", "fail when a recording breaks its budget or leaves its baselines", verb_check},

@@ -300,6 +300,34 @@ int capture_open(const char *path, struct capture **ret, char *reason, size_t re
 	return error;
 }
 
+int capture_peek(const char *path, struct capture **ret, char *reason, size_t reason_size)
+{
+	struct capture *c;
+	int error = capture_check_file(path, reason, reason_size), code;
+
+	if (error)
+		return error;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return refuse(reason, reason_size, -ENOMEM, "out of memory");
+	code = open_file(path, &c->db);
+	error = code != SQLITE_OK ? db_failure(c->db, code, reason, reason_size)
+		: capture_check_version(c->db, reason, reason_size);
+	if (!error && db_int(c->db, "PRAGMA user_version", 0) != MMS_SCHEMA_VERSION)
+		error = refuse(reason, reason_size, -ENOTSUP, "is of an older schema");
+	/* One moment for all questions. */
+	if (!error && db_exec(c->db, "BEGIN") != SQLITE_OK)
+		error = db_failure(c->db, sqlite3_errcode(c->db), reason, reason_size);
+	if (!error)
+		c->state = meta_is(c->db, "state", "complete") ? CAPTURE_COMPLETE
+			: capture_is_recorded(c->db) ? CAPTURE_RECORDING : CAPTURE_INCOMPLETE;
+	if (error)
+		capture_close(c);
+	else
+		*ret = c;
+	return error;
+}
+
 void capture_close(struct capture *c)
 {
 	if (!c)

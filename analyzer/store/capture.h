@@ -29,6 +29,9 @@ enum capture_state {
 /* 0 or -errno; then reason holds the text.  A database that is just being
  * finished is waited for (at most 20 s). */
 int capture_open(const char *path, struct capture **ret, char *reason, size_t reason_size);
+/* The same for numbers only, of this version only: nothing is waited for,
+ * copied or given names, so that a live view can ask every second. */
+int capture_peek(const char *path, struct capture **ret, char *reason, size_t reason_size);
 void capture_close(struct capture *c); /* accepts NULL */
 
 enum capture_state capture_state(const struct capture *c);
