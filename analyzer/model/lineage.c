@@ -16,7 +16,7 @@
 
 struct lineage {
 	struct index processes; /* number -> position */
-	size_t processes_capacity, modules_capacity, vm_capacity, forks_capacity;
+	size_t processes_capacity, modules_capacity, forks_capacity;
 };
 
 /* The pointer is copied in and out: it may be of any type. */
@@ -302,29 +302,7 @@ void model_context(struct model *m, struct model_process *p, uint32_t context, u
 	}
 }
 
-/* ---- VM events ---- */
-
-void model_vm(struct model *m, const struct model_vm_event *e)
-{
-	if (!model_reserve(&m->vm_events, &m->lineage->vm_capacity, m->n_vm_events, sizeof(*e))) {
-		m->n_dropped++;
-		return;
-	}
-	m->vm_events[m->n_vm_events++] = *e;
-}
-
-void model_vm_failed(struct model *m, uint64_t process, uint32_t thread, uint32_t op)
-{
-	for (size_t i = m->n_vm_events; i-- > 0;) {
-		struct model_vm_event *e = &m->vm_events[i];
-
-		if (e->process != process || e->thread != thread)
-			continue;
-		if (e->op == op)
-			e->op = 0; /* it keeps its place: readers count in positions */
-		return;
-	}
-}
+/* ---- failed allocations ---- */
 
 void model_alloc_failed(struct model *m, const struct model_failure *failure)
 {

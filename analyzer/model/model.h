@@ -102,6 +102,7 @@ struct model_process {
 	struct process_state *state; /* private, process.h */
 };
 
+#define MODEL_VM_EVENTS_MAX 150000u
 struct model_vm_event {
 	uint64_t process;
 	uint32_t thread, stack, op; /* enum mms_long; 0: it failed, pass over it */
@@ -131,8 +132,12 @@ struct model {
 	size_t n_processes;
 	struct model_module *modules;
 	size_t n_modules;
-	struct model_vm_event *vm_events;
-	size_t n_vm_events;
+	struct model_vm_event *vm_events; /* at most MODEL_VM_EVENTS_MAX, vm_events.c */
+	size_t n_vm_events, vm_capacity;
+	uint64_t n_vm_merged; /* left out because they cancelled out or changed no mapping */
+	uint64_t n_vm_cut;    /* left out because the list was full */
+	uint32_t vm_merges;   /* positions in vm_events changed so often */
+	bool vm_full;
 	struct model_fork *forks;
 	size_t n_forks;
 	struct model_failure *failures; /* the first MODEL_FAILURES_MAX */

@@ -6,7 +6,8 @@
  *   pair.c     what does not fit at once: early frees, pending allocations
  *   sites.c    totals: process, thread, site, peak, lifetimes, series
  *   inherit.c  blocks that came over a fork
- *   lineage.c  processes, threads, modules, forks, VM events
+ *   lineage.c  processes, threads, modules, forks
+ *   vm_events.c  calls that changed the address space
  */
 #ifndef MODEL_PROCESS_H
 #define MODEL_PROCESS_H

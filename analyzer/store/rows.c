@@ -358,12 +358,33 @@ static int write_vm_event(struct store *s, const struct model_vm_event *e, size_
  * after it was put there: the newest written rows are compared once more. */
 #define VM_EVENTS_COMPARED 1024
 
-int store_write_vm_events(struct store *s, const struct model *m, const struct stack_source *stacks)
+/* The model merged old events: all have other positions now. */
+static int vm_events_moved(struct store *s, const struct model *m)
 {
-	size_t end = m->n_vm_events < STORE_VM_EVENTS_MAX ? m->n_vm_events : STORE_VM_EVENTS_MAX;
-	size_t first = s->n_vm_written > VM_EVENTS_COMPARED ? s->n_vm_written - VM_EVENTS_COMPARED : 0;
 	int error = 0;
 
+	if (s->vm_merges == m->vm_merges)
+		return 0;
+	error = store_exec(s, "DELETE FROM vm_event");
+	for (size_t i = 0; i < s->n_vm_events; i++)
+		s->vm_events[i] = 0;
+	s->n_vm_written = 0;
+	s->vm_merges = m->vm_merges;
+	if (!error)
+		error = store_coverage(s, 0, "vm_events_merged", m->n_vm_merged,
+			"Mappings that were taken away again, and calls that changed none, were merged:"
+			" what is mapped is exact.");
+	return error;
+}
+
+int store_write_vm_events(struct store *s, const struct model *m, const struct stack_source *stacks)
+{
+	size_t end = m->n_vm_events, first;
+	int error = vm_events_moved(s, m);
+
+	if (error)
+		return error;
+	first = s->n_vm_written > VM_EVENTS_COMPARED ? s->n_vm_written - VM_EVENTS_COMPARED : 0;
 	if (store_grow(&s->vm_events, &s->n_vm_events, end))
 		return store_no_memory(s);
 	for (size_t i = first; !error && i < end; i++) {
@@ -385,8 +406,8 @@ int store_write_vm_events(struct store *s, const struct model *m, const struct s
 		s->vm_events[i] = 0;
 	}
 	s->n_vm_written = end;
-	if (!error && m->n_vm_events > end)
-		error = store_coverage(s, 0, "vm_events_cut", m->n_vm_events - end,
+	if (!error && m->n_vm_cut)
+		error = store_coverage(s, 0, "vm_events_cut", m->n_vm_cut,
 			"Later address-space calls were counted but not kept one by one: the list was full.");
 	return error;
 }

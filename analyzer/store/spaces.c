@@ -72,13 +72,39 @@ int store_vma_pages(struct store *s, uint64_t vma, const void *states, size_t n)
 	return store_run(s, &r);
 }
 
+/* Old detail goes first: each time a table is full, every second of its rows
+ * that lie between the first and the last of a process. */
+static int thin(struct store *s, const char *sql, const char *count, uint64_t *n, uint64_t *at)
+{
+	int error = store_exec(s, sql);
+	uint64_t before = *n;
+
+	if (error)
+		return error;
+	*n = (uint64_t)db_int(s->db, count, 0);
+	s->n_thinned += before > *n ? before - *n : 0;
+	/* Of very many processes first and last remain: not asked again at once. */
+	*at = *n + *n / 4 > *at ? *n + *n / 4 : *at;
+	return store_coverage(s, 0, "looks_thinned", s->n_thinned,
+		"Looks at address spaces of long ago are kept less densely: the list was full.");
+}
+
+#define THIN(table, kept) \
+	"DELETE FROM " table " WHERE (process_id, t_ns) IN (SELECT process_id, t_ns FROM" \
+	" (SELECT process_id, t_ns, row_number() OVER w AS n, count(*) OVER (PARTITION BY process_id) AS all_of_it" \
+	"  FROM " table " WHERE " kept " WINDOW w AS (PARTITION BY process_id ORDER BY t_ns))" \
+	" WHERE n % 2 = 0 AND n < all_of_it)"
+
 int store_page_scan(struct store *s, const struct store_scan *scan)
 {
 	int error = begin(s);
 	struct row r = row_of(error ? NULL : store_statement(s, ST_SCAN));
 
+	if (!error && s->n_scans >= s->scans_at)
+		error = thin(s, THIN("page_scan", "look = 'tick'"), "SELECT count(*) FROM page_scan", &s->n_scans, &s->scans_at);
 	if (error)
 		return error;
+	s->n_scans++;
 	row_int(&r, scan->process);
 	row_int(&r, scan->t_ns);
 	row_text(&r, scan->look < sizeof(look_word) / sizeof(look_word[0]) ? look_word[scan->look] : "");
@@ -102,7 +128,9 @@ int store_mm(struct store *s, uint64_t process, uint64_t t_ns, const struct mms_
 	const size_t n_sizes = 15; /* of these 0 is an answer */
 	int error = begin(s);
 
-	if (error || (tick && s->n_mm >= STORE_MM_MAX))
+	if (!error && tick && s->n_mm >= s->mm_at)
+		error = thin(s, THIN("mm", "1"), "SELECT count(*) FROM mm", &s->n_mm, &s->mm_at);
+	if (error)
 		return error;
 	struct row r = row_of(store_statement(s, ST_MM));
 	row_int(&r, process);

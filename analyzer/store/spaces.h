@@ -44,7 +44,7 @@ struct store_scan {
 int store_page_scan(struct store *s, const struct store_scan *scan);
 
 /* The accounting at t_ns; a later row of the same process and time replaces
- * it.  tick: not the last one; at most STORE_MM_MAX of them are kept. */
+ * it.  tick: not the last one; of more than STORE_MM_MAX old ones are thinned. */
 int store_mm(struct store *s, uint64_t process, uint64_t t_ns, const struct mms_mm *mm, bool tick);
 
 struct store_drift {

@@ -26,9 +26,9 @@
 #define STORE_LIMIT_BYTES (60ll << 20)      /* size to stay below, live blocks included */
 #define STORE_SITES_BYTES (36ll << 20)      /* from here on small sites of new processes are left out */
 #define STORE_LIVE_MAX 1000000u             /* rows of live_block */
-#define STORE_VM_EVENTS_MAX 150000u         /* rows of vm_event */
 #define STORE_TICKS_MAX 200000u             /* rows of sample */
 #define STORE_MM_MAX 100000u                /* rows of mm */
+#define STORE_SCANS_MAX 100000u             /* rows of page_scan */
 #define STORE_PRESSURE_MAX 100000u          /* rows of limit_point, of debt and of victim */
 #define STORE_EVENTS_MAX 4000000u           /* rows of heap_event */
 #define STORE_SERIES_BYTES (8u << 20)       /* all heap_series blobs together */
@@ -62,6 +62,7 @@ struct store {
 	uint64_t *vm_events;
 	size_t n_vm_events;
 	size_t n_vm_written;  /* rows of vm_event have ids 1 to this */
+	uint32_t vm_merges;   /* as in the model when they were written */
 	uint16_t *depth;      /* per stack id: depth of a written node, 0: not written */
 	uint32_t *context;    /* per stack id: module context of a written node */
 	uint32_t n_depth;
@@ -71,7 +72,9 @@ struct store {
 	struct pressure_rows *pressure; /* limits, debts and victims, waiting likewise */
 	size_t n_failures; /* rows of alloc_failure have ids 1 to this */
 	uint64_t n_events;
-	uint64_t n_mm;
+	uint64_t n_mm, n_scans; /* rows, at most */
+	uint64_t mm_at, scans_at; /* thinned when there are so many */
+	uint64_t n_thinned;     /* of these, taken out */
 	uint64_t live_left_out;
 };
 

@@ -152,6 +152,7 @@ void store_forget(struct store *s)
 	forget_all(s->forks, s->n_forks);
 	forget_all(s->vm_events, s->n_vm_events);
 	s->n_vm_written = 0;
+	s->vm_merges = UINT32_MAX; /* rows of before a merge may be back */
 	s->n_failures = 0;
 	for (uint32_t i = 0; i < s->n_depth; i++)
 		s->depth[i] = 0;
@@ -244,6 +245,8 @@ int store_open(const char *path, struct store **ret, char *reason, size_t reason
 		return -ENOMEM;
 	}
 	s->tick_stride = 1;
+	s->mm_at = STORE_MM_MAX;
+	s->scans_at = STORE_SCANS_MAX;
 	code = sqlite3_open_v2(path, &s->db,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (code == SQLITE_OK) {
