@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/series.h"
 #include "report/alloc.h"
 #include "report/evidence.h"
 #include "report_sql.h"
 
 #define SPANS 60           /* as the ranking was measured with */
+#define MAX_BUCKETS 600    /* of a series */
 #define WATCHED_SHARE 0.1  /* of the life of the process; younger sites are not judged */
 
 struct loader {
@@ -168,7 +168,7 @@ static void add_piece(struct loader *l, const struct row *row, const struct piec
 /* First the widths only, then the values. */
 static void load_series(struct loader *l, bool values)
 {
-	static struct capture_bucket bucket[SERIES_MAX];
+	static struct capture_bucket bucket[MAX_BUCKETS];
 	struct query *q = answer_query(l->a, sql_leak_series);
 	while (answer_row(l->a, q)) {
 		ptrdiff_t number = number_of(l, q);
@@ -182,7 +182,7 @@ static void load_series(struct loader *l, bool values)
 			continue;
 		}
 		const void *blob = query_blob(q, 4, &size);
-		int n = blob ? capture_series(blob, size, bucket, SERIES_MAX) : 0;
+		int n = blob ? capture_series(blob, size, bucket, MAX_BUCKETS) : 0;
 		const struct piece piece = {bucket, n > 0 ? (size_t)n : 0, (uint64_t)start, (uint64_t)width};
 		add_piece(l, l->row[number], &piece);
 	}

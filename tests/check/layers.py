@@ -35,6 +35,7 @@ MAY = {
 ALSO = {
     'analyzer/report/doctor.c': ['analyzer/collect/elf_check.h', 'analyzer/collect/run.h'],
     'analyzer/report/oom_judge.c': ['analyzer/model/growth.h'],
+    'analyzer/report/verdict.h': ['analyzer/model/growth.h'],
     'analyzer/report/oom_judge.h': ['analyzer/model/growth.h'],
 }
 # Headers of ours that a folder may not include although the folder may.
