@@ -26,15 +26,47 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median_of_sorted(const double *v, size_t n)
+/* Puts the k-th smallest at v[k], smaller ones before it (Hoare 1961). */
+static double nth(double *v, size_t n, size_t k)
 {
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+	size_t low = 0, high = n - 1;
+
+	while (low < high) {
+		double pivot = v[low + (high - low) / 2];
+		size_t i = low, j = high;
+
+		for (;;) {
+			while (v[i] < pivot)
+				i++;
+			while (v[j] > pivot)
+				j--;
+			if (i >= j)
+				break;
+			double swapped = v[i];
+			v[i++] = v[j];
+			v[j--] = swapped;
+		}
+		/* [low, j] <= pivot <= [j + 1, high], and j < high: the pivot
+		 * stood before the last place. */
+		if (k <= j)
+			high = j;
+		else
+			low = j + 1;
+	}
+	return v[k];
 }
 
+/* Changes the order of v. */
 static double median(double *v, size_t n)
 {
-	qsort(v, n, sizeof *v, by_value);
-	return median_of_sorted(v, n);
+	double upper = nth(v, n, n / 2), lower = upper;
+
+	if (n % 2 == 0) {
+		lower = v[0];
+		for (size_t i = 1; i < n / 2; i++)
+			lower = v[i] > lower ? v[i] : lower;
+	}
+	return (lower + upper) / 2;
 }
 
 static double slope_between(const struct growth_point *a, const struct growth_point *b)
@@ -76,12 +108,11 @@ static int theil_sen_interval(const struct growth_point *p, size_t n, struct gro
 		for (size_t j = i + 1; j < n; j++)
 			slope[at++] = slope_between(&p[i], &p[j]);
 	}
-	qsort(slope, n_slopes, sizeof *slope, by_value);
 	double half = INTERVAL_Z * sqrt(kendall_variance(n)) / 2;
 	double low = (double)n_slopes / 2 - half, high = (double)n_slopes / 2 + half;
 
-	g->low = slope[low < 0 ? 0 : (size_t)low];
-	g->high = slope[high >= (double)n_slopes ? n_slopes - 1 : (size_t)high];
+	g->low = nth(slope, n_slopes, low < 0 ? 0 : (size_t)low);
+	g->high = nth(slope, n_slopes, high >= (double)n_slopes ? n_slopes - 1 : (size_t)high);
 	free(slope);
 	/* Two estimators: the interval holds the point. */
 	g->low = g->low < g->per_s ? g->low : g->per_s;
@@ -166,7 +197,8 @@ int growth_estimate(const struct growth_point *points, size_t n, struct growth *
 		return r;
 	for (size_t i = 0; i < m; i++)
 		residual[i] = p[i].value - g.per_s * (p[i].t_s - p[m - 1].t_s);
-	g.level = median(residual, m); /* sorts */
+	qsort(residual, m, sizeof *residual, by_value);
+	g.level = median(residual, m);
 	g.upper = residual[(m - 1) * 95 / 100] - g.level;
 	g.top = residual[m - 1] - g.level;
 	g.step_s = g.window_s / (double)(n - 1);
