@@ -23,6 +23,7 @@ struct loader {
 	uint32_t (*lives)[VERDICT_LIVES];
 	double (*minimum)[SPANS];
 	uint64_t *bucket_ns; /* the widest of the row's series; 0: has none */
+	uint64_t *start_ns;  /* of the first of them: a site has none before it is worth one */
 };
 
 static int64_t end_of(const struct answer *a, const struct answer_process *p)
@@ -76,6 +77,7 @@ static void begin_facts(struct loader *l, const struct row *row)
 	f->begin_ns = (uint64_t)(row->process->begin_ns > 0 ? row->process->begin_ns : 0);
 	f->end_ns = (uint64_t)end_of(l->a, row->process);
 	f->free_blocks = row->free_blocks;
+	f->running = strcmp(row->process->end, "running") == 0;
 	f->usual_life_ns = verdict_usual_life(l->lives[row->number], VERDICT_LIVES);
 }
 
@@ -120,16 +122,17 @@ static void fill_up(struct evidence *e, const struct row *row)
 
 /* ---- growth ---- */
 
-static uint64_t trace_begin(const struct verdict_facts *f, const struct row *row)
+static uint64_t trace_begin(const struct loader *l, const struct row *row)
 {
-	return row->first_ns > f->begin_ns ? row->first_ns : f->begin_ns;
+	uint64_t begin_ns = l->evidence[row->number].facts.begin_ns, start_ns = l->start_ns[row->number];
+	return start_ns > begin_ns ? start_ns : begin_ns;
 }
 
 /* Spans that the row's trace is cut into; 0: too little was watched. */
 static size_t spans_of(const struct loader *l, const struct row *row)
 {
 	const struct verdict_facts *f = &l->evidence[row->number].facts;
-	uint64_t from = trace_begin(f, row), width = l->bucket_ns[row->number];
+	uint64_t from = trace_begin(l, row), width = l->bucket_ns[row->number];
 
 	if (!width || f->end_ns <= from || (double)(f->end_ns - from) < WATCHED_SHARE * (double)(f->end_ns - f->begin_ns))
 		return 0;
@@ -160,7 +163,7 @@ static void add_piece(struct loader *l, const struct row *row, const struct piec
 {
 	const struct verdict_facts *f = &l->evidence[row->number].facts;
 	size_t n = spans_of(l, row);
-	uint64_t from = trace_begin(f, row), whole = f->end_ns - from;
+	uint64_t from = trace_begin(l, row), whole = f->end_ns - from;
 	for (size_t i = 0; i < n; i++)
 		l->minimum[row->number][i] += (double)least(p, from + whole * i / n, from + whole * (i + 1) / n);
 }
@@ -177,8 +180,11 @@ static void load_series(struct loader *l, bool values)
 		if (number < 0 || start < 0 || width <= 0)
 			continue;
 		if (!values) {
+			uint64_t *first = &l->start_ns[number];
+			*first = !l->bucket_ns[number] || (uint64_t)start < *first ? (uint64_t)start : *first;
 			if ((uint64_t)width > l->bucket_ns[number])
 				l->bucket_ns[number] = (uint64_t)width;
+			l->evidence[number].facts.traced = true;
 			continue;
 		}
 		const void *blob = query_blob(q, 4, &size);
@@ -194,7 +200,7 @@ static void judge_growth(struct loader *l, const struct row *row)
 	struct verdict_facts *f = &l->evidence[row->number].facts;
 	struct growth_point point[SPANS];
 	size_t n = spans_of(l, row);
-	double from_s = (double)trace_begin(f, row) / 1e9, to_s = (double)f->end_ns / 1e9;
+	double from_s = (double)trace_begin(l, row) / 1e9, to_s = (double)f->end_ns / 1e9;
 	f->growth.verdict = GROWTH_UNPROVEN;
 	if (n < GROWTH_MIN_POINTS)
 		return;
@@ -210,7 +216,8 @@ struct evidence *evidence_load(struct answer *a, const struct rows *rows)
 	size_t n = rows->n ? rows->n : 1;
 	struct loader l = {.a = a, .rows = rows, .evidence = xcalloc(n, sizeof(*l.evidence)),
 		.row = xcalloc(n, sizeof(struct row *)), .lives = xcalloc(n, sizeof(*l.lives)),
-		.minimum = xcalloc(n, sizeof(*l.minimum)), .bucket_ns = xcalloc(n, sizeof(*l.bucket_ns))};
+		.minimum = xcalloc(n, sizeof(*l.minimum)), .bucket_ns = xcalloc(n, sizeof(*l.bucket_ns)),
+		.start_ns = xcalloc(n, sizeof(*l.start_ns))};
 	for (size_t i = 0; i < rows->n; i++)
 		l.row[rows->row[i].number] = &rows->row[i];
 	load_lives(&l);
@@ -227,6 +234,7 @@ struct evidence *evidence_load(struct answer *a, const struct rows *rows)
 	free(l.lives);
 	free(l.minimum);
 	free(l.bucket_ns);
+	free(l.start_ns);
 	return l.evidence;
 }
 

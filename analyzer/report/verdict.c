@@ -214,12 +214,15 @@ static void say_unproven(const struct verdict_facts *f, struct verdict *v)
 		uint64_t blocks = f->blocks[REACH_POSSIBLE];
 		say(v, "Only pointers into the middle lead to %s %s.", text_count(n, blocks),
 			text_plural(blocks, "block", "blocks"));
-	} else if (f->growth.verdict == GROWTH_FLAT) {
-		say(v, "Kept to the end, but does not grow%s.",
-			f->bytes[REACH_REACHABLE] ? " and can still be reached" : "");
 	} else {
-		say(v, "Kept to the end%s; watched too short to say whether it grows.",
-			f->bytes[REACH_REACHABLE] ? " and can still be reached" : "");
+		const char *kept = f->running ? "Live now" : "Kept to the end";
+		const char *reached = f->bytes[REACH_REACHABLE] ? " and can still be reached" : "";
+		if (f->growth.verdict == GROWTH_FLAT)
+			say(v, "%s, but does not grow%s.", kept, reached);
+		else
+			say(v, "%s%s; %s.", kept, reached, f->traced ? "watched too short to say whether it grows"
+				: f->running ? "whether it grows is known when the recording ends"
+				: "too little to be followed over time");
 	}
 }
 

@@ -40,6 +40,8 @@ struct verdict_facts {
 	uint64_t old_blocks, old_bytes; /* older than usual_life_ns */
 	uint64_t usual_life_ns;         /* 99 of 100 freed blocks lived no longer; 0: none was freed */
 	struct growth growth;           /* of the live bytes at their minima */
+	bool traced;                    /* live bytes over time are recorded */
+	bool running;                   /* the process had not ended */
 };
 
 struct verdict {

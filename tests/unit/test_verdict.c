@@ -305,6 +305,10 @@ static void test_quiet(void)
 	f.end_ns = 100000;
 	f.oldest_ns = f.youngest_ns = 10;
 	f.growth.verdict = GROWTH_UNPROVEN;
+	check_class(&f, CLASS_UNPROVEN, 0, "Kept to the end; too little to be followed");
+	f.running = true;
+	check_class(&f, CLASS_UNPROVEN, 0, "Live now; whether it grows is known when the recording ends.");
+	f.traced = true;
 	check_class(&f, CLASS_UNPROVEN, 0, "watched too short");
 }
 
