@@ -1,0 +1,265 @@
+/*
+ * test_page_traps.c - what the kernel's page interfaces say that is not so, one
+ * test for each trap, and the two kinds of page that a test must ask the
+ * kernel for: huge and swapped.
+ *
+ * Each test also shows the trap itself where this kernel has it, so that one
+ * that never bites is noticed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/swap.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "mirror/page_scan.h"
+
+#define PAGE 4096ul
+#define HUGE (2ul << 20)
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+
+static int pagemap_fd;
+static struct page_shadow shadow;
+
+static uint8_t *map_anonymous(size_t bytes)
+{
+	uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	REQUIRE(p != MAP_FAILED);
+	madvise(p, bytes, MADV_NOHUGEPAGE);
+	return p;
+}
+
+static uint64_t count(enum page_plane_kind plane, const void *p, size_t bytes)
+{
+	return page_plane_count(&shadow.plane[plane], (uintptr_t)p >> 12, bytes >> 12);
+}
+
+/* Asks with this descriptor; 0 or -errno. */
+static int ask(int fd, const uint8_t *p, size_t bytes, unsigned want, bool anonymous)
+{
+	struct page_scan scan = { .pagemap_fd = fd, .self = true };
+
+	return page_scan_range(&scan, &shadow, (uintptr_t)p, (uintptr_t)p + bytes, want, anonymous);
+}
+
+/* A guard page reads as swapped. */
+static void test_guard_is_not_swapped(void)
+{
+	uint8_t *p = map_anonymous(4 * PAGE);
+	uint64_t entry;
+
+	if (madvise(p + PAGE, 2 * PAGE, MADV_GUARD_INSTALL) != 0) {
+		fprintf(stderr, "skipped: guard pages need Linux 6.13\n");
+		return;
+	}
+	CHECK_EQ(pread(pagemap_fd, &entry, 8, (off_t)((uintptr_t)(p + PAGE) >> 12) * 8), 8);
+	CHECK(entry >> 62 & 1); /* the trap */
+	CHECK_EQ(ask(pagemap_fd, p, 4 * PAGE, PAGE_WANT_STATES, true), 0);
+	CHECK_EQ(count(PAGE_SWAPPED, p, 4 * PAGE), 0);
+	CHECK_EQ(count(PAGE_TOUCHED, p, 4 * PAGE), 0);
+	munmap(p, 4 * PAGE);
+}
+
+/* mincore answers about the page cache, not about the mapping. */
+static void test_mincore_of_a_file(void)
+{
+	enum { N = 64 };
+	static uint8_t bytes[N * PAGE];
+	unsigned char vec[N];
+	char path[] = "/tmp/mmscope-traps-XXXXXX";
+	int fd = mkstemp(path), cached = 0;
+
+	REQUIRE(fd >= 0 && unlink(path) == 0 && write(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes);
+	uint8_t *p = mmap(NULL, sizeof bytes, PROT_READ, MAP_SHARED, fd, 0);
+	REQUIRE(p != MAP_FAILED && mincore(p, sizeof bytes, vec) == 0);
+	for (int i = 0; i < N; i++)
+		cached += vec[i] & 1;
+	CHECK_EQ(cached, N); /* the trap: nothing of it was touched here */
+	CHECK_EQ(ask(pagemap_fd, p, sizeof bytes, PAGE_WANT_PRESENT, false), 0);
+	CHECK_EQ(count(PAGE_PRESENT, p, sizeof bytes), 0);
+	CHECK_EQ(ask(-1, p, sizeof bytes, PAGE_WANT_PRESENT, false), -EACCES);
+	munmap(p, sizeof bytes);
+	close(fd);
+}
+
+static void in_child(void (*work)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	REQUIRE(pid >= 0);
+	if (pid == 0) {
+		check_failed = 0;
+		work();
+		_exit(check_failed != 0);
+	}
+	REQUIRE(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+}
+
+/* A descriptor of /proc/self/pagemap that a child inherits shows its parent. */
+static void inherited(void)
+{
+	uint8_t *p = map_anonymous(8 * PAGE); /* the parent has nothing there */
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	REQUIRE(fd >= 0);
+	memset(p, 1, 8 * PAGE);
+	CHECK_EQ(ask(pagemap_fd, p, 8 * PAGE, PAGE_WANT_STATES, true), 0);
+	CHECK_EQ(count(PAGE_PRESENT, p, 8 * PAGE), 0); /* the trap */
+	CHECK_EQ(ask(fd, p, 8 * PAGE, PAGE_WANT_STATES, true), 0);
+	CHECK_EQ(count(PAGE_PRESENT, p, 8 * PAGE), 8);
+}
+
+/* A page that was only read is present and takes no memory. */
+static void test_zero_page(void)
+{
+	uint8_t *p = map_anonymous(8 * PAGE);
+
+	for (int i = 0; i < 8; i++)
+		(void)*(volatile uint8_t *)(p + i * PAGE);
+	p[0] = 1;
+	CHECK_EQ(ask(pagemap_fd, p, 8 * PAGE, PAGE_WANT_STATES, true), 0);
+	CHECK_EQ(count(PAGE_PRESENT, p, 8 * PAGE), 8);
+	CHECK_EQ(count(PAGE_ZERO, p, 8 * PAGE), 7);
+	munmap(p, 8 * PAGE);
+}
+
+/* Where PR_SET_DUMPABLE is 0 nothing can be opened; what is open keeps working. */
+static void undumpable(void)
+{
+	uint8_t *p = map_anonymous(8 * PAGE);
+	int before = open("/proc/self/pagemap", O_RDONLY);
+
+	memset(p, 1, 3 * PAGE);
+	if ((geteuid() == 0 && setresuid(65534, 65534, 65534) != 0) || prctl(PR_SET_DUMPABLE, 0) != 0) {
+		fprintf(stderr, "skipped: cannot become nobody\n");
+		return;
+	}
+	CHECK_EQ(open("/proc/self/pagemap", O_RDONLY), -1);
+	CHECK_EQ(ask(-1, p, 8 * PAGE, PAGE_WANT_PRESENT, true), 0); /* mincore */
+	CHECK_EQ(count(PAGE_PRESENT, p, 8 * PAGE), 3);
+	CHECK_EQ(ask(before, p, 8 * PAGE, PAGE_WANT_STATES, true), 0);
+	CHECK_EQ(count(PAGE_PRESENT, p, 8 * PAGE), 3);
+}
+
+/* A scan holds up every other thread's mmap: never more than one slice a call. */
+static void test_slices(void)
+{
+	size_t bytes = 5 * PAGE_SCAN_SLICE + PAGE;
+	uint8_t *p = map_anonymous(bytes);
+	struct page_scan scan = { .pagemap_fd = pagemap_fd, .self = true };
+
+	p[bytes - 1] = 1;
+	CHECK_EQ(page_scan_range(&scan, &shadow, (uintptr_t)p, (uintptr_t)p + bytes, PAGE_WANT_STATES, true), 0);
+	CHECK_EQ(scan.n_slices, 6);
+	CHECK_EQ(count(PAGE_PRESENT, p, bytes), 1);
+	munmap(p, bytes);
+}
+
+/* A huge page, and what is left of it after a part went. */
+static void test_huge(void)
+{
+	uint8_t *whole = map_anonymous(2 * HUGE);
+	uint8_t *p = (uint8_t *)(((uintptr_t)whole + HUGE - 1) & ~(HUGE - 1));
+
+	madvise(p, HUGE, MADV_HUGEPAGE);
+	p[0] = 1;
+	CHECK_EQ(ask(pagemap_fd, p, HUGE, PAGE_WANT_STATES, true), 0);
+	if (count(PAGE_HUGE, p, HUGE) == 0) {
+		fprintf(stderr, "skipped: no huge page was given, or no PAGEMAP_SCAN\n");
+	} else {
+		CHECK_EQ(count(PAGE_HUGE, p, HUGE), 512);
+		CHECK_EQ(count(PAGE_PRESENT, p, HUGE), 512);
+		madvise(p + 5 * PAGE, PAGE, MADV_DONTNEED);
+		CHECK_EQ(ask(pagemap_fd, p, HUGE, PAGE_WANT_STATES, true), 0);
+		CHECK_EQ(count(PAGE_HUGE, p, HUGE), 0);
+		CHECK_EQ(count(PAGE_PRESENT, p, HUGE), 511);
+	}
+	munmap(whole, 2 * HUGE);
+}
+
+/* A swap file of 1 MiB, written as mkswap does; false: not allowed here. */
+static bool swap_begin(char *path)
+{
+	static uint8_t bytes[256 * PAGE];
+	static const uint32_t head[] = { 1, 255, 0 }; /* version, last page, bad pages */
+	int fd = mkstemp(path);
+
+	REQUIRE(fd >= 0);
+	memcpy(bytes + 1024, head, sizeof head);
+	memcpy(bytes + PAGE - 10, "SWAPSPACE2", 10);
+	bool written = write(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes && fsync(fd) == 0;
+	close(fd);
+	return written && swapon(path, 0) == 0;
+}
+
+static void test_swapped(void)
+{
+	enum { N = 64 };
+	char path[] = "/var/tmp/mmscope-swap-XXXXXX";
+	uint8_t *p = map_anonymous(N * PAGE);
+	uint64_t swapped[2], present[2];
+	bool truth[N];
+	int n_truth = 0;
+
+	if (!swap_begin(path)) {
+		fprintf(stderr, "skipped: no swap file is allowed here: %s\n", strerror(errno));
+		unlink(path);
+		return;
+	}
+	for (size_t i = 0; i < N * PAGE; i++)
+		p[i] = (uint8_t)(i * 2654435761u >> 13);
+	madvise(p, N / 2 * PAGE, MADV_PAGEOUT);
+	for (int i = 0; i < N; i++) { /* bit 62, and these are neither guards nor registered */
+		uint64_t entry = 0;
+		REQUIRE(pread(pagemap_fd, &entry, 8, (off_t)((uintptr_t)(p + i * PAGE) >> 12) * 8) == 8);
+		n_truth += truth[i] = entry >> 62 & 1;
+	}
+	for (int way = 0; way < 2; way++) {
+		struct page_scan scan = { .pagemap_fd = pagemap_fd, .self = true, .no_ioctl = way };
+		page_scan_range(&scan, &shadow, (uintptr_t)p, (uintptr_t)p + N * PAGE, PAGE_WANT_STATES, true);
+		swapped[way] = count(PAGE_SWAPPED, p, N * PAGE);
+		present[way] = count(PAGE_PRESENT, p, N * PAGE);
+		for (int i = 0; i < N; i++)
+			CHECK_EQ(page_plane_test(&shadow.plane[PAGE_SWAPPED], ((uintptr_t)p >> 12) + i), truth[i]);
+	}
+	CHECK_EQ(swapoff(path), 0); /* before anything may end the test */
+	unlink(path);
+	if (n_truth == 0)
+		fprintf(stderr, "skipped: the kernel moved nothing out\n");
+	for (int way = 0; way < 2; way++) {
+		CHECK_EQ(swapped[way], n_truth);
+		CHECK_EQ(present[way], N - n_truth);
+	}
+	CHECK_EQ(ask(pagemap_fd, p, N * PAGE, PAGE_WANT_STATES, true), 0);
+	CHECK_EQ(count(PAGE_PRESENT, p, N * PAGE), N); /* swapoff brought them back */
+	CHECK_EQ(count(PAGE_SWAPPED, p, N * PAGE), 0);
+	munmap(p, N * PAGE);
+}
+
+int main(void)
+{
+	pagemap_fd = open("/proc/self/pagemap", O_RDONLY);
+	REQUIRE(pagemap_fd >= 0);
+	page_shadow_init(&shadow);
+	test_guard_is_not_swapped();
+	test_mincore_of_a_file();
+	in_child(inherited);
+	test_zero_page();
+	in_child(undumpable);
+	test_slices();
+	test_huge();
+	test_swapped();
+	page_shadow_done(&shadow);
+	return check_done();
+}
