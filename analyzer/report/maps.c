@@ -148,6 +148,7 @@ static void space_json(struct json *j, struct maps *m, const struct answer_proce
 		area_json(j, &m->a, &s.area[i]);
 	json_end(j);
 	drift_json(j, &s);
+	space_history_json(j, &m->a, p, m->at_ns);
 	space_done(&s);
 }
 
@@ -270,6 +271,7 @@ static void print_space(struct maps *m, const struct answer_process *p)
 	putchar('\n');
 	space_picture(&s);
 	print_list(m, &s);
+	space_history_print(&m->a, p, m->at_ns);
 	print_fields(&s);
 	print_drift(&s);
 	space_done(&s);

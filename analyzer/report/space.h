@@ -6,6 +6,7 @@
 #define REPORT_SPACE_H
 
 #include "report/answer.h"
+#include "report/json.h"
 
 #define SPACE_PAGE 4096u
 
@@ -55,5 +56,10 @@ void space_site(struct answer *a, int64_t stack_id, char ret[SPACE_ID]);
 /* Two lines of 80 columns for each part of the address space that is in use:
  * who owns it, and how full it is. */
 void space_picture(const struct space *s);
+
+/* What was asked for and how much of it was in memory, look by look up to a
+ * moment (-1: all).  As text only where there were two looks or more. */
+void space_history_print(struct answer *a, const struct answer_process *p, int64_t at_ns);
+void space_history_json(struct json *j, struct answer *a, const struct answer_process *p, int64_t at_ns);
 
 #endif

@@ -7,6 +7,7 @@ used                memory asked for and used, to the page, by site
 sealed              nobody may look (PR_SET_DUMPABLE 0, not root): says so
 hidden              the program has no /proc: says so
 real-NAME           a real program: no page differs, hidden classes add up, RSS is explained
+filled              memory asked for first and used later: the history says when
 upgrade             a database of schema version 1 becomes one of today
 """
 import json
@@ -102,6 +103,28 @@ def explained(db, faults):
         faults.equal(abs(rss['unexplained']) * 50 < rss['total'], True, 'not explained: %d of %d' % (rss['unexplained'], rss['total']))
         parts = sum(rss[k] for k in ('heap_live', 'heap_slack', 'mappings', 'stacks', 'file', 'shmem', 'profiler', 'other', 'unexplained'))
         faults.equal(parts, rss['total'], 'sum of the parts')
+
+
+def filled(work, faults):
+    """512 MiB asked for, and 16000 pages of it used three seconds later."""
+    used = 16000 * PAGE
+    script = ('import mmap, time\n'
+              'm = mmap.mmap(-1, 512 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n'
+              'time.sleep(3)\n'
+              'for p in range(16000): m[p * 4096] = 1\n'
+              'import os; os._exit(0)\n')
+    mms.need('/usr/bin/python3')
+    db, _ = record(work, faults, '/usr/bin/python3', '-c', script)
+    whole = answer('maps', db)['history']
+    asked = [h for h in whole[:-1] if h['data_vm'] > 512 << 20]
+    faults.equal(len(asked) > 0, True, 'a look while it waits, of %s' % whole)
+    if asked:
+        faults.equal(abs(whole[-1]['rss'] - asked[0]['rss'] - used) < 2 << 20, True, 'became real: %s' % whole)
+        faults.equal(whole[-1]['data_vm'] - asked[0]['data_vm'] < 2 << 20, True, 'nothing more was asked for')
+        at = asked[0]['t_ns']
+        before = answer('maps', db, '--at', '%.9f' % (at / 1e9 + 1e-6))
+        faults.equal(before['history'], [h for h in whole if h['t_ns'] <= at], 'history up to a moment')
+        faults.equal(before['mm']['rss'], asked[0]['rss'], 'the moment itself')
 
 
 def sealed(work, faults):
@@ -204,7 +227,7 @@ def main():
         elif case == 'real':
             real(work, faults, rest)
         else:
-            {'used': used, 'sealed': sealed, 'hidden': hidden, 'upgrade': upgrade}[case](work, faults)
+            {'used': used, 'filled': filled, 'sealed': sealed, 'hidden': hidden, 'upgrade': upgrade}[case](work, faults)
     return faults.done(name)
 
 
