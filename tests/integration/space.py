@@ -174,9 +174,13 @@ def real(work, faults, name):
                     'c.execute("create table t (a, b)")\n'
                     'c.executemany("insert into t values (?, ?)", ((i, str(i)) for i in range(20000)))'],
         'bash': ['/bin/bash', '-c', 'x=$(seq 1 20000); for i in 1 2 3; do (sleep 0.05); done; echo ${#x}'],
+        'redis': ['/bin/sh', '-c', 'redis-server --port 0 --unixsocket "$0" --save "" --appendonly no --enable-debug-command yes'
+                  ' --dir "${0%/*}" > /dev/null & for i in $(seq 200); do redis-cli -s "$0" ping > /dev/null 2>&1 && break;'
+                  ' sleep 0.1; done; redis-cli -s "$0" debug populate 40000 key 100; redis-cli -s "$0" shutdown nosave;'
+                  ' wait', work.path('redis.sock')],
         'perl': ['/usr/bin/perl', '-e', 'my %h; $h{$_} = "x" x 100 for 1 .. 20000;'],
     }
-    mms.need(programs[name][0])
+    mms.need(programs[name][0], *(['redis-server', 'redis-cli'] if name == 'redis' else []))
     db, _ = record(work, faults, *programs[name])
     drift(db, faults)
     explained(db, faults)
