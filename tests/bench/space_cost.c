@@ -1,0 +1,150 @@
+/*
+ * space_cost.c - what following the address space costs.
+ *
+ *   space_cost scan           CPU time of one scan of 1 GiB, dense and sparse
+ *   space_cost stall SECONDS  4 GiB in use; one thread touches a new page a
+ *                             millisecond, so that there is something to look
+ *                             for, the other maps and unmaps 64 KiB: how long
+ *                             the slowest took.  With and without mmscope.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mirror/page_scan.h"
+
+#define PAGE 4096ul
+#define GIB (1ul << 30)
+#define ROUNDS 7
+
+static double now(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static char *map(size_t bytes)
+{
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED) {
+		perror("space_cost: mmap");
+		exit(1);
+	}
+	madvise(p, bytes, MADV_NOHUGEPAGE);
+	return p;
+}
+
+static void add_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+{
+	(void)first;
+	(void)states;
+	*(uint64_t *)arg += n;
+}
+
+/* The least of some rounds, in ms of this thread's CPU time. */
+static void scan_once(const char *what, char *p, int pagemap_fd, unsigned want)
+{
+	double least = 1e9;
+	uint64_t n = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct page_scan scan = { .pagemap_fd = pagemap_fd, .self = true, .run = add_run, .run_arg = &n };
+		double start = now(CLOCK_THREAD_CPUTIME_ID);
+
+		n = 0;
+		if (page_scan_range(&scan, NULL, (uintptr_t)p, (uintptr_t)p + GIB, want, true) < 0)
+			exit(1);
+		double took = now(CLOCK_THREAD_CPUTIME_ID) - start;
+		least = took < least ? took : least;
+	}
+	printf("%-28s %8llu pages %8.2f ms\n", what, (unsigned long long)n, least);
+}
+
+static int scan(void)
+{
+	static const size_t step[] = { 1, 2, 16, 512 };
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	for (size_t i = 0; i < sizeof step / sizeof step[0]; i++) {
+		char *p = map(GIB), text[64];
+
+		for (size_t at = 0; at < GIB; at += step[i] * PAGE)
+			p[at] = 1;
+		snprintf(text, sizeof text, "1 page of %zu, mincore", step[i]);
+		scan_once(text, p, -1, PAGE_WANT_PRESENT);
+		snprintf(text, sizeof text, "1 page of %zu, states", step[i]);
+		scan_once(text, p, fd, PAGE_WANT_STATES);
+		munmap(p, GIB);
+	}
+	return 0;
+}
+
+static _Atomic int over;
+
+static void *touch(void *arg)
+{
+	volatile char *p = arg;
+
+	for (size_t at = 0; !over && at < GIB; at += PAGE) {
+		p[at] = 1;
+		usleep(1000);
+	}
+	return NULL;
+}
+
+static int by_value(const void *left, const void *right)
+{
+	double a = *(const double *)left, b = *(const double *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+static int stall(int seconds)
+{
+	enum { MOST = 4000000 };
+	double *took = malloc(MOST * sizeof *took), begin, worst = 0, worst_at = 0;
+	size_t n = 0;
+	pthread_t thread;
+	char *big = map(4 * GIB);
+
+	memset(big, 1, 4 * GIB);
+	if (took == NULL || pthread_create(&thread, NULL, touch, map(GIB)) != 0)
+		return 1;
+	begin = now(CLOCK_MONOTONIC);
+	for (double start = begin; start - begin < seconds * 1e3 && n < MOST; n++) {
+		munmap(mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 16 * PAGE);
+		double end = now(CLOCK_MONOTONIC);
+		took[n] = end - start;
+		if (took[n] > worst) {
+			worst = took[n];
+			worst_at = end - begin;
+		}
+		usleep(100);
+		start = now(CLOCK_MONOTONIC);
+	}
+	over = 1;
+	pthread_join(thread, NULL);
+	qsort(took, n, sizeof *took, by_value);
+	printf("%zu pairs: median %.4f ms, 99.9 %% %.3f ms, worst %.3f ms, after %.0f ms\n", n, took[n / 2],
+		took[n - 1 - n / 1000], worst, worst_at);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "scan") == 0)
+		return scan();
+	if (argc == 3 && strcmp(argv[1], "stall") == 0)
+		return stall(atoi(argv[2]));
+	fprintf(stderr, "usage: space_cost scan | stall SECONDS\n");
+	return 2;
+}
