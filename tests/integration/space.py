@@ -234,14 +234,16 @@ def real(work, faults, name):
 
 
 def added():
-    """(TABLE or VIEW, name) of all that came after version 1, from the steps themselves."""
+    """(TABLE, VIEW or COLUMN, name) of all that came after version 1, from the steps themselves."""
     found = []
     for n in range(2, 100):
         path = os.path.join(mms.TOP, 'analyzer', 'store', 'upgrade_%d.c' % n)
         if not os.path.exists(path):
             return found
         with open(path) as f:
-            found += re.findall(r'CREATE (TABLE|VIEW) (\w+)', f.read())
+            text = f.read()
+        found += re.findall(r'CREATE (TABLE|VIEW) (\w+)', text)
+        found += [('COLUMN', c) for c in re.findall(r'ALTER TABLE (\w+ ADD COLUMN \w+)', text)]
 
 
 def schema_of(path):
@@ -257,7 +259,10 @@ def upgrade(work, faults):
     os.rename(db, old)
     with sqlite3.connect(old) as c:
         for kind, name in sorted(added(), reverse=True):  # views first
-            c.execute('DROP %s %s' % (kind, name))
+            if kind == 'COLUMN':
+                c.execute('ALTER TABLE ' + name.replace(' ADD ', ' DROP '))
+            else:
+                c.execute('DROP %s %s' % (kind, name))
         c.execute('PRAGMA user_version = 1')
     before = subprocess.run([mms.MMSCOPE, 'report', old], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     faults.equal((before.returncode, before.stderr), (0, ''), 'an old database is read')

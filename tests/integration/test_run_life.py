@@ -414,8 +414,13 @@ def collector_killed(work, faults):
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     p.stdout.readline()
     session = session_of(p.pid)
-    time.sleep(2.5)
-    flushed = mms.rows(db, 'SELECT alloc_blocks FROM process')[0]['alloc_blocks']
+    flushed = 0
+    for _ in range(15):
+        time.sleep(1.5)
+        before = flushed
+        flushed = sum(r['alloc_blocks'] for r in mms.rows(db, 'SELECT alloc_blocks FROM process'))
+        if flushed and flushed == before: # all that was made so far is written
+            break
     for pid in collectors(session):
         os.kill(pid, signal.SIGKILL)
     out, err = p.communicate('\n', timeout=30)

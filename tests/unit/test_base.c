@@ -177,7 +177,7 @@ static void test_session(const char *folder)
 	CHECK_EQ(join_again(link), -ELOOP);
 	unlink(link);
 	CHECK_EQ(join_again(folder), -EISDIR);
-	CHECK_EQ(join_again("/nonexistent"), -ENOENT);
+	CHECK_EQ(join_again("/nonexistent/session"), -ENOENT);
 	s.header->version++;
 	CHECK_EQ(join_again(path), -EPROTO);
 	s.header->version--;
