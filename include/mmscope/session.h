@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MMS_PROTOCOL_VERSION 2u
+#define MMS_PROTOCOL_VERSION 3u
 #define MMS_SESSION_MAGIC 0x0065706f63736d6dull /* "mmscope\0" */
 
 #define MMS_CELL_SIZE 65536u

@@ -141,7 +141,7 @@ static void tell_area(void *arg, const struct mms_area *area, const char *name, 
 	emit_long(MMS_LONG_AREA, a.stack, &a, sizeof(a), name, a.name_length, states, a.states_bytes);
 }
 
-static bool on_small_stack(void)
+bool space_on_small_stack(void)
 {
 	stack_t s = { .ss_flags = 0 };
 
@@ -163,7 +163,7 @@ uint64_t space_look(enum mms_look look)
 	struct mirror_sink sink = { .arg = &t, .pages = tell_pages, .area = tell_area };
 	struct mms_space space = { .look = look };
 
-	if (doorbell_is_silent() || on_small_stack())
+	if (doorbell_is_silent() || space_on_small_stack())
 		return 0;
 	uint64_t begin = monotonic_ns();
 	int r = mirror_look(&sink, &space);
