@@ -6,6 +6,7 @@
  *   sites.c        totals per stack, series, live blocks: model -> rows
  *   stack_rows.c   chains of the session's stack table -> rows
  *   spaces.c       address spaces: rows as the collector gives them
+ *   cow_rows.c     copy-on-write of forks, likewise
  *   ticks.c        samples; pressure.c limits, debts, victims: ticks -> rows
  *   finish.c       the end of a recording
  *   frames.c       symbols and site ids, inside the database
@@ -37,7 +38,7 @@ enum store_statement {
 	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_MODULE, ST_SITE, ST_SERIES, ST_LIVE,
 	ST_STACK, ST_VM, ST_VM_REMOVE, ST_FORK, ST_TICK, ST_EVENT, ST_COVERAGE_REMOVE, ST_COVERAGE,
 	ST_VMA, ST_VMA_PAGES, ST_SCAN, ST_MM, ST_DRIFT, ST_HIDDEN, ST_GONE,
-	ST_LIMIT, ST_DEBT, ST_VICTIM, ST_FAILURE,
+	ST_LIMIT, ST_DEBT, ST_VICTIM, ST_FAILURE, ST_COW_SITE,
 	N_STATEMENTS
 };
 

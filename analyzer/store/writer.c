@@ -47,6 +47,9 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_VICTIM] = "INSERT OR REPLACE INTO victim VALUES (?,?,?,?,?,?,?,?)",
 	[ST_FAILURE] = "INSERT OR REPLACE INTO alloc_failure VALUES (?,?,?,?,?,?,?)",
+	[ST_COW_SITE] = "INSERT OR REPLACE INTO cow_site (fork_id, stack_id, pages_shared, parent_broke, child_broke,"
+			" both_broke, blocks, bytes, false_blocks, bytes_changed, identical_pages, counter_pages)"
+			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_EVENT] = "INSERT INTO heap_event VALUES (NULL,?,?,?,?,?,?,?)",
 	[ST_COVERAGE_REMOVE] = "DELETE FROM coverage WHERE process_id IS ? AND kind = ?",
 	[ST_COVERAGE] = "INSERT INTO coverage VALUES (NULL,?,?,?,?)",
