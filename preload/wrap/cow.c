@@ -137,6 +137,4 @@ void cow_last_word(enum mms_look look)
 		last.error = space_on_small_stack() ? -EAGAIN : cow_tell(&sink);
 	}
 	emit_long(MMS_LONG_COW_LAST, 0, &last, sizeof(last), NULL, 0, NULL, 0);
-	if (look == MMS_LOOK_EXIT && last.error == 0)
-		cow_end();
 }
