@@ -17,7 +17,8 @@
 
 #define AREAS_MAX 65536u
 #define MS 1000000ull
-#define PATIENCE (500 * MS) /* with a side that neither ends nor can be asked */
+#define LAST_WORD (300 * MS) /* between a death and what the ring still has of it */
+#define PATIENCE (1000 * MS) /* with a side that neither ends nor can be asked */
 
 void cows_init(struct cows *c, struct model *m, struct watch *w, const struct stamp_clock *clock,
 	struct store **store, const struct stack_source *stacks)
@@ -373,14 +374,16 @@ static void find_child(struct cows *c, struct cow_fork *f)
 		s->faults = p->faults;
 }
 
-static bool side_ended(struct cows *c, struct cow_side *s)
+static bool side_ended(struct cows *c, struct cow_side *s, uint64_t now_ns)
 {
 	if (!s->process)
 		return false;
 	if (s->told || s->lost || s->died || s->faults != STORE_UNKNOWN)
 		return true;
 	/* Its last word may still be in the ring. */
-	s->died = cow_is_gone(c, s->process) && ++s->gone_rounds > 2;
+	if (!s->gone_ns && cow_is_gone(c, s->process))
+		s->gone_ns = now_ns;
+	s->died = s->gone_ns && now_ns - s->gone_ns > LAST_WORD;
 	return s->died;
 }
 
@@ -397,12 +400,12 @@ static void ask_both(struct cows *c, struct cow_fork *f)
 }
 
 /* A fork that nobody watches is over when its child ended: faults are known. */
-static bool ends(struct cows *c, struct cow_fork *f)
+static bool ends(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 {
 	find_child(c, f);
 	if (f->watch == MMS_WATCH_OFF || f->watch == MMS_WATCH_EXECS || f->watch == MMS_WATCH_FILTER)
 		return true;
-	bool child = side_ended(c, &f->side[CHILD]), parent = side_ended(c, &f->side[PARENT]);
+	bool child = side_ended(c, &f->side[CHILD], now_ns), parent = side_ended(c, &f->side[PARENT], now_ns);
 	return child || parent;
 }
 
@@ -416,9 +419,9 @@ static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns
 		f->ending_ns = now_ns;
 	for (int side = 0; side < SIDES; side++) {
 		struct cow_side *s = &f->side[side];
-		if (s->armed && !s->asked && !side_ended(c, s))
+		if (s->armed && !s->asked && !side_ended(c, s, now_ns))
 			s->asked = cow_ask(c, f, side);
-		known = known && (!s->armed || s->asked || side_ended(c, s));
+		known = known && (!s->armed || s->asked || side_ended(c, s, now_ns));
 	}
 	return known || now_ns - f->ending_ns > PATIENCE;
 }
@@ -439,7 +442,7 @@ void cows_round(struct cows *c, uint64_t now_ns)
 
 		if (f->over || !f->id)
 			continue;
-		if (ends(c, f)) {
+		if (ends(c, f, now_ns)) {
 			if (other_side_known(c, f, now_ns))
 				end_fork(c, f, now_ns);
 		} else if (is_watched(f) && now_ns >= f->next_ask_ns) {

@@ -28,7 +28,7 @@ struct cow_side {
 	bool died;        /* it ended without one */
 	bool asked;       /* after the other side ended */
 	bool lost;        /* the protection was gone at the last look: only what was seen before counts */
-	unsigned gone_rounds; /* since it was seen gone: its last word may still be on the way */
+	uint64_t gone_ns; /* when it was first seen gone: its last word may still be on the way */
 	int error;        /* why nothing is protected */
 	uint64_t cost_ns, window;
 	uint64_t faults_from, faults; /* minor faults at the arming, and latest; STORE_UNKNOWN */
