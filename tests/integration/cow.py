@@ -6,6 +6,9 @@
     cow.py killed                A11: the child is killed
     cow.py small                 what is not watched, and that it says so
     cow.py closes                the program closes every descriptor
+    cow.py execs                 children that execute are not watched for long
+    cow.py owner                 the program has a userfaultfd of its own
+    cow.py reads                 A7: pages written by read(2)
 
 Skipped where the kernel has no userfaultfd in asynchronous mode (before 6.7).
 """
@@ -103,7 +106,7 @@ def main():
     what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
     work = mms.Work('cow')
     {'pair': pair, 'nobody': nobody, 'prefork': prefork, 'killed': killed, 'small': small,
-     'closes': closes}[what](work, *rest)
+     'closes': closes, 'execs': execs, 'owner': owner, 'reads': reads}[what](work, *rest)
     if not work.keep:
         import shutil
         shutil.rmtree(work.top)
@@ -150,6 +153,39 @@ def closes(work):
     out, db = record(work, 'closes', sys.executable, '-c', program)
     f = forks_of(db)[0]
     check('it says what was lost', f['exact'] == 0 and 'closed' in f['why'], tuple(f))
+
+
+def execs(work):
+    program = ('import os\nblock = bytearray(8 << 20)\nfor i in range(8):\n pid = os.fork()\n if pid == 0:\n'
+               '  os.execv("/bin/true", ["true"])\n os.waitpid(pid, 0)\n')
+    out, db = record(work, 'execs', sys.executable, '-c', program)
+    methods = [f['method'] for f in forks_of(db)]
+    check('two are watched', methods[:2] == ['userfaultfd'] * 2, methods)
+    check('then it was learned', methods[2:] == ['none'] * 6, methods)
+
+
+def owner(work):
+    out, db = record(work, 'owner', os.path.join(mms.PROGRAMS, 'cow_owner'))
+    own, other = (int(x, 16) for x in out.split())
+    f = forks_of(db)[0]
+    areas = dict(db.execute('SELECT start, child_broke FROM cow_vma WHERE fork_id = ?', (f['id'],)))
+    check('the other area', areas.get(other) == 100, areas)
+    check('it says which were not watched', f['exact'] == 0 and '1 area' in f['why'], tuple(f))
+    check('the own area is named', own in areas, areas)
+
+
+def reads(work):
+    program = ('import mmap, os, threading\nm = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n'
+               'm.write(b"x" * (16 << 20))\nr, w = os.pipe()\npid = os.fork()\nif pid == 0:\n'
+               ' f = open("/dev/zero", "rb", 0)\n'
+               ' for i in range(0, 4096, 8): f.readinto(memoryview(m)[i * 4096:i * 4096 + 100])\n os._exit(0)\n'
+               'os.waitpid(pid, 0)\n')
+    out, db = record(work, 'reads', sys.executable, '-c', program)
+    f = forks_of(db)[0]
+    row = db.execute('SELECT child_broke, parent_broke FROM cow_vma WHERE pages_shared >= 4096'
+                     ' AND fork_id = ?', (f['id'],)).fetchone()
+    check('512 pages were written by the kernel', row and 512 <= row[0] <= 512 + f['error_pages'], row and tuple(row))
+    print('error at most %d pages' % f['error_pages'])
 
 
 main()

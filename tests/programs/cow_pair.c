@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 {
 	int n = argc > 3 ? atoi(argv[3]) : 1, huge = argc > 2 && strcmp(argv[2], "huge") == 0;
 	int killed = argc > 4, in[MAX_CHILDREN], out[MAX_CHILDREN];
-	pid_t pid[MAX_CHILDREN];
+	pid_t pid[MAX_CHILDREN] = { 0 };
 	char c;
 
 	state = (argc > 1 ? strtoull(argv[1], NULL, 10) : 1) * 0x9e3779b97f4a7c15ull + 1;
