@@ -426,6 +426,16 @@ static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns
 	return known || now_ns - f->ending_ns > PATIENCE;
 }
 
+/* Of a fork that is still watched. */
+static bool is_a_side(const struct cows *c, uint64_t number)
+{
+	for (size_t i = c->first_open; i < c->n; i++)
+		for (int side = 0; side < SIDES && !c->forks[i]->over; side++)
+			if (c->forks[i]->side[side].process == number && c->forks[i]->side[side].armed)
+				return true;
+	return false;
+}
+
 static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 {
 	if (f->side[PARENT].faults == STORE_UNKNOWN)
@@ -433,6 +443,12 @@ static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 	f->over = true;
 	f->changed = true;
 	cow_result(c, f, now_ns);
+	for (int side = 0; side < SIDES; side++) {
+		uint64_t number = f->side[side].process;
+		const struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+		if (p && p->newest == f && !is_a_side(c, number))
+			cow_tell_over(c, f, side);
+	}
 }
 
 void cows_round(struct cows *c, uint64_t now_ns)

@@ -35,6 +35,17 @@ bool cow_is_gone(struct cows *c, uint64_t number)
 		w->processes[im->process - 1].image != number));
 }
 
+void cow_tell_over(struct cows *c, const struct cow_fork *f, int side)
+{
+	const struct watch *w = c->watch;
+	uint64_t number = f->side[side].process;
+	struct mms_process *slot = number && number < w->n_images && w->images[number].known
+		? mms_process_slot(w->session, w->images[number].slot) : NULL;
+
+	if (slot && slot->number == number)
+		atomic_store_explicit(&slot->cow_over, f->stamp, memory_order_relaxed);
+}
+
 struct found {
 	struct page_plane written, clean;
 };

@@ -86,6 +86,8 @@ void cow_plane_free(struct page_plane *p);
 bool cow_ask(struct cows *c, struct cow_fork *f, int side);
 /* Minor faults of a process now; STORE_UNKNOWN. */
 uint64_t cow_ask_faults(struct cows *c, uint64_t number);
+/* Tells a process that its latest watched fork is over. */
+void cow_tell_over(struct cows *c, const struct cow_fork *f, int side);
 bool cow_is_gone(struct cows *c, uint64_t number);
 
 /* The fork is over: classes, rows.  Called once. */

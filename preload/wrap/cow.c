@@ -32,6 +32,7 @@ _Static_assert(sizeof(struct place) * PLACES == 4096, "one page");
 
 static struct place *_Atomic places; /* shared by the whole tree */
 static uint32_t born_of;             /* stack of the fork that made this process; 0: none known */
+static _Atomic uint64_t newest;      /* begin of the fork that was watched last; 0: none */
 static bool is_child;                /* of a fork that the bracket saw */
 
 static struct place *place_of(uint32_t stack)
@@ -99,9 +100,21 @@ static void one_side(const struct mms_fork *note, uint64_t parent, enum mms_cow_
 	struct mms_cow_arm arm = { .begin_stamp = note->begin_stamp, .parent = parent, .side = side };
 
 	arm.error = cow_protect(&sink, &arm);
+	atomic_store(&newest, arm.error == 0 ? note->begin_stamp : 0);
 	arm.faults = cow_faults();
 	arm.window = arm.faults - (side == MMS_COW_PARENT ? note->faults : 0);
 	emit_long(MMS_LONG_COW_ARM, 0, &arm, sizeof(arm), NULL, 0, NULL, 0);
+}
+
+void cow_check(void)
+{
+	uint64_t stamp = atomic_load_explicit(&newest, memory_order_relaxed);
+	const struct mms_process *p = stamp ? capture_process() : NULL;
+
+	if (!p || atomic_load_explicit(&p->cow_over, memory_order_relaxed) != stamp)
+		return;
+	if (atomic_compare_exchange_strong(&newest, &stamp, 0))
+		cow_end();
 }
 
 void cow_in_parent(const struct mms_fork *note, uint64_t parent)
@@ -113,6 +126,7 @@ void cow_in_parent(const struct mms_fork *note, uint64_t parent)
 void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
 {
 	cow_forked(!doorbell_is_silent());
+	atomic_store(&newest, 0);
 	is_child = true;
 	born_of = stack;
 	if (note->watch == MMS_WATCH_UFFD)

@@ -14,6 +14,10 @@ enum mms_watch cow_decide(uint32_t stack);
 void cow_in_parent(const struct mms_fork *note, uint64_t parent);
 void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack);
 
+/* Now and then: gives up the descriptor once the collector says that nothing
+ * is watched any more. */
+void cow_check(void);
+
 /* The process says its last word. */
 void cow_last_word(enum mms_look look);
 

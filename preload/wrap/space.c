@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "mirror/mirror.h"
+#include "wrap/cow.h"
 
 #define STATES_MAX (1u << 20)    /* bytes of page states in one look */
 #define STACK_MIN (32u << 10)    /* of a handler's own stack */
@@ -61,6 +62,7 @@ void space_note(enum mms_long type, const struct mms_vm *vm, uint32_t stack)
 
 	if (doorbell_is_silent())
 		return;
+	cow_check();
 	switch (type) {
 	case MMS_LONG_MMAP:
 		note_map(vm, stack);

@@ -7,6 +7,7 @@
     cow.py small                 what is not watched, and that it says so
     cow.py closes                the program closes every descriptor
     cow.py execs                 children that execute are not watched for long
+    cow.py leaves                the parent's descriptor goes when the fork is over
     cow.py owner                 the program has a userfaultfd of its own
     cow.py reads                 A7: pages written by read(2)
 
@@ -16,9 +17,11 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 
 import mms
 
+GROUP = {}
 PAIR = os.path.join(mms.PROGRAMS, 'cow_pair')
 
 
@@ -26,7 +29,7 @@ def record(work, name, *command, options=(), before=()):
     """Runs it; its output and the open database."""
     db = work.path(name + '.db')
     out = subprocess.run([*before, mms.MMSCOPE, 'run', '--wait', '-o', db, *options, '--', *command],
-                         env=mms.environment(), stdout=subprocess.PIPE, check=True, text=True).stdout
+                         env=mms.environment(**GROUP), stdout=subprocess.PIPE, check=True, text=True).stdout
     return out, sqlite3.connect(db)
 
 
@@ -106,24 +109,49 @@ def main():
     what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
     work = mms.Work('cow')
     {'pair': pair, 'nobody': nobody, 'prefork': prefork, 'killed': killed, 'small': small,
-     'closes': closes, 'execs': execs, 'owner': owner, 'reads': reads}[what](work, *rest)
+     'closes': closes, 'execs': execs, 'leaves': leaves, 'owner': owner, 'reads': reads}[what](work, *rest)
     if not work.keep:
         import shutil
         shutil.rmtree(work.top)
 
 
-def prefork(work):
-    out, db = record(work, 'prefork', PAIR, '5', '4k', '4')
+def check_prefork(work, pages):
+    out, db = record(work, 'prefork', PAIR, '5', pages, '4')
     truth, forks = truth_of(out), forks_of(db)
     check('four forks', len(forks) == 4 and len(truth) == 4)
-    copies = [0, 0]
     for f, t in zip(forks, truth):
         check('method', f['method'] == 'userfaultfd', tuple(f))
         bad = wrong(t, areas_of(db, f, t))
         check('areas of fork %d' % f['id'], not bad, bad[:5])
-        copies[0] += f['copies_low']
-        copies[1] += f['copies_high']
-    print('copies: %d to %d' % tuple(copies))
+    grown = int(out.split('rss ')[1]) // 4096
+    low, high = (sum(f[c] for f in forks) for c in ('copies_low', 'copies_high'))
+    print('%s: copies %d to %d, the cgroup grew by %d pages' % (pages, low, high, grown))
+    return low, high, grown
+
+
+def prefork(work):
+    check_prefork(work, '4k')
+    group = '/sys/fs/cgroup/memory/mms-cow-%d' % os.getpid()
+    try:
+        os.mkdir(group)
+    except OSError as e:
+        mms.skip('sets are exact; no memory cgroup (v1) to compare copies with: %s' % e.strerror)
+    try:
+        GROUP['COW_GROUP'] = group
+        with open(group + '/cgroup.procs', 'w') as f:
+            f.write(str(os.getpid()))
+        low, high, grown = check_prefork(work, 'kept')
+        check('no doubt without dropped pages', low == high, (low, high))
+        check('copies are what the cgroup grew by', abs(high - grown) <= high * 0.005, (high, grown))
+    finally:
+        with open('/sys/fs/cgroup/memory/cgroup.procs', 'w') as f:
+            f.write(str(os.getpid()))
+        for _ in range(100):
+            try:
+                os.rmdir(group)
+                break
+            except OSError:
+                time.sleep(0.05)
 
 
 def killed(work):
@@ -162,6 +190,18 @@ def execs(work):
     methods = [f['method'] for f in forks_of(db)]
     check('two are watched', methods[:2] == ['userfaultfd'] * 2, methods)
     check('then it was learned', methods[2:] == ['none'] * 6, methods)
+
+
+def leaves(work):
+    program = ('import mmap, os, sys, time\nblock = bytearray(8 << 20)\npid = os.fork()\n'
+               'if pid == 0: time.sleep(0.3); os._exit(0)\n'
+               'mine = lambda: sum(os.readlink("/proc/self/fd/" + n) == "anon_inode:[userfaultfd]"'
+               ' for n in os.listdir("/proc/self/fd") if os.path.islink("/proc/self/fd/" + n))\n'
+               'sys.stdout.write("%d" % mine())\nos.waitpid(pid, 0)\n'
+               'for i in range(200):\n time.sleep(0.05)\n mmap.mmap(-1, 4096).close()\n if not mine(): break\n'
+               'print(mine())\n')
+    out, db = record(work, 'leaves', sys.executable, '-c', program)
+    check('one while watched, none afterwards', out.strip() == '10', out)
 
 
 def owner(work):

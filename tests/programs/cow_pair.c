@@ -1,15 +1,17 @@
 /*
  * cow_pair.c - a fork whose page writes are known: says what must be reported.
  *
- *	cow_pair SEED 4k|huge [children] [kill]
+ *	cow_pair SEED 4k|huge|kept [children] [kill]
  *
  * 65,536 pages in 128 areas; after the fork each page is left alone, written
  * by the child, by the parent, by both in either order, or dropped by the
- * child; some areas lose their end in the child.  One line for each area:
+ * child; some areas lose their end in the child (kept: 4 KiB, and neither of
+ * the last two).  One line for each area:
  *	area START shared PARENT CHILD BOTH
  * With several children (forked one after the other, the parent writes between)
  * there is one block of lines for each, after "fork N".  kill: the child is
- * killed by SIGKILL 1.5 s after its last write.
+ * killed by SIGKILL some seconds after its last write.  With COW_GROUP, the
+ * folder of its memory cgroup, "rss N" says what it grew by in bytes.
  */
 #include <signal.h>
 #include <stdint.h>
@@ -100,9 +102,25 @@ static void tell(int k)
 	}
 }
 
+static long long group_rss(void)
+{
+	const char *group = getenv("COW_GROUP");
+	char path[512], line[256];
+	long long rss = 0;
+
+	snprintf(path, sizeof(path), "%s/memory.stat", group ? group : "");
+	FILE *f = group ? fopen(path, "r") : NULL;
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "rss %lld", &rss);
+	if (f)
+		fclose(f);
+	return rss;
+}
+
 int main(int argc, char **argv)
 {
 	int n = argc > 3 ? atoi(argv[3]) : 1, huge = argc > 2 && strcmp(argv[2], "huge") == 0;
+	int kept = argc > 2 && strcmp(argv[2], "kept") == 0;
 	int killed = argc > 4, in[MAX_CHILDREN], out[MAX_CHILDREN];
 	pid_t pid[MAX_CHILDREN] = { 0 };
 	char c;
@@ -119,10 +137,11 @@ int main(int argc, char **argv)
 	}
 	for (int k = 0; k < n; k++) {
 		for (int i = 0; i < AREAS * PAGES; i++)
-			class_of[k][i] = (unsigned char)(rnd() % CLASSES);
+			class_of[k][i] = (unsigned char)(rnd() % (kept ? DROPPED : CLASSES));
 		for (int a = 0; a < AREAS; a++)
-			cut[k][a] = rnd() % 8 == 0;
+			cut[k][a] = !kept && rnd() % 8 == 0;
 	}
+	long long rss = group_rss();
 	for (int k = 0; k < n; k++) {
 		int down[2], up[2];
 
@@ -142,6 +161,7 @@ int main(int argc, char **argv)
 	}
 	for (int k = 0; k < n; k++)
 		tell(k);
+	printf("rss %lld\n", group_rss() - rss);
 	fflush(stdout);
 	if (killed) {
 		sleep(3);
