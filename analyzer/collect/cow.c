@@ -293,6 +293,7 @@ static void note_last(struct cows *c, struct cow_process *p, uint64_t number, co
 	coming_drop(p);
 	p->ended = true;
 	p->faults = v.faults ? v.faults : STORE_UNKNOWN;
+	p->parent_faults = v.parent_faults;
 	for (size_t i = c->first_open; i < c->n; i++) {
 		struct cow_fork *f = c->forks[i];
 		for (int side = 0; side < SIDES && !f->over; side++) {
@@ -436,10 +437,21 @@ static bool is_a_side(const struct cows *c, uint64_t number)
 	return false;
 }
 
+/* Only a child that said its last word knows what its parent had then. */
+static void find_late(const struct cows *c, struct cow_fork *f)
+{
+	uint64_t number = f->side[CHILD].process, now = f->side[PARENT].faults;
+	const struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+	uint64_t then = p && p->ended ? p->parent_faults : 0;
+
+	f->late = then && now != STORE_UNKNOWN && now >= then ? now - then : STORE_UNKNOWN;
+}
+
 static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 {
 	if (f->side[PARENT].faults == STORE_UNKNOWN)
 		f->side[PARENT].faults = cow_ask_faults(c, f->parent);
+	find_late(c, f);
 	f->over = true;
 	f->changed = true;
 	cow_result(c, f, now_ns);

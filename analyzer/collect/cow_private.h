@@ -53,7 +53,9 @@ struct cow_fork {
 	unsigned n_asked;
 	uint64_t ending_ns; /* when the first side was found ended; 0: both go on */
 	uint64_t next_ask_ns;
-	uint64_t page_tables;
+	/* Minor faults of the parent between the child's end and the last look:
+	 * what it wrote then was no break.  STORE_UNKNOWN. */
+	uint64_t late;
 	struct cow_side side[SIDES];
 	struct cow_area *areas;
 	size_t n_areas, areas_room;
@@ -70,6 +72,7 @@ struct cow_process {
 	int newest_side;
 	bool ended;              /* its last word was read: */
 	uint64_t faults;         /* minor faults; STORE_UNKNOWN */
+	uint64_t parent_faults;  /* of who forked it, then; 0: not known */
 };
 
 /* The pages in `written` and `clean` are what process `number` has now:

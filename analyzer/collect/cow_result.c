@@ -244,7 +244,8 @@ static void fill_watched(const struct cows *c, struct cow_fork *f, const struct 
 	r->still_shared = p->armed && k->armed ? count_still(f, s) : STORE_UNKNOWN;
 	r->new_parent = p->new_known ? p->n_new : STORE_UNKNOWN;
 	r->new_child = k->new_known ? k->n_new : STORE_UNKNOWN;
-	r->error_pages = (p->armed ? p->window : 0) + (k->armed ? k->window : 0);
+	if (f->late != STORE_UNKNOWN)
+		r->error_pages = f->late + (p->armed ? p->window : 0) + (k->armed ? k->window : 0);
 	r->watched_ns = f->end_ns > f->t_ns ? f->end_ns - f->t_ns : 0;
 	fill_copies(c, f, s);
 	fill_why(f, share);

@@ -229,6 +229,7 @@ _Static_assert(sizeof(struct mms_cow_arm) == 72, "cow arm payload");
 /* The COW_PAGES before it are what is written now. */
 struct mms_cow_last {
 	uint64_t faults; /* minor faults of this process */
+	uint64_t parent_faults; /* of who forked it, so far; 0: not known */
 	int32_t error;   /* -errno: the pages are not known */
 	uint32_t look;   /* enum mms_look: exit or exec */
 };

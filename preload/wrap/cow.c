@@ -33,6 +33,7 @@ _Static_assert(sizeof(struct place) * PLACES == 4096, "one page");
 static struct place *_Atomic places; /* shared by the whole tree */
 static uint32_t born_of;             /* stack of the fork that made this process; 0: none known */
 static _Atomic uint64_t newest;      /* begin of the fork that was watched last; 0: none */
+static int born_by;                  /* its pid */
 static bool is_child;                /* of a fork that the bracket saw */
 
 static struct place *place_of(uint32_t stack)
@@ -129,6 +130,7 @@ void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
 	atomic_store(&newest, 0);
 	is_child = true;
 	born_of = stack;
+	born_by = doorbell_is_silent() ? 0 : mms_getppid();
 	if (note->watch == MMS_WATCH_UFFD)
 		one_side(note, parent, MMS_COW_CHILD);
 }
@@ -148,6 +150,8 @@ void cow_last_word(enum mms_look look)
 		last.error = -EPERM;
 	} else {
 		last.faults = cow_faults();
+		if (cow_is_watching() && born_by && born_by == mms_getppid())
+			last.parent_faults = cow_faults_of(born_by);
 		last.error = space_on_small_stack() ? -EAGAIN : cow_tell(&sink);
 	}
 	emit_long(MMS_LONG_COW_LAST, 0, &last, sizeof(last), NULL, 0, NULL, 0);
