@@ -168,7 +168,7 @@ def small(work):
     check('forks', len(forks) == 6, len(forks))
     check('none is watched', all(f['method'] in ('totals', 'none') and f['exact'] == 0 and f['why'] for f in forks),
           [tuple(f)[9:12] for f in forks])
-    check('faults are known', all(f['parent_faults'] is not None for f in forks if f['method'] == 'totals'))
+    check('faults of the children are known', all(f['child_faults'] is not None for f in forks))
 
 
 def closes(work):
