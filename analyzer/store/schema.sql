@@ -507,5 +507,6 @@ SELECT * FROM v_sites WHERE live_blocks > 0 ORDER BY live_bytes DESC;
 
 CREATE VIEW v_forks AS
 SELECT f.id, f.t_ns, f.kind, f.pause_ns, pp.pid AS parent_pid, f.child_pid,
-       c.end_how AS child_end, c.status AS child_status
+       c.end_how AS child_end, c.status AS child_status, f.method, f.exact, f.pages_shared,
+       f.parent_broke, f.child_broke, f.both_broke, f.copies
 FROM fork f JOIN process pp ON pp.id = f.parent_id LEFT JOIN process c ON c.id = f.child_id;
