@@ -52,6 +52,9 @@ int64_t cow_bytes_copied(const struct cow_fork *f);
 /* "userfaultfd", "soft-dirty bits", ... */
 const char *cow_method_text(const struct cow_fork *f);
 
+/* A sentence: why a fork was not watched. */
+const char *cow_why_not(const struct cow_fork *f);
+
 /* One line for the report; NULL: nothing forked.  To be freed. */
 char *cow_head_text(const struct cow *c);
 /* The member "cow" of the report. */

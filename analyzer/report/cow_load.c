@@ -48,16 +48,16 @@ static void read_fork(struct cow_fork *f, struct answer *a, struct query *q)
 	f->watched = f->method && strcmp(f->method, "none") != 0;
 }
 
-static const char *why_not(const struct cow_fork *f)
+const char *cow_why_not(const struct cow_fork *f)
 {
 	if (f->why)
 		return f->why;
-	return f->method ? "no reason is known" : "the recording holds nothing about it";
+	return f->method ? "No reason is known." : "The recording holds nothing about it.";
 }
 
 static void count_unwatched(struct cow *c, const struct cow_fork *f)
 {
-	const char *why = why_not(f);
+	const char *why = cow_why_not(f);
 	size_t i = 0;
 	while (i < c->n_unwatched && strcmp(c->unwatched[i].why, why) != 0)
 		i++;

@@ -138,14 +138,12 @@ static void say_method(FILE *s, const struct cow_fork *f)
 	if (f->n[COW_ERROR] > 0)
 		fprintf(s, "%s at most %s %s", f->exact == 1 ? " but for" : ", off by",
 			text_count(count, (uint64_t)f->n[COW_ERROR]), text_plural((uint64_t)f->n[COW_ERROR], "page", "pages"));
-	if (f->why)
-		fprintf(s, " (%s)", f->why);
 	if (f->arm_parent_ns >= 0)
 		fprintf(s, "; it cost the parent %s", text_duration(time, (uint64_t)f->arm_parent_ns));
 	if (f->arm_child_ns >= 0)
 		fprintf(s, "%s the child %s", f->arm_parent_ns >= 0 ? "," : "; it cost",
 			text_duration(time, (uint64_t)f->arm_child_ns));
-	putc('.', s);
+	fprintf(s, ".%s%s", f->why ? " " : "", f->why ? f->why : "");
 }
 
 static void print_paragraph(const struct cow_fork *f, void (*const *say)(FILE *, const struct cow_fork *))
@@ -329,7 +327,7 @@ static void print_fork(struct answer *a, const struct cow_fork *f, size_t limit)
 	free(line);
 	free(exe);
 	if (!f->watched) {
-		line = xasprintf("Not watched: %s.", f->why ? f->why : "the recording holds nothing about it");
+		line = xasprintf("Not watched. %s", cow_why_not(f));
 		render_paragraph(2, NULL, line);
 		free(line);
 		return;
@@ -360,7 +358,7 @@ static void print_unwatched(const struct cow *c)
 {
 	char count[TEXT_NUMBER];
 	for (size_t i = 0; i < c->n_unwatched; i++) {
-		char *line = xasprintf("%s %s not watched: %s.", text_count(count, c->unwatched[i].n),
+		char *line = xasprintf("%s %s not watched. %s", text_count(count, c->unwatched[i].n),
 			c->unwatched[i].n == 1 ? "fork was" : "forks were", c->unwatched[i].why);
 		render_paragraph(2, NULL, line);
 		free(line);
@@ -398,18 +396,20 @@ char *cow_head_text(const struct cow *c)
 {
 	char count[TEXT_NUMBER], all[TEXT_NUMBER], size[TEXT_NUMBER];
 	uint64_t shared = 0, broken = 0, copied = 0;
+	size_t n = 0;
 	if (c->n == 0)
 		return NULL;
 	for (size_t i = 0; i < c->n; i++) {
 		const struct cow_fork *f = &c->fork[i];
 		if (!f->watched || cow_broken(f) < 0)
 			continue;
+		n++;
 		shared += f->n[COW_SHARED] > 0 ? (uint64_t)f->n[COW_SHARED] : 0;
 		broken += (uint64_t)cow_broken(f);
 		copied += cow_bytes_copied(f) > 0 ? (uint64_t)cow_bytes_copied(f) : 0;
 	}
-	if (c->n_watched == 0)
-		return xasprintf("%s %s, none watched", text_count(count, c->n), text_plural(c->n, "fork", "forks"));
+	if (n == 0)
+		return xasprintf("%s %s, broken pages not known", text_count(count, c->n), text_plural(c->n, "fork", "forks"));
 	return xasprintf("%s of %s shared pages broken, %s copied", text_count(count, broken), text_count(all, shared),
 		text_size(size, copied));
 }

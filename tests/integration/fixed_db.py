@@ -261,14 +261,14 @@ def forks(path):
              child_broke=50, both_broke=33, still_shared=117643, new_parent=400, new_child=131, copies=11197,
              copies_low=11190, copies_high=11199, error_pages=2, parent_faults=11580, child_faults=181, watched_ns=1900000000)
     fork_row(m, 3, 1, 4, 500000000, forked, method='userfaultfd', exact=0, watched_share=0.25,
-             why='protecting all pages would have taken 40 ms', areas=41, page_size=4096, pages_shared=800000,
+             why='Protecting all pages would have taken 40 ms.', areas=41, page_size=4096, pages_shared=800000,
              parent_broke=1000, child_broke=2000, both_broke=0, still_shared=797000, copies=3000, copies_low=2800,
              copies_high=3210, error_pages=180, watched_ns=400000000)
-    fork_row(m, 4, 1, 5, 600000000, forked, method='totals', exact=0, why='the machine allows no better method',
+    fork_row(m, 4, 1, 5, 600000000, forked, method='totals', exact=0, why='The machine allows no better method.',
              page_size=4096, pages_shared=500, child_broke=90, child_faults=95, error_pages=5, watched_ns=80000000)
     for i in (5, 6):
         fork_row(m, i, 1, 6 if i == 5 else None, 600000000 + i, forked, method='none',
-                 why='children of this place go on to another program')
+                 why='Children of this place go on to another program.')
     for fork, start, kind, name, stack, pages in (
             (1, 0x555500000000, 'heap', '[heap]', 0, (9000, 20, 9000, 8, 0)),
             (1, 0x7f0000000000, 'mapping', None, forked, (3000, 10, 530, 3, 512)),

@@ -172,7 +172,7 @@ def check_forks(path, faults):
     faults.equal([len(f['samples']) for f in forks], [25, 0, 0, 0, 0, 0], 'samples')
     faults.equal([[a['rule'] for a in f['advice']] for f in forks], [['identical'], ['table'], [], [], [], []], 'advice')
     faults.equal([(p['process']['pid'], p['forks']) for p in cow['processes']], [(100, forks)], 'processes')
-    faults.equal(cow['not_watched'], [{'why': 'children of this place go on to another program', 'forks': 2}], 'not watched')
+    faults.equal(cow['not_watched'], [{'why': 'Children of this place go on to another program.', 'forks': 2}], 'not watched')
     faults.equal(report['cow'], {'forks': 6, 'watched': 4, 'pages_shared': 941340, 'broken_pages': 23836, 'parent_broke': 12210,
                                  'child_broke': 11670, 'both_broke': 44, 'copies': 23757, 'bytes_copied': 23757 * 4096},
                  'the head in the report')

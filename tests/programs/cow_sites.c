@@ -188,6 +188,6 @@ int main(void)
 	parent_writes(false);
 	if (write(end[1], &byte, 1) != 1 || waitpid(pid, &status, 0) != pid)
 		return 1;
-	dprintf(1, "status %d\n", status);
-	return 0;
+	/* Without stdio, which takes a buffer from the heap beside `quiet`. */
+	_exit(status || write(1, "status 0\n", 9) != 9);
 }

@@ -9,7 +9,7 @@
  *     PLANT_TEMPORARY  join_words makes 5,000 blocks that are freed at once
  *     PLANT_PERCENT    remember_word keeps 5 % more
  *
- * With FORKS there is a child that writes so many of 64 shared pages.
+ * With FORKS there is a child that writes so many of 1,024 shared pages.
  * With FILLED there is a buffer of 2 MiB, too, of which so many bytes are used.
  */
 #include <stdint.h>
@@ -118,8 +118,8 @@ static void *make_room(size_t filled)
 #ifdef FORKS
 static char *make_shared(void)
 {
-	char *p = checked(64 * 4096);
-	memset(p, 1, 64 * 4096);
+	char *p = checked(4 << 20);
+	memset(p, 1, 4 << 20);
 	KEEP(p);
 	return p;
 }
