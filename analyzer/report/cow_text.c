@@ -256,12 +256,19 @@ static size_t within(size_t limit, size_t n)
 	return limit == 0 || limit > n ? n : limit;
 }
 
-static void print_areas(const struct cow_parts *p, size_t limit)
+/* Its name, or who mapped it; to be freed. */
+static char *area_text(struct answer *a, const struct cow_area *x)
+{
+	if (x->name[0] || x->stack_id == 0)
+		return xstrdup(x->name[0] ? x->name : "-");
+	return render_chain(answer_stack(a, x->stack_id), render_width());
+}
+
+static void print_areas(struct answer *a, const struct cow_parts *p, size_t limit)
 {
 	static const struct table_column columns[] = {{"shared", true}, {"parent", true}, {"child", true},
-		{"both", true}, {"huge", true}, {"kind", false}, {"begins at", true}, {"name", false, true}};
+		{"both", true}, {"huge", true}, {"kind", false}, {"name, or who mapped it", false, true}};
 	struct table t;
-	char start[TEXT_NUMBER];
 	if (p->n_areas == 0)
 		return;
 	printf("\n  By area, pages\n");
@@ -274,9 +281,9 @@ static void print_areas(const struct cow_parts *p, size_t limit)
 		cell(&t, x->both);
 		cell(&t, x->huge);
 		table_cell(&t, x->kind);
-		snprintf(start, sizeof(start), "0x%llx", (unsigned long long)x->start);
-		table_cell(&t, start);
-		table_cell(&t, x->name[0] ? x->name : "-");
+		char *text = area_text(a, x);
+		table_cell(&t, text);
+		free(text);
 	}
 	table_print(&t, 4);
 	print_rest(within(limit, p->n_areas), p->n_areas, "areas");
@@ -337,7 +344,7 @@ static void print_fork(struct answer *a, const struct cow_fork *f, size_t limit)
 	print_advice(a, f, &p);
 	print_points(f, &p);
 	print_sides(f);
-	print_areas(&p, limit);
+	print_areas(a, &p, limit);
 	print_places(a, &p, limit);
 	cow_parts_done(&p);
 }
