@@ -77,6 +77,10 @@ static void say_copies(FILE *s, const struct cow_fork *f)
 				text_count(low, (uint64_t)f->n[COW_COPIES_LOW]),
 				text_count(high, (uint64_t)f->n[COW_COPIES_HIGH]));
 		putc('.', s);
+	} else if (f->n[COW_COPIES_LOW] >= 0 && f->n[COW_COPIES_HIGH] >= 0) {
+		fprintf(s, " The kernel copied at least %s and at most %s of them: a side gave pages up, and in which "
+			"order is not known.",
+			text_count(low, (uint64_t)f->n[COW_COPIES_LOW]), text_count(high, (uint64_t)f->n[COW_COPIES_HIGH]));
 	}
 	if (f->n[COW_STILL] >= 0) {
 		char *still = pages_text(f, f->n[COW_STILL]);
@@ -404,6 +408,7 @@ char *cow_head_text(const struct cow *c)
 	char count[TEXT_NUMBER], all[TEXT_NUMBER], size[TEXT_NUMBER];
 	uint64_t shared = 0, broken = 0, copied = 0;
 	size_t n = 0;
+	bool most = false; /* the number of copies has bounds only */
 	if (c->n == 0)
 		return NULL;
 	for (size_t i = 0; i < c->n; i++) {
@@ -413,10 +418,12 @@ char *cow_head_text(const struct cow *c)
 		n++;
 		shared += f->n[COW_SHARED] > 0 ? (uint64_t)f->n[COW_SHARED] : 0;
 		broken += (uint64_t)cow_broken(f);
-		copied += cow_bytes_copied(f) > 0 ? (uint64_t)cow_bytes_copied(f) : 0;
+		most |= f->n[COW_COPIES] < 0;
+		int64_t copies = f->n[COW_COPIES] < 0 ? f->n[COW_COPIES_HIGH] : f->n[COW_COPIES];
+		copied += copies > 0 ? in_bytes(f, copies) : 0;
 	}
 	if (n == 0)
 		return xasprintf("%s %s, broken pages not known", text_count(count, c->n), text_plural(c->n, "fork", "forks"));
-	return xasprintf("%s of %s shared pages broken, %s copied", text_count(count, broken), text_count(all, shared),
-		text_size(size, copied));
+	return xasprintf("%s of %s shared pages broken, %s%s copied", text_count(count, broken), text_count(all, shared),
+		most ? "at most " : "", text_size(size, copied));
 }

@@ -1,11 +1,9 @@
 """cow_told.py - copy-on-write of real programs against what they say themselves.
 
-    cow_told.py sites             a program that knows its pages by site, watched
-    cow_told.py witness           the same, every page compared byte by byte
+    cow_told.py sites        a program that knows its pages by site
     cow_told.py python [N]   A9: lists that a child only reads; a child's collector
                              pass after gc.freeze (N lists, default 400,000)
-    cow_told.py identical [N]  the same, every page compared byte by byte
-    cow_told.py redis [MiB]       A10: BGSAVE under load against redis's own figure
+    cow_told.py redis [MiB]  A10: BGSAVE under load against redis's own figure
 
 Skipped where the machine offers no method that tells pages apart, and only there.
 """
@@ -56,11 +54,9 @@ def function_of(site):
     return names[0][len('make_'):] if names else None
 
 
-def check_sites(work, faults, witness):
-    db, told = record(work, [os.path.join(mms.PROGRAMS, 'cow_sites')], *(['--cow', 'witness'] if witness else []))
+def check_sites(work, faults):
+    db, told = record(work, [os.path.join(mms.PROGRAMS, 'cow_sites')])
     fork = only_fork(mms.ask('cow', db), faults)
-    if witness: # needs no privilege
-        faults.equal(fork['method'], 'witness', 'method')
     faults.equal(fork['exact'], True, 'exact')
     sites = {function_of(s): s for s in fork['sites']}
     for line in told.splitlines():
@@ -68,26 +64,13 @@ def check_sites(work, faults, witness):
         if name == 'status':
             faults.equal(numbers, ['0'], 'status of the child')
             continue
-        shared, parent, child, both, blocks, size, changed = map(int, numbers)
+        shared, parent, child, both, blocks, size = map(int, numbers)
         s = sites[name]
         faults.equal((s['pages_shared'], s['parent_broke'], s['child_broke'], s['both_broke'], s['blocks'], s['bytes']),
                      (shared, parent, child, both, blocks, size), name)
-        if witness:
-            faults.equal(s['bytes_changed'], changed, name + ': bytes that changed')
-    counted, same = sites['counted'], sites['same']
     for key in ('parent_broke', 'child_broke'):
         if fork[key] < max(s[key] for s in fork['sites']):
             faults.add('the fork has fewer pages than one of its sites')
-    if witness and counted['identical_pages'] is not None:
-        # The pages between two sites hold blocks of both.
-        for s, key in ((counted, 'counter_pages'), (same, 'identical_pages')):
-            if not s['child_broke'] - 1 <= s[key] <= s['child_broke']:
-                faults.add('%s of %s pages are %s' % (s[key], s['child_broke'], key))
-        quarter = counted['blocks'] // 4
-        if not 0 <= counted['false_blocks'] <= quarter or not same['blocks'] - 1 <= same['false_blocks'] <= same['blocks']:
-            faults.add('bystanders: %s, %s' % (counted['false_blocks'], same['false_blocks']))
-        faults.equal('identical' in [a['rule'] for a in fork['advice']], fork['identical_pages'] >= 256 and
-                     2 * fork['identical_pages'] >= fork['parent_broke'] + fork['child_broke'] - fork['both_broke'], 'advice')
     text = mms.verb('cow', db)[1]
     if 'make_counted' not in text or [line for line in text.splitlines() if len(line) > 80]:
         faults.add('the text names no site, or is wide:\n' + text)
@@ -116,11 +99,11 @@ os._exit(0)
 '''
 
 
-def python_fork(work, faults, n, what, *options):
-    db, told = record(work, ['/usr/bin/python3', '-c', PYTHON % {'n': n, 'what': what}], *options)
+def python_fork(work, faults, n, what):
+    db, told = record(work, ['/usr/bin/python3', '-c', PYTHON % {'n': n, 'what': what}])
     fork = only_fork(mms.ask('cow', db), faults)
-    print('%s: %s of %s pages broken, %s new, %s identical, Private_Dirty %d pages, by %s' % (
-        what, fork['child_broke'], fork['pages_shared'], fork['new_child'], fork['identical_pages'],
+    print('%s: %s of %s pages broken, %s new, Private_Dirty %d pages, by %s' % (
+        what, fork['child_broke'], fork['pages_shared'], fork['new_child'],
         int(told.split()[1]) // 4, fork['method']))
     return fork, int(told.split()[1]) // 4
 
@@ -136,14 +119,6 @@ def check_python(work, faults, n):
     if frozen['child_broke'] - nothing['child_broke'] >= 0.01 * frozen['pages_shared']:
         faults.add('after gc.freeze the collector broke %d of %d pages, doing nothing %d' % (
             frozen['child_broke'], frozen['pages_shared'], nothing['child_broke']))
-
-
-def check_identical(work, faults, n):
-    fork, _ = python_fork(work, faults, n, 'read', '--cow', 'witness')
-    faults.equal(fork['method'], 'witness', 'method')
-    if (fork['identical_pages'] or 0) < 0.95 * fork['child_broke']:
-        faults.add('%s of %d broken pages are identical' % (fork['identical_pages'], fork['child_broke']))
-    faults.equal('identical' in [a['rule'] for a in fork['advice']], True, 'advice')
 
 
 def check_redis(work, faults, mib):
@@ -193,12 +168,11 @@ def main():
     what, *numbers = sys.argv[1:]
     faults = mms.Faults()
     with mms.Work('cow') as work:
-        if what in ('sites', 'witness'):
-            check_sites(work, faults, what == 'witness')
-        elif what in ('python', 'identical'):
+        if what == 'sites':
+            check_sites(work, faults)
+        elif what == 'python':
             mms.need('/usr/bin/python3')
-            check = check_python if what == 'python' else check_identical
-            check(work, faults, int(numbers[0]) if numbers else 400000)
+            check_python(work, faults, int(numbers[0]) if numbers else 400000)
         else:
             mms.need('redis-server', 'redis-benchmark')
             check_redis(work, faults, int(numbers[0]) if numbers else 500)

@@ -61,8 +61,8 @@ function drawCowTime(f) {
 }
 
 function drawCow() {
-	const unwatched = DATA.forks.length - COW_FORKS.length;
-	byId('cow-about').textContent = !DATA.forks.length ? 'Nothing forked: no page was shared.' :
+	const copied = DATA.forks.filter(f => !['vfork', 'spawn', 'system'].includes(f.kind)), unwatched = copied.length - COW_FORKS.length;
+	byId('cow-about').textContent = !copied.length ? 'Nothing forked: no page was shared.' :
 		plural(COW_FORKS.length, 'fork', 'forks') + ' watched, ' + unwatched + ' not.' +
 		(COW_FORKS.length > COW_BARS ? ' The first ' + COW_BARS + ' are shown.' : '');
 	byId('cow-pick').hidden = byId('cow-bars').hidden = !COW_FORKS.length;
