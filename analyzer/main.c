@@ -21,6 +21,7 @@ static const struct verb verbs[] = {
 	{"sites", "Reading", "every allocating stack, by peak, live bytes, count, temporaries", verb_sites},
 	{"pages", "Reading", "memory asked for, ever used, in memory; what all of it is", verb_pages},
 	{"maps", "Reading", "the address space: areas, how full they are, who made them", verb_maps},
+	{"cow", "Reading", "forks: what was shared, who broke it, copied against changed", verb_cow},
 	{"oom", "Reading", "the nearest limit, what is left, when it is reached, what is owed", verb_oom},
 	{"top", "Reading", "what grows now: a live view of a recording that goes on", verb_top},
 	{"html", "Reading", "one page with all of it, for a browser", verb_html},

@@ -34,6 +34,7 @@ int verb_symbolize(int argc, char **argv); /* symbol/ */
 int verb_report(int argc, char **argv);    /* report/report.c */
 int verb_leaks(int argc, char **argv);     /* report/leaks.c */
 int verb_sites(int argc, char **argv);     /* report/sites.c */
+int verb_cow(int argc, char **argv);       /* report/cow.c */
 int verb_oom(int argc, char **argv);       /* report/oom.c */
 int verb_diff(int argc, char **argv);      /* report/diff.c */
 int verb_check(int argc, char **argv);     /* report/check.c */

@@ -148,6 +148,7 @@ static int create_session(void)
 		.cwd = cwd,
 		.program = start.program,
 		.policy = o->policy,
+		.cow = o->cow,
 		.mode = o->mode,
 		.follow = o->follow,
 		.engine = o->engine,

@@ -104,6 +104,7 @@ static bool round_once(struct collector *c)
 	uint64_t now = collector_now(c);
 	size_t alive = c->watch.n_alive, images = c->model->n_processes;
 	watch_round(&c->watch, now);
+	cows_round(&c->cows, now);
 	drain_stats(c->drain, &d);
 	session_file_grow(&c->file, d.free_cells);
 	if (n) {

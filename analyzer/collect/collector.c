@@ -45,6 +45,12 @@ static void keep_space(void *arg, const struct order_writer *w, const struct ord
 	spaces_note(&c->spaces, w, n);
 }
 
+static void keep_cow(void *arg, const struct order_writer *w, const struct order_note *n)
+{
+	struct collector *c = arg;
+	cows_note(&c->cows, w, n);
+}
+
 int collector_begin(struct collector *c)
 {
 	c->model = model_new();
@@ -63,6 +69,9 @@ int collector_begin(struct collector *c)
 	spaces_init(&c->spaces, c->model, c->feed.clock, &c->store, &c->stacks);
 	c->feed.space = keep_space;
 	c->feed.space_arg = c;
+	cows_init(&c->cows, c->model, &c->watch, c->feed.clock, &c->store, &c->stacks);
+	c->feed.cow = keep_cow;
+	c->feed.cow_arg = c;
 	watch_init(&c->watch, &c->file.session, c->bell, c->drain, c->model);
 	return 0;
 }
@@ -132,6 +141,7 @@ void collector_flush(struct collector *c)
 		snprintf(c->failure, sizeof(c->failure), "%s", store_error(c->store));
 	} else {
 		c->failure[0] = 0;
+		cows_flush(&c->cows);
 		drain_saved(c->drain);
 	}
 	c->dirty = false;
@@ -219,6 +229,9 @@ static int finish_store(struct collector *c)
 	struct store_finish options = {.incomplete = c->incomplete, .earlier = c->earlier};
 	write_coverage(c);
 	spaces_finish(&c->spaces);
+	cows_finish(&c->cows, collector_now(c));
+	if (store_flush(c->store, c->model, &c->stacks) == 0)
+		cows_flush(&c->cows);
 	write_cost(c);
 	int r = store_finish(c->store, c->model, &c->stacks, &options);
 	if (r < 0)
@@ -286,6 +299,7 @@ void collector_end(struct collector *c)
 	store_close(c->store);
 	drain_close(c->drain);
 	spaces_done(&c->spaces);
+	cows_done(&c->cows);
 	watch_done(&c->watch);
 	pressure_free(c->pressure);
 	model_free(c->model);

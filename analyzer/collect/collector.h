@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "collect/cow.h"
 #include "collect/doorbell.h"
 #include "collect/drain.h"
 #include "collect/feed.h"
@@ -28,6 +29,7 @@ struct collector {
 	struct drain *drain;
 	struct watch watch;
 	struct spaces spaces;
+	struct cows cows;
 	struct pressure *pressure; /* NULL in recover */
 	struct store *store; /* NULL: the database cannot be written */
 	struct stack_source stacks;

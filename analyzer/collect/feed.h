@@ -22,6 +22,9 @@ struct feed {
 	/* Records about address spaces, after the model has them; NULL: not wanted. */
 	void (*space)(void *arg, const struct order_writer *w, const struct order_note *n);
 	void *space_arg;
+	/* Forks, after the model has them, and copy-on-write; may be NULL. */
+	void (*cow)(void *arg, const struct order_writer *w, const struct order_note *n);
+	void *cow_arg;
 };
 
 void feed_init(struct feed *f, struct model *m);

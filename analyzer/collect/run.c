@@ -93,6 +93,7 @@ static int make_session(struct launch *l)
 		.n_ring_max = (uint32_t)(o->ring_bytes / MMS_CELL_SIZE),
 		.policy = o->policy,
 		.follow = o->follow,
+		.cow = o->cow,
 		.engine = o->engine,
 		.record_events = o->record_events,
 		.audit_every = o->audit_every,

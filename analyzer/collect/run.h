@@ -15,6 +15,7 @@ struct run_options {
 	const char *output; /* NULL: mmscope.<exe>.<pid>.db */
 	bool wait, summary;
 	bool record_events, any_uid;
+	uint32_t cow;       /* enum mms_cow */
 	uint32_t follow;    /* enum mms_follow */
 	const char *follow_glob;
 	uint32_t policy;    /* enum mms_policy */

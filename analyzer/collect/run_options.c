@@ -47,6 +47,7 @@ static void print_help(void)
 	       "      --summary        the same, and print `mmscope report` at the end\n"
 	       "      --follow WHICH   children that are recorded: all (default), none, or a\n"
 	       "                       pattern for the names of their programs\n"
+	       "      --cow WHAT       copy-on-write of forks: auto (default) or off\n"
 	       "      --events         keep every single event (large)\n"
 	       "      --policy WHAT    when recording cannot keep up: block (default) or drop\n"
 	       "      --ring SIZE      memory between CMD and recorder, at most (default 32M)\n"
@@ -139,14 +140,19 @@ static bool parse_word(
 _Static_assert(MMS_POLICY_BLOCK == 1 && MMS_POLICY_DROP == 2, "parse_word counts from 1");
 _Static_assert(MMS_ENGINE_OWN == 1 && MMS_ENGINE_LIBUNWIND == 2, "parse_word counts from 1");
 
+static bool parse_cow(const char *text, struct run_options *o)
+{
+	o->cow = strcmp(text, "off") == 0 ? MMS_COW_OFF : MMS_COW_AUTO;
+	return o->cow == MMS_COW_OFF || strcmp(text, "auto") == 0 ||
+		wrong("cow", text, strcmp(text, "witness") == 0 ? "this version has no witness"
+								: "must be auto or off");
+}
+
 /* What other versions of mmscope know. */
 static bool parse_later(int option, const char *text)
 {
 	if (option == OPT_MODE)
 		return strcmp(text, "exact") == 0 || wrong("mode", text, "this version records exact only");
-	if (option == OPT_COW)
-		return strcmp(text, "off") == 0 || strcmp(text, "auto") == 0 ||
-			wrong("cow", text, "this version does not watch copy-on-write");
 	if (option == OPT_SAMPLE)
 		return wrong("sample", text, "this version records exact only");
 	return wrong("duration", text, "this version records until the end");
@@ -177,6 +183,8 @@ static bool parse_one(int option, const char *text, struct run_options *o)
 		return parse_word("policy", text, "block", "drop", &o->policy);
 	case OPT_ENGINE:
 		return parse_word("engine", text, "own", "libunwind", &o->engine);
+	case OPT_COW:
+		return parse_cow(text, o);
 	case OPT_RING:
 		return parse_ring(text, o);
 	case OPT_AUDIT:
@@ -188,7 +196,7 @@ static bool parse_one(int option, const char *text, struct run_options *o)
 
 enum run_parse run_options_parse(int argc, char **argv, struct run_options *ret)
 {
-	*ret = (struct run_options){.follow = MMS_FOLLOW_ALL, .policy = MMS_POLICY_BLOCK,
+	*ret = (struct run_options){.follow = MMS_FOLLOW_ALL, .cow = MMS_COW_AUTO, .policy = MMS_POLICY_BLOCK,
 		.engine = MMS_ENGINE_OWN};
 	optind = 0;
 	opterr = 0;

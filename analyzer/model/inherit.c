@@ -49,7 +49,8 @@ void inherit_freed(struct model_process *p, const struct live_block *b, uint64_t
 	if (b->t_ns > st->last_fork_ns ||
 		!model_reserve(&st->ghosts, &st->ghosts_capacity, st->n_ghosts, sizeof(*st->ghosts)))
 		return;
-	struct ghost g = { .address = b->address, .size = b->size, .alloc_ns = b->t_ns, .free_ns = t_ns };
+	struct ghost g = { .address = b->address, .size = b->size, .alloc_ns = b->t_ns, .free_ns = t_ns,
+		.site = b->site };
 	slot = st->ghost_index.slot ? index_slot_of(&st->ghost_index, b->address) : NULL;
 	if (slot && slot->value_plus_1) {
 		g.next_plus_1 = slot->value_plus_1;
@@ -215,4 +216,68 @@ void inherit_round(struct model_process *p, uint64_t horizon_ns)
 	while (st->n_open_forks && (horizon_ns == UINT64_MAX || st->open_forks[0].t_ns + OPEN_FORK_NS < horizon_ns))
 		open_fork_remove(st, 0);
 	ghosting_update(st);
+}
+
+bool model_blocks_hold(struct model_process *p)
+{
+	struct process_state *st = p->state;
+
+	if (st->ended && !st->n_heirs)
+		return false;
+	st->n_heirs++;
+	ghosting_update(st);
+	return true;
+}
+
+void model_blocks_release(struct model_process *p)
+{
+	struct process_state *st = p->state;
+
+	st->n_heirs--;
+	if (st->ended)
+		inherit_ended(p);
+	else
+		ghosting_update(st);
+}
+
+struct blocks_at {
+	const struct model_process *p;     /* whose memory it is */
+	const struct model_process *owner; /* who allocated: p, or who it came from */
+	uint64_t t_ns;
+	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack);
+	void *arg;
+};
+
+static void block_at(const struct blocks_at *at, uint64_t address, uint64_t size, uint32_t site)
+{
+	for (const struct model_process *q = at->p; q != at->owner; q = q->state->parent)
+		if (index_find(&q->state->inherited_gone, address) != INDEX_NONE)
+			return;
+	at->fn(at->arg, address, size, site < at->owner->n_sites ? at->owner->sites[site]->stack : 0);
+}
+
+static void live_at(void *arg, const struct live_block *b)
+{
+	const struct blocks_at *at = arg;
+
+	if (b->t_ns <= at->t_ns)
+		block_at(at, b->address, b->size, b->site);
+}
+
+void model_blocks_at(const struct model_process *p, uint64_t t_ns,
+	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack), void *arg)
+{
+	struct blocks_at at = { .p = p, .t_ns = t_ns, .fn = fn, .arg = arg };
+
+	for (at.owner = p; at.owner; at.owner = at.owner->state->parent) {
+		const struct process_state *st = at.owner->state;
+
+		live_each(at.owner->live, live_at, &at);
+		for (size_t i = 0; i < st->n_ghosts; i++) {
+			const struct ghost *g = &st->ghosts[i];
+			if (g->alloc_ns <= at.t_ns && g->free_ns >= at.t_ns)
+				block_at(&at, g->address, g->size, g->site);
+		}
+		at.t_ns = st->fork_ns;
+	}
 }

@@ -223,4 +223,16 @@ void model_live_blocks(const struct model_process *p,
 	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack, uint32_t thread, uint64_t t_ns),
 	void *arg);
 
+/* The blocks that lay in p's memory at t_ns, the time of one of its forks, its
+ * parents' inherited ones included: those that live, and those that were freed
+ * since and are remembered.  They are, from model_blocks_hold (at the fork) to
+ * model_blocks_release, or while a child of that fork is not finished.  A block
+ * in the middle of a realloc is left out; so is one that p inherited and freed
+ * since, even if that was after t_ns. */
+void model_blocks_at(const struct model_process *p, uint64_t t_ns,
+	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack), void *arg);
+/* False: p is finished, nothing is held, and nothing may be released. */
+bool model_blocks_hold(struct model_process *p);
+void model_blocks_release(struct model_process *p);
+
 #endif

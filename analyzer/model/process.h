@@ -73,6 +73,7 @@ struct pending {
 struct ghost {
 	uint64_t address, size, alloc_ns, free_ns;
 	uint32_t next_plus_1; /* older one of the same address */
+	uint32_t site;        /* position in sites */
 };
 
 /* A fork in the parent's records whose child has not been seen yet; the

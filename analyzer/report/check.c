@@ -62,6 +62,8 @@ static struct noise_floor floor_of(const struct settings *s, enum measure m)
 		f = (struct noise_floor){.amount = f.amount > MIB ? f.amount : MIB, .percent = 3, .few_percent = 5};
 	if (m == M_NEVER_BYTES && f.amount < NEVER_GRAIN)
 		f.amount = NEVER_GRAIN;
+	if (m == M_COW_PAGES)
+		f = (struct noise_floor){.amount = f.amount > COW_GRAIN ? f.amount : COW_GRAIN, .percent = 5, .few_percent = 10};
 	if (m == M_DEFINITE_BYTES || m == M_DEFINITE_BLOCKS)
 		f = (struct noise_floor){0};
 	return f;

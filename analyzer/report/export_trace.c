@@ -105,6 +105,7 @@ static void arrow(struct json *j, const char *phase, int64_t pid, int64_t tid, i
 
 static void fork_events(struct json *j, struct export *x)
 {
+	static const char *const pages[] = {"pages_shared", "parent_broke", "child_broke", "both_broke", "copies"};
 	struct query *q = answer_query(&x->a, sql_trace_forks);
 	while (answer_row(&x->a, q)) {
 		int64_t pid = query_int(q, 1), tid = query_int(q, 2), t_ns = query_int(q, 3);
@@ -116,6 +117,9 @@ static void fork_events(struct json *j, struct export *x)
 		json_object(j, "args");
 		if (!query_null(q, 7))
 			json_i64(j, "child", query_int(q, 7));
+		for (int i = 0; i < 5; i++)
+			if (!query_null(q, 9 + i))
+				json_i64(j, pages[i], query_int(q, 9 + i));
 		json_end(j);
 		json_end(j);
 		if (query_null(q, 7) || query_null(q, 8) || x->pid)
@@ -159,6 +163,21 @@ static void tick_events(struct json *j, struct export *x)
 	query_close(q);
 }
 
+/* Pages that each side of a fork broke so far. */
+static void cow_events(struct json *j, struct export *x)
+{
+	static const char *const sides[] = {"parent", "child"};
+	struct query *q = answer_query(&x->a, sql_trace_cow);
+	while (answer_row(&x->a, q)) {
+		if (!is_wanted(x, query_int(q, 1)))
+			continue;
+		char *name = xasprintf("fork %lld: broken pages", (long long)query_int(q, 0));
+		counter(j, q, name, 3, sides, 2);
+		free(name);
+	}
+	query_close(q);
+}
+
 void export_trace(struct export *x, FILE *out)
 {
 	struct json j;
@@ -176,6 +195,7 @@ void export_trace(struct export *x, FILE *out)
 	thread_events(&j, x);
 	vm_events(&j, x);
 	fork_events(&j, x);
+	cow_events(&j, x);
 	tick_events(&j, x);
 	json_end(&j);
 	json_finish(&j);

@@ -45,7 +45,7 @@ static void write_data(struct answer *a, FILE *out)
 
 static void write_scripts(FILE *out)
 {
-	const char *const scripts[] = {js_data, js_parts, js_flame, js_time, js_space, js_main};
+	const char *const scripts[] = {js_data, js_parts, js_flame, js_time, js_space, js_cow, js_main};
 	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
 		fputs(scripts[i], out);
 }

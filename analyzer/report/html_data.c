@@ -223,6 +223,9 @@ static void time_json(struct page *p)
 
 static void forks_json(struct page *p)
 {
+	enum { FORK_NUMBERS = 8 };
+	static const char *const numbers[FORK_NUMBERS] = {"page_size", "pages_shared", "parent_broke", "child_broke",
+		"both_broke", "copies", "identical_pages", "exact"};
 	struct query *q = answer_query(p->a, sql_html_forks);
 	json_array(&p->j, "forks");
 	while (answer_row(p->a, q)) {
@@ -234,10 +237,18 @@ static void forks_json(struct page *p)
 		json_i64(&p->j, "t_ns", query_int(q, 4));
 		json_i64(&p->j, "pause_ns", query_int(q, 5));
 		node_json(p, "node", answer_stack(p->a, query_int(q, 6)));
+		json_i64(&p->j, "id", query_int(q, 7));
+		json_string(&p->j, "method", query_text(q, 8));
+		for (int i = 0; i < FORK_NUMBERS; i++)
+			if (query_null(q, 9 + i))
+				json_null(&p->j, numbers[i]);
+			else
+				json_i64(&p->j, numbers[i], query_int(q, 9 + i));
 		json_end(&p->j);
 	}
 	query_close(q);
 	json_end(&p->j);
+	flat_json(p, "cow", "fork t_ns parent_broke child_broke both_broke", sql_html_cow, 0);
 }
 
 /* Addresses go as page numbers: they fit a double's 53 bits. */

@@ -1,3 +1,5 @@
--- Forks, with what became of the child.
-SELECT f.parent_id, coalesce(f.child_id, 0), coalesce(f.child_pid, 0), f.kind, f.t_ns, f.pause_ns, f.stack_id
+-- Forks, with what became of the child and of the shared pages.
+SELECT f.parent_id, coalesce(f.child_id, 0), coalesce(f.child_pid, 0), f.kind, f.t_ns, f.pause_ns, f.stack_id,
+       f.id, f.method, f.page_size, f.pages_shared, f.parent_broke, f.child_broke, f.both_broke, f.copies,
+       f.identical_pages, f.exact
 FROM fork f ORDER BY f.t_ns, f.id LIMIT 5000

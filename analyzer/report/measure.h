@@ -37,12 +37,20 @@ enum measure {
  * is chance: less than this says nothing about a site. */
 #define NEVER_GRAIN (64 << 10)
 
+/* Which of two sides is faster, and so writes to how many pages before the
+ * other has ended, is chance too: of this many pages no baseline can tell. */
+#define COW_GRAIN 64
+
 enum measure_unit { UNIT_BYTES, UNIT_BLOCKS, UNIT_PAGES };
 struct measure_words {
 	const char *name;  /* in budget files: "live.bytes" */
 	const char *key;   /* in JSON: "live_bytes" */
 	const char *title; /* for people: "live at end" */
-	enum measure_unit unit;
+	/* Which of two sides is faster, and so writes to how many pages before the
+ * other has ended, is chance too: of this many pages no baseline can tell. */
+#define COW_GRAIN 64
+
+enum measure_unit unit;
 };
 extern const struct measure_words measures[N_MEASURES];
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "report/alloc.h"
+#include "report/cow.h"
 #include "report/head.h"
 #include "report/held.h"
 #include "report/oom_write.h"
@@ -31,6 +32,7 @@
 struct report {
 	struct answer a;
 	struct rows rows;
+	struct cow cow;
 	int64_t never_touched; /* bytes of the main process; -1: not known */
 	int format;
 };
@@ -193,7 +195,7 @@ static void print_json(struct report *r)
 		json_null(&j, "leaks");
 	}
 	known_json(&j, "never_touched_bytes", r->never_touched);
-	json_null(&j, "cow");
+	cow_head_json(&j, "cow", &r->cow);
 	oom_member(&j, r);
 	self_cost_json(&j, r);
 	json_finish(&j);
@@ -377,6 +379,18 @@ static void print_oom(struct report *r)
 	oom_done(&o);
 }
 
+static void print_cow(struct report *r)
+{
+	char *text = cow_head_text(&r->cow);
+	if (!text)
+		return;
+	char *cut = text_cut_end(text, render_width() - LABEL - 2);
+	label("copy-on-write");
+	printf("%s\n", cut);
+	free(cut);
+	free(text);
+}
+
 static void print_cost(struct report *r)
 {
 	char size[TEXT_NUMBER], cpu[TEXT_NUMBER];
@@ -414,6 +428,7 @@ static void print_text(struct report *r)
 		label("heap");
 		printf("not recorded for this program\n");
 	}
+	print_cow(r);
 	print_oom(r);
 	print_cost(r);
 	print_top(r, BY_PEAK, "Held at the highest moment by", many ? TOP_SITES_OF_MANY : TOP_SITES);
@@ -450,10 +465,12 @@ int verb_report(int argc, char **argv)
 		return status;
 	rows_load(&r.rows, &r.a, false, 0);
 	r.never_touched = never_touched(&r.a);
+	cow_load(&r.cow, &r.a);
 	if (r.format == FORMAT_JSON)
 		print_json(&r);
 	else
 		print_text(&r);
 	rows_done(&r.rows);
+	cow_done(&r.cow);
 	return answer_close(&r.a, VERB_OK);
 }

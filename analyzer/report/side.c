@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "report/alloc.h"
+#include "report/cow.h"
 #include "report/held.h"
 #include "report/side.h"
 #include "report_sql.h"
@@ -56,15 +57,20 @@ static int compare_ids(const void *left, const void *right)
 	return strcmp(a->id, b->id);
 }
 
+static struct side_site *find_site(struct side *s, const char *id)
+{
+	struct side_site key = {.stack = NULL};
+	copy_word(key.id, sizeof(key.id), id);
+	return s->n ? bsearch(&key, s->site, s->n, sizeof(*s->site), compare_ids) : NULL;
+}
+
 /* Of heap blocks only: how much address space an allocator maps ahead, and
  * from below which call, depends on the moment. */
 static void add_held(struct side *s, const struct held *h)
 {
 	for (size_t i = 0; i < h->n; i++) {
 		const struct held_site *x = &h->site[i];
-		struct side_site key = {.stack = NULL}, *site;
-		memcpy(key.id, x->id, sizeof(key.id));
-		site = s->n ? bsearch(&key, s->site, s->n, sizeof(*s->site), compare_ids) : NULL;
+		struct side_site *site = find_site(s, x->id);
 		if (site && x->blocks && x->requested > x->touched)
 			site->value[M_NEVER_BYTES] += (int64_t)(x->requested - x->touched);
 	}
@@ -94,6 +100,47 @@ static void read_never(struct side *s)
 	}
 	if (!known)
 		forget_never(s);
+}
+
+/* ---- pages that a fork shared and a side wrote ---- */
+
+/* Known when every fork was watched, or made a child that became another
+ * program: such a child breaks next to nothing. */
+static int64_t broken_pages(struct answer *a)
+{
+	struct cow c;
+	int64_t pages = 0;
+	cow_load(&c, a);
+	for (size_t i = 0; i < c.n; i++) {
+		const struct cow_fork *f = &c.fork[i];
+		bool gone = f->child && strcmp(f->child->end, "exec") == 0;
+		if (f->watched && cow_broken(f) >= 0)
+			pages += cow_broken(f);
+		else if (!gone)
+			pages = UNKNOWN;
+		if (pages < 0)
+			break;
+	}
+	cow_done(&c);
+	return pages;
+}
+
+/* A page counts for every site that has a block on it, so the sites add up to
+ * more than the whole. */
+static void read_cow(struct side *s)
+{
+	s->total[M_COW_PAGES] = broken_pages(&s->a);
+	if (s->total[M_COW_PAGES] < 0)
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		s->site[i].value[M_COW_PAGES] = 0;
+	struct query *q = answer_query(&s->a, sql_side_cow);
+	while (answer_row(&s->a, q)) {
+		struct side_site *site = find_site(s, query_text(q, 0));
+		if (site)
+			site->value[M_COW_PAGES] = query_int(q, 1);
+	}
+	query_close(q);
 }
 
 static void add_known(int64_t *to, int64_t value)
@@ -159,6 +206,7 @@ int side_open(struct side *s, const char *verb, const char *path, bool all)
 	read_sites(s, all);
 	read_never(s);
 	sum_sites(s);
+	read_cow(s);
 	read_verdicts(s);
 	return 0;
 }

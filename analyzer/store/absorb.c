@@ -88,6 +88,14 @@
 	" FROM earlier.process e WHERE e.id = process.id;" \
 	"INSERT INTO process SELECT * FROM earlier.process WHERE id NOT IN (SELECT id FROM main.process);"
 
+/* The columns of fork behind its id. */
+#define FORK_REST \
+	"parent_id, child_id, child_pid, kind, t_ns, pause_ns, thread, stack_id, method, exact, why," \
+	" watched_share, areas, page_tables, arm_parent_ns, arm_child_ns, page_size, pages_shared, parent_broke," \
+	" child_broke, both_broke, still_shared, new_parent, new_child, copies, copies_low, copies_high," \
+	" error_pages, parent_faults, child_faults, bytes_changed, identical_pages, counter_pages," \
+	" pointer_pages, bulk_pages, watched_ns"
+
 #define REST \
 	"UPDATE thread SET name = coalesce(thread.name, e.name), begin_ns = min(thread.begin_ns, e.begin_ns)," \
 	" alloc_blocks = thread.alloc_blocks + e.alloc_blocks, alloc_bytes = thread.alloc_bytes + e.alloc_bytes" \
@@ -108,8 +116,17 @@
 	" pgoff, kind, name, inode, device, stack_id, born_ns, coalesce(died_ns, (SELECT min(born_ns) FROM" \
 	"   main.vma m WHERE m.process_id = e.process_id)), present, zero, swapped, huge, touched" \
 	" FROM earlier.vma e;" \
-	"INSERT INTO fork (parent_id, child_id, child_pid, kind, t_ns, pause_ns, thread, stack_id)" \
-	" SELECT parent_id, child_id, child_pid, kind, t_ns, pause_ns, thread, stack_id FROM earlier.fork;" \
+	/* Numbers of forks begin anew: those of the earlier part go behind. */ \
+	"CREATE TEMP TABLE fork_shift AS SELECT coalesce(max(id), 0) AS by FROM main.fork;" \
+	"INSERT INTO fork SELECT id + (SELECT by FROM fork_shift), " FORK_REST " FROM earlier.fork;" \
+	"INSERT INTO cow_vma SELECT fork_id + (SELECT by FROM fork_shift), start, end, perms, kind, name," \
+	" stack_id, pages_shared, parent_broke, child_broke, both_broke, huge FROM earlier.cow_vma;" \
+	"INSERT INTO cow_site SELECT fork_id + (SELECT by FROM fork_shift), stack_id, NULL, pages_shared," \
+	" parent_broke, child_broke, both_broke, blocks, bytes, false_blocks, bytes_changed, identical_pages," \
+	" counter_pages FROM earlier.cow_site;" \
+	"INSERT INTO cow_sample SELECT fork_id + (SELECT by FROM fork_shift), t_ns, parent_broke, child_broke," \
+	" both_broke, new_parent, new_child FROM earlier.cow_sample;" \
+	"DROP TABLE temp.fork_shift;" \
 	"UPDATE fork SET child_id = (SELECT p.id FROM process p WHERE p.parent_id = fork.parent_id" \
 	"   AND p.ns_pid = fork.child_pid AND p.begin_how = 'fork') WHERE child_id IS NULL;" \
 	"INSERT OR IGNORE INTO sample SELECT * FROM earlier.sample;" \

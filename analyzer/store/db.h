@@ -26,7 +26,14 @@ static inline void row_maybe(struct row *r, bool known, uint64_t v)
 	else
 		row_null(r);
 }
-/* The text must live until row_run. */
+static inline void row_real(struct row *r, bool known, double v)
+{
+	if (known)
+		sqlite3_bind_double(r->st, ++r->at, v);
+	else
+		row_null(r);
+}
+/* The text must live until row_run; NULL is NULL. */
 static inline void row_text(struct row *r, const char *text)
 {
 	sqlite3_bind_text(r->st, ++r->at, text, -1, SQLITE_STATIC);

@@ -189,8 +189,8 @@ CREATE TABLE fork (
 	pause_ns   INTEGER NOT NULL,
 	thread     INTEGER NOT NULL,
 	stack_id   INTEGER NOT NULL,
-	method        TEXT,                    -- how breaks were seen: uffd, soft-dirty, witness, pfn, totals;
-	                                       -- none: not watched; NULL: nothing is known
+	method        TEXT,                    -- how breaks were seen: userfaultfd; totals: faults alone;
+	                                       -- none: not watched; NULL: no memory was shared
 	exact         INTEGER,                 -- 1: the sets of pages are exact
 	why           TEXT,                    -- why not watched, not exact, or not the better method
 	watched_share REAL,                    -- of the shared pages; below 1 the counts are estimates
@@ -507,5 +507,6 @@ SELECT * FROM v_sites WHERE live_blocks > 0 ORDER BY live_bytes DESC;
 
 CREATE VIEW v_forks AS
 SELECT f.id, f.t_ns, f.kind, f.pause_ns, pp.pid AS parent_pid, f.child_pid,
-       c.end_how AS child_end, c.status AS child_status
+       c.end_how AS child_end, c.status AS child_status, f.method, f.exact, f.pages_shared,
+       f.parent_broke, f.child_broke, f.both_broke, f.copies
 FROM fork f JOIN process pp ON pp.id = f.parent_id LEFT JOIN process c ON c.id = f.child_id;

@@ -103,7 +103,8 @@ static int add_all(struct sites *s)
 	int error = 0, code;
 
 	code = sqlite3_prepare_v2(s->db, "SELECT stack_id FROM heap_site UNION SELECT stack_id FROM vm_event"
-		" UNION SELECT stack_id FROM fork ORDER BY 1", -1, &list, NULL);
+		" UNION SELECT stack_id FROM fork UNION SELECT stack_id FROM cow_site UNION SELECT stack_id FROM cow_vma"
+		" ORDER BY 1", -1, &list, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_prepare_v2(s->db, "INSERT OR IGNORE INTO site (stable, title, own) VALUES (?,?,?)",
 			-1, &insert, NULL);
@@ -129,6 +130,7 @@ int frames_sites(sqlite3 *db)
 	s->db = db;
 	error = db_exec(db, "UPDATE stack SET site_id = NULL WHERE site_id IS NOT NULL;"
 		"UPDATE heap_site SET site_id = NULL WHERE site_id IS NOT NULL;"
+		"UPDATE cow_site SET site_id = NULL WHERE site_id IS NOT NULL;"
 		"DELETE FROM site") == SQLITE_OK ? 0 : -EIO;
 	if (!error)
 		error = chains_load(db, &s->chains);
@@ -137,7 +139,8 @@ int frames_sites(sqlite3 *db)
 	snprintf(set_none, sizeof(set_none), "UPDATE heap_site SET site_id = coalesce("
 		"(SELECT site_id FROM stack WHERE id = stack_id),"
 		"(SELECT id FROM site WHERE stable = '%016" PRIx64 "'))", site_hash(NULL, 0));
-	if (!error && db_exec(db, set_none) != SQLITE_OK)
+	if (!error && (db_exec(db, set_none) != SQLITE_OK || db_exec(db, "UPDATE cow_site SET site_id ="
+		" (SELECT site_id FROM stack WHERE id = stack_id) WHERE stack_id <> 0") != SQLITE_OK))
 		error = -EIO;
 	chains_done(&s->chains);
 	free(s);

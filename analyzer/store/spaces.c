@@ -19,13 +19,18 @@ static int begin(struct store *s)
 	return sqlite3_get_autocommit(s->db) ? store_exec(s, "BEGIN IMMEDIATE") : 0;
 }
 
-static void perms(char text[5], uint32_t prot, int shared)
+void store_perms(char text[5], uint32_t prot, int shared)
 {
 	text[0] = prot & PROT_READ ? 'r' : '-';
 	text[1] = prot & PROT_WRITE ? 'w' : '-';
 	text[2] = prot & PROT_EXEC ? 'x' : '-';
 	text[3] = shared ? 's' : 'p';
 	text[4] = 0;
+}
+
+const char *store_origin_word(uint32_t origin)
+{
+	return origin < MMS_ORIGINS ? origin_word[origin] : "unknown";
 }
 
 int store_vma(struct store *s, const struct store_vma *v, const struct stack_source *stacks)
@@ -38,14 +43,14 @@ int store_vma(struct store *s, const struct store_vma *v, const struct stack_sou
 	if (error)
 		return error;
 	struct row r = row_of(store_statement(s, ST_VMA));
-	perms(text, v->prot, v->shared);
+	store_perms(text, v->prot, v->shared);
 	row_int(&r, v->id);
 	row_int(&r, v->process);
 	row_int(&r, v->start);
 	row_int(&r, v->end);
 	row_text(&r, text);
 	row_maybe(&r, v->inode != 0, v->pgoff);
-	row_text(&r, v->origin < MMS_ORIGINS ? origin_word[v->origin] : "unknown");
+	row_text(&r, store_origin_word(v->origin));
 	row_text(&r, v->name[0] ? v->name : NULL);
 	row_maybe(&r, v->inode != 0, v->inode);
 	row_maybe(&r, v->inode != 0, v->device);

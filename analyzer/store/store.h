@@ -6,6 +6,8 @@
  *   sites.c        totals per stack, series, live blocks: model -> rows
  *   stack_rows.c   chains of the session's stack table -> rows
  *   spaces.c       address spaces: rows as the collector gives them
+ *   cow.c          copy-on-write of forks: likewise
+ *   cow_rows.c     copy-on-write of forks, likewise
  *   ticks.c        samples; pressure.c limits, debts, victims: ticks -> rows
  *   finish.c       the end of a recording
  *   frames.c       symbols and site ids, inside the database
@@ -37,7 +39,7 @@ enum store_statement {
 	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_MODULE, ST_SITE, ST_SERIES, ST_LIVE,
 	ST_STACK, ST_VM, ST_VM_REMOVE, ST_FORK, ST_TICK, ST_EVENT, ST_COVERAGE_REMOVE, ST_COVERAGE,
 	ST_VMA, ST_VMA_PAGES, ST_SCAN, ST_MM, ST_DRIFT, ST_HIDDEN, ST_GONE,
-	ST_LIMIT, ST_DEBT, ST_VICTIM, ST_FAILURE,
+	ST_LIMIT, ST_DEBT, ST_VICTIM, ST_FAILURE, ST_COW_FORK, ST_COW_VMA, ST_COW_SAMPLE, ST_COW_SITE,
 	N_STATEMENTS
 };
 
@@ -115,6 +117,10 @@ int store_write_stack(struct store *s, uint32_t id, const struct stack_source *s
 size_t series_blob_room(uint32_t n_buckets);
 struct series;
 size_t series_blob(const struct series *s, uint32_t merge, uint8_t *out);
+
+/* Permissions as in /proc/PID/maps; why an area exists (enum mms_origin). */
+void store_perms(char text[5], uint32_t prot, int shared);
+const char *store_origin_word(uint32_t origin);
 
 int64_t store_bytes(struct store *s);
 

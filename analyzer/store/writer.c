@@ -42,11 +42,22 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_FORK] = "INSERT INTO fork (id, parent_id, child_id, child_pid, kind, t_ns, pause_ns, thread, stack_id)"
 		    " VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET child_id = excluded.child_id,"
 		    " child_pid = excluded.child_pid",
+	[ST_COW_FORK] = "UPDATE fork SET method = ?, exact = ?, why = ?, watched_share = ?, areas = ?,"
+		" page_tables = ?, arm_parent_ns = ?, arm_child_ns = ?, page_size = ?, pages_shared = ?,"
+		" parent_broke = ?, child_broke = ?, both_broke = ?, still_shared = ?, new_parent = ?,"
+		" new_child = ?, copies = ?, copies_low = ?, copies_high = ?, error_pages = ?, parent_faults = ?,"
+		" child_faults = ?, bytes_changed = ?, identical_pages = ?, counter_pages = ?, pointer_pages = ?,"
+		" bulk_pages = ?, watched_ns = ? WHERE id = ?",
+	[ST_COW_VMA] = "INSERT OR REPLACE INTO cow_vma VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_COW_SAMPLE] = "INSERT OR REPLACE INTO cow_sample VALUES (?,?,?,?,?,?,?)",
 	[ST_TICK] = "INSERT OR REPLACE INTO sample VALUES (?,?,?,?,?,?,?,?,?,?)",
 	[ST_LIMIT] = "INSERT OR REPLACE INTO limit_point VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_VICTIM] = "INSERT OR REPLACE INTO victim VALUES (?,?,?,?,?,?,?,?)",
 	[ST_FAILURE] = "INSERT OR REPLACE INTO alloc_failure VALUES (?,?,?,?,?,?,?)",
+	[ST_COW_SITE] = "INSERT OR REPLACE INTO cow_site (fork_id, stack_id, pages_shared, parent_broke, child_broke,"
+			" both_broke, blocks, bytes, false_blocks, bytes_changed, identical_pages, counter_pages)"
+			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_EVENT] = "INSERT INTO heap_event VALUES (NULL,?,?,?,?,?,?,?)",
 	[ST_COVERAGE_REMOVE] = "DELETE FROM coverage WHERE process_id IS ? AND kind = ?",
 	[ST_COVERAGE] = "INSERT INTO coverage VALUES (NULL,?,?,?,?)",

@@ -62,6 +62,13 @@ int store_meta_session(struct store *s, const struct mms_session *session);
  * model (model_settle). */
 int store_flush(struct store *s, struct model *m, const struct stack_source *stacks);
 
+/* Copy-on-write of a fork by site (model/cow_sites.h): rows of cow_site, most
+ * broken first; those of the same fork and stack are replaced. */
+struct cow_site_row;
+struct cow_totals;
+int store_write_cow_sites(struct store *s, int64_t fork_id, const struct cow_site_row *rows, size_t n,
+	const struct cow_totals *totals, const struct stack_source *stacks);
+
 /* One row per tick and process, read from outside; -1: not known.  Kept in
  * memory until the next flush.  Old ticks are thinned out evenly when there
  * are too many (200,000 rows). */

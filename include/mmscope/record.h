@@ -106,6 +106,10 @@ enum mms_long {
 	MMS_LONG_AREA = 41,      /* struct mms_area + name + states of pages */
 	MMS_LONG_SPACE = 42,     /* struct mms_space; closes the AREA records before it */
 	MMS_LONG_GONE = 43,      /* struct mms_gone: before the MUNMAP or FREE that it speaks of */
+	MMS_LONG_COW_PAGES = 50, /* struct mms_pages + enum mms_cow_state as states (pages.h) */
+	MMS_LONG_COW_AREA = 51,  /* struct mms_cow_area + name */
+	MMS_LONG_COW_ARM = 52,   /* struct mms_cow_arm; closes the two above */
+	MMS_LONG_COW_LAST = 53,  /* struct mms_cow_last; closes COW_PAGES: the process ends */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
 };
 
@@ -163,6 +167,71 @@ struct mms_fork {
 	uint64_t end_stamp;   /* full clock after it: the pause of the parent */
 	uint32_t child_pid;   /* 0: not known (atfork handlers only) */
 	uint32_t kind;        /* enum mms_fork_kind */
+	uint64_t faults;      /* minor faults of the parent so far */
+	uint32_t watch;       /* enum mms_watch: what will be known of copy-on-write */
+	uint32_t witness;     /* pid of the witness; 0: none */
+};
+_Static_assert(sizeof(struct mms_fork) == 40, "fork payload");
+
+/* Is a fork watched, and why not. */
+enum mms_watch {
+	MMS_WATCH_NONE,    /* no memory was copied, or nothing could be done */
+	MMS_WATCH_UFFD,    /* each side write-protects its pages (COW_ARM) */
+	MMS_WATCH_WITNESS, /* a third process holds the pages as they were at the fork */
+	MMS_WATCH_OFF,     /* --cow off */
+	MMS_WATCH_FILTER,  /* a system call filter is in force */
+	MMS_WATCH_SMALL,   /* too little memory to be worth the cost */
+	MMS_WATCH_EXECS,   /* children of this place always execute another program */
+	MMS_WATCH_REFUSED, /* the kernel refused; COW_ARM says what */
+};
+
+/* State of a page in COW_PAGES, written by a process about itself since its
+ * pages were last protected; absent: not asked about, or not there. */
+enum mms_cow_state {
+	MMS_COW_ABSENT = 0,
+	MMS_COW_WRITTEN = 1,
+	MMS_COW_CLEAN = 2,
+	MMS_COW_WRITTEN_HUGE = 3, /* in a 2 MiB entry */
+	MMS_COW_CLEAN_HUGE = 4,
+};
+
+/* A private writable area that a fork copied, as its parent tells. */
+struct mms_cow_area {
+	uint64_t start, end;
+	uint64_t armed; /* pages */
+	uint32_t huge;  /* of these */
+	int32_t error;  /* -errno: it could not be watched; -EBUSY: by a userfaultfd of its own */
+	uint32_t stack; /* that mapped it; 0: not known */
+	uint16_t name_length;
+	uint8_t prot, origin;
+};
+_Static_assert(sizeof(struct mms_cow_area) == 40, "cow area payload");
+
+/* One side of a fork has protected its pages.  The COW_PAGES before it are
+ * the pages protected now, in the states that they had until now: what was
+ * written belongs to earlier forks. */
+enum mms_cow_side { MMS_COW_PARENT = 1, MMS_COW_CHILD = 2 };
+struct mms_cow_arm {
+	uint64_t begin_stamp; /* of the fork, as in struct mms_fork */
+	uint64_t parent;      /* number of the process that forked */
+	uint64_t faults;      /* minor faults of this process so far */
+	uint64_t window;      /* of these, since the fork: writes that may have been missed */
+	uint64_t pages;       /* protected */
+	uint64_t cost_ns;
+	uint32_t side;        /* enum mms_cow_side */
+	int32_t error;        /* -errno: nothing is protected */
+	uint32_t areas;       /* of the address space */
+	uint32_t refused;     /* areas with an error */
+	uint32_t chunks, chunks_armed; /* pieces of 2 MiB: a random share of them is protected */
+};
+_Static_assert(sizeof(struct mms_cow_arm) == 72, "cow arm payload");
+
+/* The COW_PAGES before it are what is written now. */
+struct mms_cow_last {
+	uint64_t faults; /* minor faults of this process */
+	uint64_t parent_faults; /* of who forked it, so far; 0: not known */
+	int32_t error;   /* -errno: the pages are not known */
+	uint32_t look;   /* enum mms_look: exit or exec */
 };
 
 struct mms_exec {

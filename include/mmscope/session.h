@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MMS_PROTOCOL_VERSION 2u
+#define MMS_PROTOCOL_VERSION 3u
 #define MMS_SESSION_MAGIC 0x0065706f63736d6dull /* "mmscope\0" */
 
 #define MMS_CELL_SIZE 65536u
@@ -119,7 +119,7 @@ struct mms_process {
 	uint64_t self_bytes;              /* private memory of the preload that is in use at the last
 	                                   * word, bytes; 0: not known */
 	_Atomic uint64_t hiwater_bytes;   /* VmHWM at the last word; 0: not known */
-	uint64_t reserved[1];
+	_Atomic uint64_t cow_over;        /* C: begin stamp of its latest watched fork, once that is over */
 };
 _Static_assert(sizeof(struct mms_process) == 128, "process slot");
 

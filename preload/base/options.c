@@ -75,6 +75,8 @@ static void read_ours(const char *s, struct options *o)
 		read_follow(v, o);
 	else if (mms_after(s, "POLICY=", &v))
 		o->policy = choice(v, policies, 2);
+	else if (mms_after(s, "COW=", &v))
+		o->cow = mms_streq(v, "off") ? MMS_COW_OFF : 0;
 	else if (mms_after(s, "UNWIND=", &v))
 		o->engine = choice(v, engines, 2);
 	else if (mms_after(s, "AUDIT=", &v))

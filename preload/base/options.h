@@ -15,6 +15,7 @@
  *   MMSCOPE_SAMPLE    bytes between samples
  *   MMSCOPE_FOLLOW    all | none | a pattern for the name of the executable
  *   MMSCOPE_POLICY    block | drop
+ *   MMSCOPE_COW       auto | off
  *   MMSCOPE_UNWIND    own | libunwind
  *   MMSCOPE_AUDIT     compare one stack in N with a full walk
  */
@@ -32,7 +33,7 @@ struct options {
 	const char *preload;  /* value of LD_PRELOAD */
 	const char *follow_glob;
 	uint64_t sample_bytes; /* 0: default */
-	uint32_t mode, follow, policy, engine; /* 0: not said */
+	uint32_t mode, follow, policy, engine, cow; /* 0: not said */
 	uint32_t audit_every;
 	bool no_helper;
 };

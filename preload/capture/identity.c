@@ -97,6 +97,7 @@ static void fill_slot(struct mms_process *p, const struct origin *o)
 	p->engine = h->engine;
 	p->self_bytes = 0; /* not known before the last word */
 	atomic_store_explicit(&p->hiwater_bytes, 0, memory_order_relaxed);
+	atomic_store_explicit(&p->cow_over, 0, memory_order_relaxed);
 	atomic_store_explicit(&p->state, MMS_SLOT_LIVE, memory_order_release);
 }
 

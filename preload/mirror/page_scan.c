@@ -20,24 +20,7 @@
 #include <string.h>
 
 #include "base/sys.h"
-
-struct page_region {
-	uint64_t start, end, categories;
-};
-
-/* include/uapi/linux/fs.h, Linux 6.7; Debian 12's headers are older. */
-struct pm_scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-_Static_assert(sizeof(struct pm_scan_arg) == 96, "pm_scan_arg");
-#define SCAN_IOCTL 0xc0606610ul /* _IOWR('f', 16, struct pm_scan_arg) */
-#define IS_FILE (1u << 2)
-#define IS_PRESENT (1u << 3)
-#define IS_SWAPPED (1u << 4)
-#define IS_ZERO (1u << 5)
-#define IS_HUGE (1u << 6)
-#define IS_GUARD (1u << 8)
+#include "mirror/pagemap.h"
 
 /* /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst */
 #define MAP_GUARD (1ull << 58)

@@ -18,6 +18,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "mirror/mm.h"
+#include "wrap/cow.h"
 #include "wrap/process.h"
 #include "wrap/space.h"
 
@@ -66,7 +67,10 @@ static uint64_t own_bytes(void)
 void process_look(enum mms_look look)
 {
 	struct mms_process *p = capture_process();
-	if (!p || doorbell_is_silent())
+	if (!p)
+		return;
+	cow_last_word(look);
+	if (doorbell_is_silent())
 		return;
 	uint64_t hiwater = worth_a_look(p) ? space_look(look) : 0;
 	p->self_bytes = own_bytes();

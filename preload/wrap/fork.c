@@ -19,47 +19,64 @@
 #include <stdbool.h>
 #include <unistd.h>
 
+#include "base/doorbell.h"
 #include "base/enter.h"
 #include "base/next.h"
 #include "base/sys.h"
 #include "capture/emit.h"
+#include "mirror/cow.h"
 #include "mirror/mirror.h"
+#include "wrap/cow.h"
 #include "wrap/process.h"
 
-/* When the fork that this thread is in began; 0: not in one. */
-static __thread uint64_t begun __attribute__((tls_model("initial-exec")));
+/* The fork that this thread is in.  begin_stamp 0: none is told. */
+static __thread struct mms_fork fork_note __attribute__((tls_model("initial-exec")));
+static __thread uint64_t forker __attribute__((tls_model("initial-exec"))); /* number of the process */
 static __thread bool in_wrapper __attribute__((tls_model("initial-exec")));
 
-static void before(void)
+static void before(uint32_t stack)
 {
-	begun = capture_on() ? capture_stamp() : 0;
+	fork_note = (struct mms_fork){ .begin_stamp = 0 };
+	capture_forked(); /* a child of a raw clone has no number yet */
+	const struct mms_process *p = capture_on() ? capture_process() : NULL;
+	if (!p)
+		return;
+	forker = p->number;
+	fork_note.watch = cow_decide(stack);
+	fork_note.faults = doorbell_is_silent() ? 0 : cow_faults();
+	fork_note.begin_stamp = capture_stamp();
 }
 
 static void parent_side(pid_t child, enum mms_fork_kind kind, uint32_t stack)
 {
-	if (!begun)
+	struct mms_fork note = fork_note;
+
+	if (!note.begin_stamp)
 		return;
-	struct mms_fork note = {
-		.begin_stamp = begun,
-		.end_stamp = capture_stamp(),
-		.child_pid = (uint32_t)child,
-		.kind = kind,
-	};
-	begun = 0;
+	note.end_stamp = capture_stamp();
+	note.child_pid = (uint32_t)child;
+	note.kind = kind;
+	fork_note.begin_stamp = 0;
 	emit_long(MMS_LONG_FORK, stack, &note, sizeof(note), NULL, 0, NULL, 0);
+	cow_in_parent(&note, forker);
 }
 
 /* With --follow none the main process alone is recorded. */
-static void child_side(void)
+static void child_side(uint32_t stack)
 {
-	if (!begun)
+	struct mms_fork note = fork_note;
+
+	if (!note.begin_stamp)
 		return;
-	begun = 0;
+	fork_note.begin_stamp = 0;
 	mirror_forked();
-	if (capture_session()->header->follow == MMS_FOLLOW_NONE)
+	if (capture_session()->header->follow == MMS_FOLLOW_NONE) {
 		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
-	else
-		capture_forked();
+		cow_forked(!doorbell_is_silent());
+		return;
+	}
+	capture_forked();
+	cow_in_child(&note, forker, stack);
 }
 
 static pid_t bracket(pid_t (*real)(void), enum mms_fork_kind kind, void *const *fp)
@@ -68,15 +85,15 @@ static pid_t bracket(pid_t (*real)(void), enum mms_fork_kind kind, void *const *
 		return real();
 	uint32_t stack = capture_stack(fp);
 	in_wrapper = true;
-	before();
+	before(stack);
 	pid_t pid = real();
 	in_wrapper = false;
 	if (pid == 0)
-		child_side();
+		child_side(stack);
 	else if (pid > 0)
 		parent_side(pid, kind, stack);
 	else
-		begun = 0;
+		fork_note.begin_stamp = 0;
 	return pid;
 }
 
@@ -98,7 +115,7 @@ WRAPPER pid_t _Fork(void)
 static void handler_before(void)
 {
 	if (!in_wrapper)
-		before();
+		before(0);
 }
 
 static void handler_parent(void)
@@ -110,7 +127,7 @@ static void handler_parent(void)
 static void handler_child(void)
 {
 	if (!in_wrapper)
-		child_side();
+		child_side(0);
 }
 
 void process_register(void)

@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "mirror/mirror.h"
+#include "wrap/cow.h"
 
 #define STATES_MAX (1u << 20)    /* bytes of page states in one look */
 #define STACK_MIN (32u << 10)    /* of a handler's own stack */
@@ -61,6 +62,7 @@ void space_note(enum mms_long type, const struct mms_vm *vm, uint32_t stack)
 
 	if (doorbell_is_silent())
 		return;
+	cow_check();
 	switch (type) {
 	case MMS_LONG_MMAP:
 		note_map(vm, stack);
@@ -141,7 +143,7 @@ static void tell_area(void *arg, const struct mms_area *area, const char *name, 
 	emit_long(MMS_LONG_AREA, a.stack, &a, sizeof(a), name, a.name_length, states, a.states_bytes);
 }
 
-static bool on_small_stack(void)
+bool space_on_small_stack(void)
 {
 	stack_t s = { .ss_flags = 0 };
 
@@ -163,7 +165,7 @@ uint64_t space_look(enum mms_look look)
 	struct mirror_sink sink = { .arg = &t, .pages = tell_pages, .area = tell_area };
 	struct mms_space space = { .look = look };
 
-	if (doorbell_is_silent() || on_small_stack())
+	if (doorbell_is_silent() || space_on_small_stack())
 		return 0;
 	uint64_t begin = monotonic_ns();
 	int r = mirror_look(&sink, &space);

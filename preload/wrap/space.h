@@ -4,6 +4,7 @@
 #ifndef WRAP_SPACE_H
 #define WRAP_SPACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,9 @@ void space_note(enum mms_long type, const struct mms_vm *vm, uint32_t stack);
 /* Before memory is given back: says how much of it was used.  Nothing is said
  * of what is small, or not private and anonymous. */
 void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length);
+
+/* On a signal handler's own stack that has no room for a look. */
+bool space_on_small_stack(void);
 
 /* A look at the whole address space, into the ring.  Returns the high-water
  * mark in bytes; 0: not known. */

@@ -14,7 +14,7 @@ import sys
 
 import mms
 
-READERS = ('report', 'leaks', 'sites', 'maps', 'pages')
+READERS = ('report', 'leaks', 'sites', 'maps', 'pages', 'cow', 'oom')
 
 
 def one_line(status, want, out, err, what, faults, start=None):

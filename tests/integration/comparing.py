@@ -57,6 +57,20 @@ def own_function(stack):
     return [f['function'] for f in stack if f['function'] not in ('checked', 'malloc')][0]
 
 
+def test_one_page(folder, faults):
+    """One more page that a child wrote, and nothing else."""
+    ten, again, eleven = (build(folder, 'forks-' + name, *SAME[how], defines=['FORKS=%d' % n])
+                          for name, how, n in (('10', 'plain', 10), ('again', 'fast', 10), ('11', 'fast', 11)))
+    if strict(mms.verb('report', '--format=json', ten)[1])['cow']['broken_pages'] is None:
+        print('no method that tells pages apart: broken pages were not compared')
+        return
+    answer = strict(mms.verb('diff', '--format=json', ten, again)[1])
+    faults.equal(answer['sites'], [], 'the same pages written')
+    sites = strict(mms.verb('diff', '--fail', '--format=json', ten, eleven)[1])['sites']
+    faults.equal([(s['change'], own_function(s['stack']), s['difference']['cow_broken_pages']) for s in sites],
+                 [('worse', 'make_shared', 1)], 'one more page broken')
+
+
 def test_diff(folder, faults):
     builds = {name: build(folder, name, *how) for name, how in SAME.items()}
     for name, db in builds.items():
@@ -82,6 +96,7 @@ def test_diff(folder, faults):
     faults.equal([(s['change'], own_function(s['stack'])) for s in sites], [('worse', 'make_room')], 'half of it untouched')
     if len(never) == 1 and abs(never[0] - (1 << 20)) > 8192:
         faults.add('1 MiB more was not touched, diff says %d' % never[0])
+    test_one_page(folder, faults)
     # Without debugging information inlined functions leave no trace.
     plain, fast = (build(folder, 'bare' + o, ['-O' + o]) for o in '02')
     answer = strict(mms.verb('diff', '--format=json', plain, fast)[1])

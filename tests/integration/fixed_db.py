@@ -10,6 +10,7 @@ verdicts     live blocks that were examined, sites that grow, threads
 unrecorded   a program that could not be recorded
 recording    small, whose collector seems to be at work
 incomplete   small, whose collector is gone
+forks        one program with six forks: compared, watched, estimated, totals, not watched
 """
 import json
 import os
@@ -306,6 +307,67 @@ def verdicts(path):
     s = site('_IO_file_doallocate', 1, 4096, module='/lib/libc.so.6')
     m.live(1, s, [0.01], 4096, 'reachable')
     site('start_of_loader', 1, 72, own='loader', module='/lib/ld-linux-x86-64.so.2')
+def fork_row(m, number, parent, child, t_ns, stack, **more):
+    m.insert('fork', id=number, parent_id=parent, child_id=child, child_pid=100 + number, kind='fork', t_ns=t_ns,
+             pause_ns=1200000 + number, thread=1, stack_id=stack, **more)
+
+
+def forks(path):
+    m = Maker(path)
+    head(m)
+    m.process(1, 100, '/usr/bin/python3.11', ['python3', 'server.py'])
+    for i in range(1, 6):
+        m.process(1 + i, 100 + i, '/usr/bin/python3.11', ['python3', 'server.py'], begin='fork', parent=1, parent_pid=100,
+                  end='exec' if i > 4 else 'exit', status=None if i > 4 else 0)
+    outer = m.frame('main', 'src/main.c', 10)
+    forked = m.stack(outer, m.frame('start_worker', 'src/pool.c', 77))
+    objects = m.stack(outer, m.frame('new_object', 'src/object.c', 42))
+    table = m.stack(outer, m.frame('dictResize', 'src/dict.c', 120))
+    small = m.stack(outer, m.frame('note', 'src/note.c', 9))
+    sites = [(objects, m.site('bbbb000000000001', 'new_object < main')), (table, m.site('bbbb000000000002', 'dictResize < main')),
+             (small, m.site('bbbb000000000003', 'note < main'))]
+    for stack, site in sites:
+        m.heap(1, stack, site, 50000, 56, 49000)
+    fork_row(m, 1, 1, 2, 100000000, forked, method='witness', exact=1, areas=40, page_tables=327680, arm_parent_ns=900000,
+             arm_child_ns=None, page_size=4096, pages_shared=12000, parent_broke=30, child_broke=9530, both_broke=11,
+             still_shared=2451, new_parent=5, new_child=131, copies=9560, copies_low=9560, copies_high=9560, error_pages=0,
+             parent_faults=35, child_faults=9661, bytes_changed=11047, identical_pages=9487, counter_pages=10,
+             pointer_pages=22, bulk_pages=30, watched_ns=1250000000)
+    fork_row(m, 2, 1, 3, 300000000, forked, method='userfaultfd', exact=1, areas=40, page_tables=1031000,
+             arm_parent_ns=6600000, arm_child_ns=6100000, page_size=4096, pages_shared=128840, parent_broke=11180,
+             child_broke=50, both_broke=33, still_shared=117643, new_parent=400, new_child=131, copies=11197,
+             copies_low=11190, copies_high=11199, error_pages=2, parent_faults=11580, child_faults=181, watched_ns=1900000000)
+    fork_row(m, 3, 1, 4, 500000000, forked, method='userfaultfd', exact=0, watched_share=0.25,
+             why='Protecting all pages would have taken 40 ms.', areas=41, page_size=4096, pages_shared=800000,
+             parent_broke=1000, child_broke=2000, both_broke=0, still_shared=797000, copies=3000, copies_low=2800,
+             copies_high=3210, error_pages=180, watched_ns=400000000)
+    fork_row(m, 4, 1, 5, 600000000, forked, method='totals', exact=0, why='The machine allows no better method.',
+             page_size=4096, pages_shared=500, child_broke=90, child_faults=95, error_pages=5, watched_ns=80000000)
+    for i in (5, 6):
+        fork_row(m, i, 1, 6 if i == 5 else None, 600000000 + i, forked, method='none',
+                 why='Children of this place go on to another program.')
+    for fork, start, kind, name, stack, pages in (
+            (1, 0x555500000000, 'heap', '[heap]', 0, (9000, 20, 9000, 8, 0)),
+            (1, 0x7f0000000000, 'mapping', None, forked, (3000, 10, 530, 3, 512)),
+            (2, 0x7f1000000000, 'mapping', None, table, (120000, 11000, 40, 30, 0)),
+            (2, 0x7f3000000000, 'library', '/usr/lib/x86_64-linux-gnu/libc.so.6', 0, (8840, 180, 10, 3, 0))):
+        m.insert('cow_vma', fork_id=fork, start=start, end=start + (64 << 20), perms='rw-p', kind=kind, name=name,
+                 stack_id=stack, pages_shared=pages[0], parent_broke=pages[1], child_broke=pages[2], both_broke=pages[3],
+                 huge=pages[4])
+    for fork, stack, site, pages, blocks, size, compared in (
+            (1, objects, 1, (9000, 20, 9000, 8), 400000, 56, (399000, 8000, 8980, 6)),
+            (1, small, 3, (2000, 10, 530, 3), 9000, 16, (8100, 3047, 507, 4)),
+            (1, 0, None, (1200, 0, 4, 0), 0, 0, (0, 0, 0, 0)),
+            (2, table, 2, (100000, 8192, 10, 8), 2, 32 << 20, None),
+            (2, objects, 1, (20000, 2000, 30, 20), 300000, 56, None)):
+        compared = compared or (None,) * 4
+        m.insert('cow_site', fork_id=fork, stack_id=stack, site_id=site, pages_shared=pages[0], parent_broke=pages[1],
+                 child_broke=pages[2], both_broke=pages[3], blocks=blocks, bytes=blocks * size, false_blocks=compared[0],
+                 bytes_changed=compared[1], identical_pages=compared[2], counter_pages=compared[3])
+    for i in range(25):
+        part = (i + 1) / 25
+        m.insert('cow_sample', fork_id=1, t_ns=100000000 + 50000000 * (i + 1), parent_broke=int(30 * part),
+                 child_broke=int(9530 * part), both_broke=int(11 * part), new_parent=int(5 * part), new_child=None)
     m.done()
 
 
@@ -318,8 +380,7 @@ def unrecorded(path):
 
 
 KINDS = {'small': small, 'empty': empty, 'many-sites': many_sites, 'many-pids': many_pids, 'verdicts': verdicts,
-         'unrecorded': unrecorded,
-         'recording': recording, 'incomplete': incomplete}
+         'unrecorded': unrecorded, 'recording': recording, 'incomplete': incomplete, 'forks': forks}
 
 if __name__ == '__main__':
     KINDS[sys.argv[1]](sys.argv[2])

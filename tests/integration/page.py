@@ -128,6 +128,18 @@ def check_hostile(work, browser, faults):
     faults.equal(browser.run('return document.querySelectorAll("img").length'), 0, 'no element out of a name')
 
 
+def check_forks(b, faults):
+    """A bar for each watched fork, and the one that was asked for over time."""
+    faults.equal('4 forks watched, 2 not' in b.text('#cow-about'), True, 'forks that were watched')
+    faults.equal(b.run('return document.querySelectorAll("#cow-bars rect").length'), 13, 'parts of the bars')
+    faults.equal('Fork 2: 128,840 pages' in b.text('#cow-status'), True, 'the fork that broke most comes first')
+    b.run('const s = document.getElementById("cow-fork"); s.value = "0"; s.dispatchEvent(new Event("change"))')
+    faults.equal(b.becomes('return document.querySelectorAll("#cow-time path").length === 2'), True, 'a line for each side')
+    for text in ('child 9,530 pages (37.2 MiB)', '9,487 pages (37.1 MiB) ended as they were', 'seen by witness, exact'):
+        if text not in b.text('#cow-status'):
+            faults.add('a fork does not say %r: %s' % (text, b.text('#cow-status')))
+
+
 def check_many(work, browser, faults):
     path, page = work.path('large.db'), work.path('large.html')
     fixed_db.many_sites(path, 10000, 25)
@@ -155,7 +167,7 @@ def main():
     faults = mms.Faults()
     with mms.Work('page') as work:
         pages = {}
-        for kind in ('small', 'empty', 'unrecorded', 'incomplete'):
+        for kind in ('small', 'empty', 'unrecorded', 'incomplete', 'forks'):
             path, pages[kind] = work.path(kind + '.db'), work.path(kind + '.html')
             fixed_db.KINDS[kind](path)
             check_file(write_page(path, pages[kind], faults), kind, faults)
@@ -167,6 +179,8 @@ def main():
             check_flame(b, faults)
             check_choice(b, faults)
             check_theme(b, faults)
+            open_page(b, pages['forks'], faults, 'forks')
+            check_forks(b, faults)
             faults.equal([m['message'] for m in b.messages()], [], 'messages after use')
             check_hostile(work, b, faults)
             check_many(work, b, faults)

@@ -9,6 +9,8 @@ screen, and every answer is there within a second.
 """
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ import fixed_db
 import mms
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'golden')
-READERS = ('report', 'leaks', 'sites', 'maps', 'pages')
+READERS = ('report', 'leaks', 'sites', 'maps', 'pages', 'cow')
 # (name of the golden text, database, words)
 TEXTS = [
     ('report-small', 'small', ['report']),
@@ -33,6 +35,10 @@ TEXTS = [
     ('leaks-verdicts', 'verdicts', ['leaks', '--limit', '0']),
     ('leaks-rules', 'verdicts', ['leaks', '--limit', '4', '--gen-suppressions=valgrind']),
     ('sites-small', 'small', ['sites']),
+    ('cow-forks', 'forks', ['cow']),
+    ('cow-forks-one', 'forks', ['cow', '--fork', '2', '--limit', '1']),
+    ('cow-forks-unwatched', 'forks', ['cow', '--fork', '5']),
+    ('cow-empty', 'empty', ['cow']),
     ('sites-small-count', 'small', ['sites', '--by', 'count', '--limit', '2', '--frames', '3']),
     ('sites-many-sites', 'many-sites', ['sites', '--by', 'live', '--limit', '3']),
 ]
@@ -207,6 +213,43 @@ def check_rules(path, work, faults):
     status, out, err = mms.verb('leaks', '--suppressions', bad, path)
     faults.equal((status, out, err.split(': ')[:2]), (2, '', ['mmscope leaks', bad + ':2:4']), 'a bad rule')
     faults.equal(mms.verb('leaks', '--suppressions', work.path('none'), path)[0], 2, 'a file that is not there')
+KNOWN_ONLY = ('bytes_changed', 'identical_pages', 'counter_pages', 'pointer_pages', 'bulk_pages')
+
+
+def check_forks(path, faults):
+    """Copy-on-write: keys, what is null, sums, and the build gate."""
+    cow, report = answer_of('cow', path), answer_of('report', path)
+    forks = cow['forks']
+    faults.equal([(f['parent'], f['child'], f['method'], f['exact']) for f in forks],
+                 [(100, 101, 'witness', True), (100, 102, 'userfaultfd', True), (100, 103, 'userfaultfd', False),
+                  (100, 104, 'totals', False), (100, 105, 'none', None), (100, 106, 'none', None)], 'forks')
+    faults.equal([[f[key] is None for key in KNOWN_ONLY] for f in forks], [[i > 0] * 5 for i in range(6)], 'compared or null')
+    faults.equal((forks[3]['parent_broke'], forks[3]['child_broke'], forks[4]['pages_shared']), (None, 90, None), 'nulls')
+    faults.equal([f['bytes_copied'] for f in forks[:3]], [9560 * 4096, 11197 * 4096, 3000 * 4096], 'bytes copied')
+    faults.equal([(s['id'], s['child_broke'], s['false_blocks'], s['stack'][0]['function']) for s in forks[0]['sites'][:2]],
+                 [('bbbb000000000001', 9000, 399000, 'new_object'), ('bbbb000000000003', 530, 8100, 'note')], 'sites')
+    faults.equal((forks[0]['sites'][2]['id'], forks[0]['sites'][2]['stack']), (None, []), 'pages without a block')
+    faults.equal([len(f['samples']) for f in forks], [25, 0, 0, 0, 0, 0], 'samples')
+    faults.equal([[a['rule'] for a in f['advice']] for f in forks], [['identical'], ['table'], [], [], [], []], 'advice')
+    faults.equal([(p['process']['pid'], p['forks']) for p in cow['processes']], [(100, forks)], 'processes')
+    faults.equal(cow['not_watched'], [{'why': 'Children of this place go on to another program.', 'forks': 2}], 'not watched')
+    faults.equal(report['cow'], {'forks': 6, 'watched': 4, 'pages_shared': 941340, 'broken_pages': 23836, 'parent_broke': 12210,
+                                 'child_broke': 11670, 'both_broke': 44, 'copies': 23757, 'bytes_copied': 23757 * 4096},
+                 'the head in the report')
+    faults.equal([f['id'] for f in answer_of('cow', path, '--fork', '2')['forks']], [2], '--fork')
+    faults.equal(mms.verb('cow', '--fork', '77', path)[0], 3, 'a fork that is not there')
+    budget = path + '.budget'
+    for limit, known, status in ((2000, True, 1), (23836, True, 0), (2000, False, 3)):
+        with open(budget, 'w', encoding='utf-8') as f:
+            f.write('cow.broken.pages <= %d\n' % limit)
+        copy = path + '.copy'
+        shutil.copyfile(path, copy)
+        if known: # the only fork of which nothing is known
+            with sqlite3.connect(copy) as c:
+                c.execute('DELETE FROM fork WHERE id = 6')
+        result = mms.verb('check', '--budget', budget, copy)
+        faults.equal(result[0], status, 'cow.broken.pages <= %d' % limit)
+        faults.equal('dictResize' in result[1], status == 1, 'the site that broke most is named')
 
 
 def check_colour(path, faults):
@@ -243,6 +286,7 @@ def main():
         check_small(databases['small'], faults)
         check_verdicts(databases['verdicts'], faults)
         check_rules(databases['verdicts'], work, faults)
+        check_forks(databases['forks'], faults)
         check_colour(databases['small'], faults)
         check_full_output(databases['small'], faults)
     return faults.done('verbs')

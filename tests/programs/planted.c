@@ -9,12 +9,17 @@
  *     PLANT_TEMPORARY  join_words makes 5,000 blocks that are freed at once
  *     PLANT_PERCENT    remember_word keeps 5 % more
  *
+ * With FORKS there is a child that writes so many of 1,024 shared pages.
  * With FILLED there is a buffer of 2 MiB, too, of which so many bytes are used.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef FORKS
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 #define KEEP(p) __asm__ volatile("" : "+r"(p) : : "memory")
 
@@ -110,8 +115,34 @@ static void *make_room(size_t filled)
 }
 #endif
 
+#ifdef FORKS
+static char *make_shared(void)
+{
+	char *p = checked(4 << 20);
+	memset(p, 1, 4 << 20);
+	KEEP(p);
+	return p;
+}
+
+static void share(char *p)
+{
+	int status;
+	pid_t pid = fork();
+	if (pid == 0) {
+		for (unsigned i = 0; i < FORKS; i++)
+			*(volatile char *)(p + i * 4096) = 2;
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		abort();
+}
+#endif
+
 int main(void)
 {
+#ifdef FORKS
+	char *shared = make_shared();
+#endif
 #ifdef FILLED
 	kept = make_room(FILLED);
 #endif
@@ -126,5 +157,8 @@ int main(void)
 		free(words);
 		words = next;
 	}
+#ifdef FORKS
+	share(shared);
+#endif
 	return kept == NULL;
 }

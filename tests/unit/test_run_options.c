@@ -38,7 +38,7 @@ static void accepted(void)
 	CHECK_STR(o.command[0], "ls");
 	CHECK_STR(o.command[1], "-o");
 	CHECK(!o.output && !o.wait && o.policy == MMS_POLICY_BLOCK && o.engine == MMS_ENGINE_OWN &&
-		o.follow == MMS_FOLLOW_ALL);
+		o.follow == MMS_FOLLOW_ALL && o.cow == MMS_COW_AUTO);
 	CHECK_EQ(parse(&o, "-o a.db --summary --follow none ls --wait"), RUN_PARSED);
 	CHECK(o.wait && o.summary && o.follow == MMS_FOLLOW_NONE);
 	CHECK_STR(o.output, "a.db");
@@ -47,14 +47,14 @@ static void accepted(void)
 			   "--any-uid --mode exact --cow off ls"),
 		RUN_PARSED);
 	CHECK(o.follow == MMS_FOLLOW_GLOB && o.policy == MMS_POLICY_DROP && o.record_events && o.any_uid &&
-		o.engine == MMS_ENGINE_LIBUNWIND && o.audit_every == 16 && o.ring_bytes == 8u << 20);
+		o.engine == MMS_ENGINE_LIBUNWIND && o.cow == MMS_COW_OFF && o.audit_every == 16 && o.ring_bytes == 8u << 20);
 	CHECK_STR(o.follow_glob, "git*");
 	CHECK_EQ(parse(&o, "--help"), RUN_HELP);
 }
 
 static void refused(void)
 {
-	static const char *const wrong[] = {"", "--", "--mode sample ls", "--sample 64K ls", "--cow witness ls",
+	static const char *const wrong[] = {"", "--", "--mode sample ls", "--sample 64K ls", "--cow witness ls", "--cow on ls",
 		"--duration 5 ls", "--policy maybe ls", "--engine gdb ls", "--ring 1 ls", "--ring 1G ls",
 		"--ring x ls", "--audit -1 ls", "--nothing ls", "-x ls", "-o"};
 	struct run_options o;

@@ -7,6 +7,7 @@
  */
 #include "check.h"
 #include "made_up_model.h"
+#include "model/cow_sites.h"
 
 #include "mmscope/record.h"
 #include "mmscope/schema.h"
@@ -99,6 +100,10 @@ static void test_round_trip(void)
 	u->processes[1].lost_records = 12;
 	u->processes[1].sites[2]->alloc_blocks++;
 	CHECK_EQ(store_coverage(s, 0, "static", 1, "A static program was started."), 0);
+	const struct cow_site_row cow[] = {{.stack = 13, .pages_shared = 7, .child_broke = 3, .blocks = 2, .bytes = 99},
+		{.pages_shared = 4}};
+	const struct cow_totals known = {.child_known = true};
+	CHECK_EQ(store_write_cow_sites(s, 1, cow, 2, &known, &stacks), 0);
 	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), 0);
 	store_close(s);
 
@@ -124,6 +129,12 @@ static void test_round_trip(void)
 	CHECK_EQ(capture_int(c, "SELECT rss FROM sample", -1), 4096);
 	CHECK_EQ(capture_int(c, "SELECT vm_size IS NULL FROM sample", -1), 1);
 	CHECK_EQ(capture_int(c, "SELECT child_id FROM fork", -1), 2);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM cow_site", -1), 2);
+	CHECK_EQ(capture_int(c, "SELECT child_broke FROM cow_site WHERE stack_id = 13 AND parent_broke IS NULL"
+		" AND both_broke IS NULL AND false_blocks IS NULL AND bytes = 99", -1), 3);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM cow_site c JOIN stack s ON s.id = c.stack_id"
+		" WHERE c.site_id = s.site_id", -1), 1);
+	CHECK_EQ(capture_int(c, "SELECT site_id IS NULL FROM cow_site WHERE stack_id = 0", -1), 1);
 	CHECK_STR(capture_meta(c, "mode"), "exact");
 	CHECK_EQ(capture_meta_number(c, "duration_ns", -1), 12345);
 	CHECK(capture_meta(c, "nothing") == NULL);

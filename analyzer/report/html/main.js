@@ -148,6 +148,7 @@ function redraw() {
 	space.draw();
 	drawLeft(Number(byId('process').value));
 	drawLives();
+	drawCow();
 }
 
 function wire() {
@@ -187,4 +188,5 @@ space = new SpacePicture();
 drawSummary();
 chooseProcess(fillChoice());
 drawForks();
+drawCow();
 drawUnseen();

@@ -1,0 +1,508 @@
+/*
+ * cow.c - the records about copy-on-write; see cow.h.
+ *
+ * Records of the two sides and the parent's record of the fork come in any
+ * order; they meet by (number of the parent, begin of the fork).  A process
+ * that forks again protects its pages anew and tells with them what was
+ * written until then: that belongs to the forks before.
+ *
+ * Called by the collector's loop and by feed, in one thread.
+ */
+#include "collect/cow_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <mmscope/pages.h>
+
+#define AREAS_MAX 65536u
+#define MS 1000000ull
+#define LAST_WORD (300 * MS) /* between a death and what the ring still has of it */
+#define PATIENCE (1000 * MS) /* with a side that neither ends nor can be asked */
+
+void cows_init(struct cows *c, struct model *m, struct watch *w, const struct stamp_clock *clock,
+	struct store **store, const struct stack_source *stacks)
+{
+	*c = (struct cows){ .model = m, .watch = w, .clock = clock, .store = store, .stacks = stacks };
+}
+
+static void areas_free(struct cow_area **areas, size_t *n, size_t *room)
+{
+	for (size_t i = 0; i < *n; i++)
+		free((*areas)[i].name);
+	free(*areas);
+	*areas = NULL;
+	*n = *room = 0;
+}
+
+void cow_plane_free(struct page_plane *p)
+{
+	struct page_shadow s;
+
+	page_shadow_init(&s);
+	s.plane[0] = *p;
+	page_shadow_done(&s);
+	memset(p, 0, sizeof(*p));
+}
+
+void cow_fork_release(struct cow_fork *f)
+{
+	for (int side = 0; side < SIDES; side++)
+		for (int i = 0; i < COW_PLANES; i++)
+			cow_plane_free(&f->side[side].plane[i]);
+	areas_free(&f->areas, &f->n_areas, &f->areas_room);
+	f->released = true;
+}
+
+static void coming_drop(struct cow_process *p)
+{
+	cow_plane_free(&p->written);
+	cow_plane_free(&p->clean);
+	cow_plane_free(&p->huge);
+	areas_free(&p->areas, &p->n_areas, &p->areas_room);
+}
+
+void cows_done(struct cows *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		cow_fork_release(c->forks[i]);
+		free(c->forks[i]);
+	}
+	for (size_t i = 0; i < c->n_processes; i++) {
+		if (c->processes[i])
+			coming_drop(c->processes[i]);
+		free(c->processes[i]);
+	}
+	free(c->forks);
+	free(c->processes);
+	memset(c, 0, sizeof(*c));
+}
+
+/* ---- who ---- */
+
+static struct cow_process *process_of(struct cows *c, uint64_t number)
+{
+	if (number >= c->n_processes) {
+		size_t n = (size_t)number + 64 + c->n_processes / 2;
+		struct cow_process **more =
+			number < 100000000 ? reallocarray(c->processes, n, sizeof(*more)) : NULL;
+		if (!more)
+			return NULL;
+		memset(more + c->n_processes, 0, (n - c->n_processes) * sizeof(*more));
+		c->processes = more;
+		c->n_processes = n;
+	}
+	if (!c->processes[number])
+		c->processes[number] = calloc(1, sizeof(struct cow_process));
+	return c->processes[number];
+}
+
+static struct cow_fork *fork_of(struct cows *c, uint64_t parent, uint64_t stamp)
+{
+	for (size_t i = c->n; i-- > c->first_open;)
+		if (c->forks[i]->stamp == stamp && c->forks[i]->parent == parent)
+			return c->forks[i];
+	if (c->n == c->capacity) {
+		size_t capacity = c->capacity * 2 + 64;
+		void *more = reallocarray(c->forks, capacity, sizeof(*c->forks));
+		if (!more)
+			return NULL;
+		c->forks = more;
+		c->capacity = capacity;
+	}
+	struct cow_fork *f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	f->stamp = stamp;
+	f->parent = parent;
+	f->t_ns = stamp_full_ns(c->clock, stamp);
+	f->side[PARENT].process = parent;
+	f->row = store_cow_unknown(0);
+	for (int side = 0; side < SIDES; side++)
+		f->side[side].faults = f->side[side].faults_from = STORE_UNKNOWN;
+	c->forks[c->n++] = f;
+	return f;
+}
+
+/* ---- sets ---- */
+
+void cow_plane_add_common(struct page_plane *to, const struct page_plane *from, const struct page_plane *mask)
+{
+	struct page_run m = { .first = 0 }, r;
+
+	while (page_plane_run(mask, m.first + m.n, 1ull << 36, &m)) {
+		r = (struct page_run){ .first = m.first };
+		while (page_plane_run(from, r.first + r.n, m.first + m.n, &r))
+			page_plane_set(to, r.first, r.n);
+	}
+}
+
+static void find_gone(struct cow_side *s, const struct page_plane *written, const struct page_plane *clean)
+{
+	struct page_plane *gone = &s->plane[COW_GONE];
+	struct page_run r = { .first = 0 };
+
+	cow_plane_free(gone);
+	cow_plane_add_common(gone, &s->plane[COW_ARMED], &s->plane[COW_ARMED]);
+	while (page_plane_run(written, r.first + r.n, 1ull << 36, &r))
+		page_plane_clear(gone, r.first, r.n);
+	r = (struct page_run){ .first = 0 };
+	while (page_plane_run(clean, r.first + r.n, 1ull << 36, &r))
+		page_plane_clear(gone, r.first, r.n);
+}
+
+static uint64_t count_new(const struct cow_side *s, const struct page_plane *written)
+{
+	struct page_plane common = { .slot = NULL };
+
+	cow_plane_add_common(&common, written, &s->plane[COW_ARMED]);
+	uint64_t n = written->n_set - common.n_set;
+	cow_plane_free(&common);
+	return n;
+}
+
+void cow_credit(struct cows *c, uint64_t number, const struct page_plane *written,
+	const struct page_plane *clean, bool whole)
+{
+	const struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+
+	for (size_t i = c->first_open; i < c->n; i++) {
+		struct cow_fork *f = c->forks[i];
+
+		for (int side = 0; side < SIDES && !f->over; side++) {
+			struct cow_side *s = &f->side[side];
+			if (s->process != number || !s->armed)
+				continue;
+			cow_plane_add_common(&s->plane[COW_WRITTEN], written, &s->plane[COW_ARMED]);
+			if (p && p->newest == f) {
+				cow_plane_add_common(&s->plane[COW_FIRST], written, &s->plane[COW_ARMED]);
+				s->n_new = count_new(s, written);
+				s->new_known = true;
+			}
+			if (whole)
+				find_gone(s, written, clean);
+		}
+	}
+}
+
+/* ---- records ---- */
+
+static void note_pages(struct cow_process *p, const struct order_note *n)
+{
+	struct mms_page_reader r;
+	struct mms_pages v;
+	uint64_t page, run;
+	enum mms_page_state state;
+
+	if (n->bytes < sizeof(v))
+		return;
+	memcpy(&v, n->payload, sizeof(v));
+	if (v.n_bytes > n->bytes - sizeof(v))
+		return;
+	mms_pages_begin(&r, (const uint8_t *)n->payload + sizeof(v), v.n_bytes, v.page);
+	while (mms_pages_next(&r, &page, &run, &state)) {
+		int s = (int)state;
+		if (s == MMS_COW_ABSENT || page >> 35 || run > 1ull << 35)
+			continue;
+		page_plane_set(s == MMS_COW_WRITTEN || s == MMS_COW_WRITTEN_HUGE ? &p->written : &p->clean, page, run);
+		if (s == MMS_COW_WRITTEN_HUGE || s == MMS_COW_CLEAN_HUGE)
+			page_plane_set(&p->huge, page, run);
+	}
+}
+
+static void note_area(struct cow_process *p, const struct order_note *n)
+{
+	struct mms_cow_area a;
+
+	if (n->bytes < sizeof(a))
+		return;
+	memcpy(&a, n->payload, sizeof(a));
+	if (a.start >= a.end || a.end >> 47 || a.name_length > n->bytes - sizeof(a) || p->n_areas >= AREAS_MAX)
+		return;
+	if (p->n_areas == p->areas_room) {
+		size_t room = p->areas_room * 2 + 32;
+		void *more = reallocarray(p->areas, room, sizeof(*p->areas));
+		if (!more)
+			return;
+		p->areas = more;
+		p->areas_room = room;
+	}
+	char *name = strndup((const char *)n->payload + sizeof(a), a.name_length);
+	if (name)
+		p->areas[p->n_areas++] = (struct cow_area){ a, name };
+}
+
+static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const struct mms_cow_arm *v)
+{
+	struct cow_side *s = &f->side[side];
+
+	s->error = v->error;
+	s->armed = v->error == 0;
+	s->cost_ns = v->cost_ns;
+	s->window = v->window;
+	s->faults_from = v->faults - v->window;
+	s->chunks = v->chunks;
+	s->chunks_armed = v->chunks_armed;
+	s->refused = v->refused;
+	s->n_areas = v->areas;
+	cow_plane_add_common(&s->plane[COW_ARMED], &p->written, &p->written);
+	cow_plane_add_common(&s->plane[COW_ARMED], &p->clean, &p->clean);
+	cow_plane_add_common(&s->plane[COW_HUGE], &p->huge, &p->huge);
+	if (side != PARENT)
+		return;
+	areas_free(&f->areas, &f->n_areas, &f->areas_room);
+	f->areas = p->areas;
+	f->n_areas = p->n_areas;
+	f->areas_room = p->areas_room;
+	p->areas = NULL;
+	p->n_areas = p->areas_room = 0;
+}
+
+static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, const struct order_note *n)
+{
+	struct mms_cow_arm v;
+
+	if (n->bytes < sizeof(v))
+		return;
+	memcpy(&v, n->payload, sizeof(v));
+	struct cow_fork *f = fork_of(c, v.parent, v.begin_stamp);
+	int side = v.side == MMS_COW_PARENT ? PARENT : CHILD;
+	if (f && !f->over && !f->side[side].armed) {
+		if (v.error == 0)
+			cow_credit(c, number, &p->written, &p->clean, false);
+		f->side[side].process = number;
+		take_arm(p, f, side, &v);
+		if (v.error == 0)
+			p->newest = f;
+		if (!f->next_ask_ns)
+			f->next_ask_ns = n->t_ns + 100 * MS;
+	}
+	coming_drop(p);
+}
+
+/* The last word of a process ends the forks that it has a side in. */
+static void note_last(struct cows *c, struct cow_process *p, uint64_t number, const struct order_note *n)
+{
+	struct mms_cow_last v;
+
+	if (n->bytes < sizeof(v))
+		return;
+	memcpy(&v, n->payload, sizeof(v));
+	if (v.error == 0)
+		cow_credit(c, number, &p->written, &p->clean, true);
+	coming_drop(p);
+	p->ended = true;
+	p->faults = v.faults ? v.faults : STORE_UNKNOWN;
+	p->parent_faults = v.parent_faults;
+	for (size_t i = c->first_open; i < c->n; i++) {
+		struct cow_fork *f = c->forks[i];
+		for (int side = 0; side < SIDES && !f->over; side++) {
+			struct cow_side *s = &f->side[side];
+			if (s->process != number)
+				continue;
+			s->told = v.error == 0;
+			s->lost = s->armed && v.error != 0;
+			s->faults = p->faults;
+		}
+	}
+}
+
+static void note_fork(struct cows *c, uint64_t number, const struct order_note *n)
+{
+	struct mms_fork v;
+
+	if (n->bytes < sizeof(v) || !c->model->n_forks)
+		return;
+	memcpy(&v, n->payload, sizeof(v));
+	if (v.kind > MMS_FORK_ATFORK)
+		return;
+	struct cow_fork *f = fork_of(c, number, v.begin_stamp);
+	if (!f || f->id)
+		return;
+	f->id = f->row.id = c->model->n_forks; /* the model took it just now */
+	f->t_ns = c->model->forks[f->id - 1].t_ns;
+	f->watch = v.watch;
+	f->changed = true;
+	if (f->side[PARENT].faults_from == STORE_UNKNOWN && v.faults)
+		f->side[PARENT].faults_from = v.faults;
+	struct model_process *p = model_process_find(c->model, number);
+	f->holds = v.watch == MMS_WATCH_UFFD && p && model_blocks_hold(p);
+}
+
+void cows_note(struct cows *c, const struct order_writer *w, const struct order_note *n)
+{
+	struct cow_process *p = process_of(c, w->process);
+
+	if (!p)
+		return;
+	switch (n->type) {
+	case MMS_LONG_COW_PAGES:
+		note_pages(p, n);
+		break;
+	case MMS_LONG_COW_AREA:
+		note_area(p, n);
+		break;
+	case MMS_LONG_COW_ARM:
+		note_arm(c, p, w->process, n);
+		break;
+	case MMS_LONG_COW_LAST:
+		note_last(c, p, w->process, n);
+		break;
+	default:
+		note_fork(c, w->process, n);
+	}
+}
+
+/* ---- time ---- */
+
+static uint64_t interval(unsigned n_asked)
+{
+	static const unsigned ms[] = { 100, 100, 300, 500, 1000, 3000, 5000 };
+	uint64_t i = n_asked < 7 ? ms[n_asked] : 10000ull << (n_asked - 7 < 6 ? n_asked - 7 : 6);
+
+	return i * MS;
+}
+
+/* Its last word may have come before the record of the fork. */
+static void find_child(struct cows *c, struct cow_fork *f)
+{
+	struct cow_side *s = &f->side[CHILD];
+
+	if (!s->process && f->id)
+		s->process = c->model->forks[f->id - 1].child;
+	const struct cow_process *p = s->process < c->n_processes ? c->processes[s->process] : NULL;
+	if (!s->armed && p && p->ended && s->process)
+		s->faults = p->faults;
+}
+
+static bool side_ended(struct cows *c, struct cow_side *s, uint64_t now_ns)
+{
+	if (!s->process)
+		return false;
+	if (s->told || s->lost || s->died || s->faults != STORE_UNKNOWN)
+		return true;
+	/* Its last word may still be in the ring. */
+	if (!s->gone_ns && cow_is_gone(c, s->process))
+		s->gone_ns = now_ns;
+	s->died = s->gone_ns && now_ns - s->gone_ns > LAST_WORD;
+	return s->died;
+}
+
+static bool is_watched(const struct cow_fork *f)
+{
+	return f->side[PARENT].armed || f->side[CHILD].armed;
+}
+
+static void ask_both(struct cows *c, struct cow_fork *f)
+{
+	for (int side = 0; side < SIDES; side++)
+		if (f->side[side].armed && !f->side[side].told)
+			cow_ask(c, f, side);
+}
+
+/* A fork that nobody watches is over when its child ended: faults are known. */
+static bool ends(struct cows *c, struct cow_fork *f, uint64_t now_ns)
+{
+	find_child(c, f);
+	if (f->watch == MMS_WATCH_OFF || f->watch == MMS_WATCH_EXECS || f->watch == MMS_WATCH_FILTER)
+		return true;
+	bool child = side_ended(c, &f->side[CHILD], now_ns), parent = side_ended(c, &f->side[PARENT], now_ns);
+	return child || parent;
+}
+
+/* The side that goes on is asked once more.  Where it cannot be asked it is
+ * just ending, and its last word is waited for. */
+static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns)
+{
+	bool known = true;
+
+	if (!f->ending_ns)
+		f->ending_ns = now_ns;
+	for (int side = 0; side < SIDES; side++) {
+		struct cow_side *s = &f->side[side];
+		if (s->armed && !s->asked && !side_ended(c, s, now_ns))
+			s->asked = cow_ask(c, f, side);
+		known = known && (!s->armed || s->asked || side_ended(c, s, now_ns));
+	}
+	return known || now_ns - f->ending_ns > PATIENCE;
+}
+
+/* Of a fork that is still watched. */
+static bool is_a_side(const struct cows *c, uint64_t number)
+{
+	for (size_t i = c->first_open; i < c->n; i++)
+		for (int side = 0; side < SIDES && !c->forks[i]->over; side++)
+			if (c->forks[i]->side[side].process == number && c->forks[i]->side[side].armed)
+				return true;
+	return false;
+}
+
+/* Only a child that said its last word knows what its parent had then. */
+static void find_late(const struct cows *c, struct cow_fork *f)
+{
+	uint64_t number = f->side[CHILD].process, now = f->side[PARENT].faults;
+	const struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+	uint64_t then = p && p->ended ? p->parent_faults : 0;
+
+	f->late = then && now != STORE_UNKNOWN && now >= then ? now - then : STORE_UNKNOWN;
+}
+
+static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
+{
+	if (f->side[PARENT].faults == STORE_UNKNOWN)
+		f->side[PARENT].faults = cow_ask_faults(c, f->parent);
+	find_late(c, f);
+	f->over = true;
+	f->changed = true;
+	cow_result(c, f, now_ns);
+	for (int side = 0; side < SIDES; side++) {
+		uint64_t number = f->side[side].process;
+		const struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+		if (p && p->newest == f && !is_a_side(c, number))
+			cow_tell_over(c, f, side);
+	}
+}
+
+void cows_round(struct cows *c, uint64_t now_ns)
+{
+	for (size_t i = c->first_open; i < c->n; i++) {
+		struct cow_fork *f = c->forks[i];
+
+		if (f->over || !f->id)
+			continue;
+		if (ends(c, f, now_ns)) {
+			if (other_side_known(c, f, now_ns))
+				end_fork(c, f, now_ns);
+		} else if (is_watched(f) && now_ns >= f->next_ask_ns) {
+			ask_both(c, f);
+			cow_sample(c, f, now_ns);
+			f->next_ask_ns = now_ns + interval(++f->n_asked);
+		}
+	}
+	while (c->first_open < c->n && c->forks[c->first_open]->over && !c->forks[c->first_open]->changed)
+		c->first_open++;
+}
+
+void cows_flush(struct cows *c)
+{
+	for (size_t i = c->first_open; i < c->n && *c->store; i++) {
+		struct cow_fork *f = c->forks[i];
+
+		if (!f->changed || !f->id || !f->over)
+			continue;
+		if (store_cow_fork(*c->store, &f->row) == 0)
+			f->changed = false;
+	}
+}
+
+void cows_finish(struct cows *c, uint64_t now_ns)
+{
+	for (size_t i = c->first_open; i < c->n; i++)
+		if (!c->forks[i]->over && c->forks[i]->id) {
+			find_child(c, c->forks[i]);
+			end_fork(c, c->forks[i], now_ns);
+		}
+	c->first_open = 0; /* another database may have failed */
+	for (size_t i = 0; i < c->n; i++)
+		c->forks[i]->changed = true;
+}

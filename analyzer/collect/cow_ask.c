@@ -1,0 +1,105 @@
+/*
+ * cow_ask.c - the sides of a fork, asked from outside.
+ *
+ * /proc/PID/pagemap of both, by the code that the target uses for itself.
+ * Called by cow.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collect/cow_private.h"
+#include "mirror/cow_scan.h"
+#include "mirror/mm.h"
+
+static struct watch_process *outside(struct cows *c, uint64_t number)
+{
+	const struct watch *w = c->watch;
+
+	if (!number || number >= w->n_images || !w->images[number].process)
+		return NULL;
+	struct watch_process *p = &w->processes[w->images[number].process - 1];
+	return p->gone_ns || p->proc_fd < 0 || p->image != number ? NULL : p;
+}
+
+bool cow_is_gone(struct cows *c, uint64_t number)
+{
+	const struct watch *w = c->watch;
+
+	if (!number || number >= w->n_images || !w->images[number].known)
+		return false;
+	const struct watch_image *im = &w->images[number];
+	return im->gone || (im->process && (w->processes[im->process - 1].gone_ns ||
+		w->processes[im->process - 1].image != number));
+}
+
+void cow_tell_over(struct cows *c, const struct cow_fork *f, int side)
+{
+	const struct watch *w = c->watch;
+	uint64_t number = f->side[side].process;
+	struct mms_process *slot = number && number < w->n_images && w->images[number].known
+		? mms_process_slot(w->session, w->images[number].slot) : NULL;
+
+	if (slot && slot->number == number)
+		atomic_store_explicit(&slot->cow_over, f->stamp, memory_order_relaxed);
+}
+
+struct found {
+	struct page_plane written, clean;
+};
+
+static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
+{
+	struct found *f = arg;
+
+	page_plane_set(categories & IS_WRITTEN ? &f->written : &f->clean, first, n);
+}
+
+bool cow_ask(struct cows *c, struct cow_fork *f, int side)
+{
+	static struct page_region region[2048];
+	struct watch_process *p = outside(c, f->side[side].process);
+	struct found found = { .written = { .slot = NULL } };
+	struct cow_scan scan = { .region = region, .n_regions = sizeof(region) / sizeof(region[0]),
+		.run = one_run, .arg = &found };
+	int r = 0;
+
+	if (!p)
+		return false;
+	scan.pagemap_fd = openat(p->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
+	if (scan.pagemap_fd < 0)
+		return false;
+	for (size_t i = 0; i < f->n_areas && r == 0; i++)
+		r = cow_scan_range(&scan, f->areas[i].a.start, f->areas[i].a.end);
+	close(scan.pagemap_fd);
+	bool some = found.written.n_set || found.clean.n_set;
+	if (r == 0 && some)
+		cow_credit(c, f->side[side].process, &found.written, &found.clean, true);
+	/* Nothing is protected any more: it is ending, or closed the descriptor. */
+	cow_plane_free(&found.written);
+	cow_plane_free(&found.clean);
+	return r == 0 && some;
+}
+
+uint64_t cow_ask_faults(struct cows *c, uint64_t number)
+{
+	struct watch_process *p = outside(c, number);
+	char text[1024];
+	unsigned long long minflt;
+
+	if (!p)
+		return STORE_UNKNOWN;
+	int fd = openat(p->proc_fd, "stat", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return STORE_UNKNOWN;
+	text[n] = 0;
+	const char *rest = strrchr(text, ')');
+	if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %llu", &minflt) != 1)
+		return STORE_UNKNOWN;
+	return minflt;
+}

@@ -1,0 +1,81 @@
+/* cow.js - the pages that forks shared, and who broke them: a bar for each
+ * fork, and one fork over time.
+ */
+const COW = flat(DATA.cow);
+const COW_FORKS = DATA.forks.filter(f => f.method && f.method !== 'none');
+const COW_BARS = 40;
+
+function pagesText(f, n) {
+	return n === null ? 'not known' : plural(n, 'page', 'pages') + ' (' + size(n * (f.page_size || 4096)) + ')';
+}
+
+/* What lies in a bar, from the left. */
+function cowParts(f) {
+	const both = f.both_broke || 0, parent = (f.parent_broke || 0) - both, child = (f.child_broke || 0) - both;
+	return [['rss', parent, 'broken by the parent'], ['hit', both, 'broken by both'], ['heap', child, 'broken by the child'],
+		['other', Math.max(0, (f.pages_shared || 0) - parent - both - child), 'not broken']];
+}
+
+function drawCowBars() {
+	const list = COW_FORKS.slice(0, COW_BARS), width = roomIn('cow'), line = 24, label = 150, right = 150;
+	const most = Math.max(1, ...list.map(f => (f.pages_shared || 0) * (f.page_size || 4096)));
+	const root = svg('svg', { viewBox: '0 0 ' + width + ' ' + (list.length * line + 4), role: 'img', 'aria-label': 'Shared pages of each fork by who broke them' });
+	list.forEach((f, i) => {
+		const y = i * line + 4, unit = (width - label - right) * (f.page_size || 4096) / most;
+		let x = label;
+		root.append(svg('text', { x: label - 10, y: y + 13, 'text-anchor': 'end' }, 'fork ' + f.id + ' at ' + duration(f.t_ns)));
+		for (const [colour, n, text] of cowParts(f)) {
+			if (n > 0)
+				root.append(svg('rect', { x: x, y: y, width: Math.max(1, n * unit), height: line - 8, fill: cssColour(colour), opacity: colour === 'other' ? 0.35 : 0.9 },
+					svg('title', null, 'Fork ' + f.id + ': ' + pagesText(f, n) + ' ' + text)));
+			x += n * unit;
+		}
+		root.append(svg('text', { x: Math.min(x, width - right) + 8, y: y + 13 }, f.pages_shared === null ? '' : size(f.pages_shared * (f.page_size || 4096)) + ' shared'));
+	});
+	show('cow-bars', root);
+}
+
+function cowLine(points, x, y, colour, text) {
+	return svg('path', { d: points.map(([t, v], i) => (i ? 'L' : 'M') + x(t).toFixed(1) + ' ' + y(v).toFixed(1)).join(''), stroke: cssColour(colour), 'stroke-width': 2, fill: 'none' },
+		svg('title', null, text));
+}
+
+/* Bytes broken since the fork, by side. */
+function drawCowTime(f) {
+	const unit = f.page_size || 4096, rows = [];
+	for (let i = 0; i < COW.n; i++)
+		if (COW.get(i, 'fork') === f.id)
+			rows.push(i);
+	byId('cow-status').textContent = 'Fork ' + f.id + ': ' + pagesText(f, f.pages_shared) + ' shared, parent broke ' + pagesText(f, f.parent_broke) +
+		', child ' + pagesText(f, f.child_broke) + ', both ' + pagesText(f, f.both_broke) + ', copied ' + pagesText(f, f.copies) +
+		(f.identical_pages === null ? '' : '; ' + pagesText(f, f.identical_pages) + ' ended as they were') + '; seen by ' + f.method + (f.exact ? ', exact.' : ', not exact.');
+	if (!rows.length)
+		return show('cow-time', el('p', { class: 'quiet' }, 'This fork was looked at only at its end.'));
+	const of = side => [[0, 0]].concat(rows.filter(i => COW.get(i, side) !== null).map(i => [COW.get(i, 't_ns') - f.t_ns, COW.get(i, side) * unit]));
+	const sides = [['parent_broke', 'rss', 'parent'], ['child_broke', 'heap', 'child']].map(([key, colour, text]) => [of(key), colour, text]);
+	const all = sides.flatMap(([points]) => points), tMax = Math.max(...all.map(p => p[0])), vMax = Math.max(unit, ...all.map(p => p[1]));
+	const { root, x, y } = chartFrame(roomIn('cow'), 220, { left: 78, right: 16, top: 12, bottom: 28 }, tMax, vMax, 'Broken pages of the fork over time');
+	for (const [points, colour, text] of sides)
+		root.append(cowLine(points, x, y, colour, 'broken by the ' + text));
+	show('cow-time', root);
+}
+
+function drawCow() {
+	const copied = DATA.forks.filter(f => !['vfork', 'spawn', 'system'].includes(f.kind)), unwatched = copied.length - COW_FORKS.length;
+	byId('cow-about').textContent = !copied.length ? 'Nothing forked: no page was shared.' :
+		plural(COW_FORKS.length, 'fork', 'forks') + ' watched, ' + unwatched + ' not.' +
+		(COW_FORKS.length > COW_BARS ? ' The first ' + COW_BARS + ' are shown.' : '');
+	byId('cow-pick').hidden = byId('cow-bars').hidden = !COW_FORKS.length;
+	if (!COW_FORKS.length)
+		return;
+	const choice = byId('cow-fork');
+	if (!choice.options.length) {
+		choice.append(...COW_FORKS.map((f, i) => el('option', { value: i }, 'fork ' + f.id + ', child ' + (f.child_pid || '?'))));
+		const most = COW_FORKS.reduce((best, f, i) => (f.parent_broke || 0) + (f.child_broke || 0) > (COW_FORKS[best].parent_broke || 0) + (COW_FORKS[best].child_broke || 0) ? i : best, 0);
+		choice.value = String(most);
+		choice.addEventListener('change', () => drawCowTime(COW_FORKS[Number(choice.value)]));
+	}
+	drawCowBars();
+	legend('cow-legend', [['rss', 'broken by the parent'], ['hit', 'by both'], ['heap', 'by the child'], ['other', 'not broken']].map(([c, text]) => [cssColour(c), text, text]));
+	drawCowTime(COW_FORKS[Number(choice.value)]);
+}

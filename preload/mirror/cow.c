@@ -1,0 +1,381 @@
+/*
+ * cow.c - see cow.h.
+ *
+ *	fork --- register private writable areas --- protect their pages ---
+ *	     ... the program writes; the kernel takes the mark off ...
+ *	     --- tell: protected areas, pages without the mark are written
+ *
+ * Protecting takes 40 to 60 ns a page.  Where it would take more than 5 ms,
+ * only the pieces of 2 MiB whose number, hashed, lies below a bound are
+ * protected: always the same ones, so that a later fork knows them too.
+ */
+#include "mirror/cow.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "base/own.h"
+#include "base/sys.h"
+#include "mirror/cow_scan.h"
+#include "mirror/mirror.h"
+#include "mirror/origin.h"
+#include "mirror/page_runs.h"
+#include "mirror/proc_maps.h"
+
+#define FD_MIN 1000
+#define BUDGET_NS 5000000u
+#define NS_PAGE_FIRST 50u  /* what a page costs, until it was measured */
+#define NS_PAGE_MAX 72u
+#define CHUNK (2ul << 20)
+#define SHARE_ALL 1024u
+
+struct scratch {
+	char text[16384];
+	struct page_region region[512];
+	uint8_t runs[16384];
+};
+
+static struct {
+	atomic_flag busy;
+	int uffd;            /* 0: none; ours is never that */
+	int pid;             /* whose it is */
+	uint32_t ns_page;    /* measured; 0: not yet */
+	struct scratch *scratch;
+} cow = { .busy = ATOMIC_FLAG_INIT };
+
+uint64_t cow_faults(void)
+{
+	struct rusage u = { .ru_minflt = 0 };
+
+	mms_syscall3(SYS_getrusage, RUSAGE_SELF, (long)&u, 0);
+	return (uint64_t)u.ru_minflt;
+}
+
+/* The tenth field of /proc/PID/stat; the second may hold anything. */
+uint64_t cow_faults_of(int pid)
+{
+	char path[40] = "/proc/", text[512];
+	uint64_t value = 0;
+	long at = 0;
+
+	mms_append_number(path, sizeof(path), (uint64_t)pid);
+	mms_append(path, sizeof(path), "/stat");
+	int fd = mms_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	long n = mms_read(fd, text, sizeof(text));
+	mms_close(fd);
+	for (long i = 0; i < n; i++)
+		at = text[i] == ')' ? i : at;
+	for (int field = 2; field < 10 && at < n; at++)
+		field += text[at] == ' ';
+	for (; at > 0 && at < n && text[at] >= '0' && text[at] <= '9'; at++)
+		value = value * 10 + (uint64_t)(text[at] - '0');
+	return value;
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t = { 0, 0 };
+
+	mms_clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* resident - shared of /proc/self/statm: anonymous pages. */
+static uint64_t anonymous_pages(void)
+{
+	char text[128];
+	uint64_t value[3] = { 0, 0, 0 };
+	int fd = mms_openat(AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC, 0), field = 0;
+
+	if (fd < 0)
+		return 0;
+	long n = mms_read(fd, text, sizeof(text));
+	mms_close(fd);
+	for (long i = 0; i < n && field < 3; i++) {
+		if (text[i] >= '0' && text[i] <= '9')
+			value[field] = value[field] * 10 + (uint64_t)(text[i] - '0');
+		else
+			field++;
+	}
+	return value[1] > value[2] ? value[1] - value[2] : 0;
+}
+
+bool cow_is_big(void)
+{
+	return anonymous_pages() >= COW_SMALL_PAGES;
+}
+
+/* ---- the descriptor ---- */
+
+static bool is_ours(void)
+{
+	static const char word[] = "anon_inode:[userfaultfd]";
+	char path[48] = "/proc/self/fd/", link[32];
+
+	if (!cow.uffd || cow.pid != mms_getpid())
+		return false;
+	mms_append_number(path, sizeof(path), (uint64_t)cow.uffd);
+	long n = mms_readlinkat(AT_FDCWD, path, link, sizeof(link));
+	return n == (long)sizeof(word) - 1 && memcmp(link, word, sizeof(word) - 1) == 0;
+}
+
+static int open_uffd(void)
+{
+	struct uffd_api api = { .api = UFFD_VERSION, .features = UFFD_WP_ASYNC | UFFD_WP_UNPOPULATED };
+	long low = mms_syscall3(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_ONLY, 0, 0);
+
+	if (low < 0)
+		return (int)low;
+	long fd = mms_syscall3(SYS_fcntl, low, F_DUPFD_CLOEXEC, FD_MIN);
+	mms_close((int)low);
+	if (fd < 0)
+		return (int)fd;
+	long r = mms_ioctl((int)fd, UFFD_API_IOCTL, &api);
+	if (r < 0) {
+		mms_close((int)fd);
+		return (int)r;
+	}
+	cow.uffd = (int)fd;
+	cow.pid = mms_getpid();
+	return 0;
+}
+
+/* ---- one walk over the areas ---- */
+
+struct walk {
+	const struct cow_sink *sink;
+	struct mms_cow_arm *arm; /* NULL: only telling */
+	struct cow_scan scan;
+	struct page_runs runs;
+	struct origin_walk origin;
+	struct mms_cow_area area;
+	uint32_t share;
+	bool begun;
+	int error;
+};
+
+static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
+{
+	struct walk *w = arg;
+	bool huge = categories & IS_HUGE, written = categories & IS_WRITTEN;
+	unsigned state = huge ? (written ? MMS_COW_WRITTEN_HUGE : MMS_COW_CLEAN_HUGE)
+			      : (written ? MMS_COW_WRITTEN : MMS_COW_CLEAN);
+
+	if (!w->begun)
+		page_runs_begin(&w->runs, first);
+	w->begun = true;
+	page_runs_add(&w->runs, first, n, (enum mms_page_state)state);
+	w->area.armed += n;
+	w->area.huge += huge ? (uint32_t)n : 0;
+}
+
+static bool is_chosen(uintptr_t chunk, uint32_t share)
+{
+	return (chunk * 0x9e3779b97f4a7c15ull >> 54) < share;
+}
+
+/* A part of an area that is not ours. */
+static void scan_part(struct walk *w, uintptr_t start, uintptr_t end)
+{
+	int r = 0;
+
+	if (w->arm)
+		w->arm->chunks += (uint32_t)((end - 1) / CHUNK - start / CHUNK + 1);
+	if (w->share >= SHARE_ALL)
+		r = cow_scan_range(&w->scan, start, end);
+	for (uintptr_t at = start, to; w->share < SHARE_ALL && at < end && r == 0; at = to) {
+		uintptr_t chunk = at / CHUNK;
+
+		to = (chunk + 1) * CHUNK < end ? (chunk + 1) * CHUNK : end;
+		if (!is_chosen(chunk, w->share))
+			continue;
+		w->arm->chunks_armed++;
+		r = cow_scan_range(&w->scan, at, to);
+	}
+	if (r < 0)
+		w->error = r;
+}
+
+static int register_area(const struct walk *w)
+{
+	struct uffd_register r = { .start = w->area.start, .length = w->area.end - w->area.start,
+		.mode = UFFD_MODE_WP };
+
+	return (int)mms_ioctl(cow.uffd, UFFD_REGISTER_IOCTL, &r);
+}
+
+static void one_part(struct walk *w, const struct proc_map *m)
+{
+	struct vma v;
+
+	w->area.armed = w->area.huge = 0;
+	w->area.error = w->arm ? register_area(w) : 0;
+	if (w->area.error == 0)
+		scan_part(w, w->area.start, w->area.end);
+	if (!w->arm)
+		return;
+	w->arm->pages += w->area.armed;
+	w->arm->refused += w->area.error != 0;
+	if (!w->sink->area || (w->area.armed == 0 && w->area.error == 0))
+		return;
+	w->area.stack = mirror_find(w->area.start, &v) ? v.stack : 0;
+	w->sink->area(w->sink->arg, &w->area, m->name);
+}
+
+static bool one_line(void *arg, const struct proc_map *m)
+{
+	struct walk *w = arg;
+	uintptr_t own_start = 0, own_end = 0;
+
+	w->area = (struct mms_cow_area){ .prot = m->prot, .origin = (uint8_t)origin_next(&w->origin, m),
+		.name_length = (uint16_t)(m->name_length < 1024 ? m->name_length : 1024) };
+	if (w->arm)
+		w->arm->areas++;
+	if (m->shared || !(m->prot & 2 /* PROT_WRITE */) || m->start >> 47)
+		return true;
+	for (uintptr_t at = m->start; at < m->end && w->error == 0; at = own_end) {
+		bool found = own_next(at, &own_start, &own_end) && own_start < m->end;
+
+		if (!found)
+			own_start = own_end = m->end;
+		w->area.start = at;
+		w->area.end = own_start;
+		if (at < own_start)
+			one_part(w, m);
+		if (own_end <= at)
+			own_end = m->end;
+	}
+	return w->error == 0;
+}
+
+static int walk_areas(struct walk *w)
+{
+	struct scratch *s = cow.scratch;
+	int maps = mms_openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+
+	if (maps < 0)
+		return maps;
+	w->scan = (struct cow_scan){ .protect = w->arm != NULL, .region = s->region,
+		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
+	w->scan.pagemap_fd = mms_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+	int r = w->scan.pagemap_fd;
+	if (r >= 0) {
+		w->runs.buffer = s->runs;
+		w->runs.room = sizeof(s->runs);
+		w->runs.full = w->sink->pages;
+		w->runs.arg = w->sink->arg;
+		w->origin.exe = getauxval(AT_PHDR);
+		w->origin.loader = getauxval(AT_BASE);
+		r = proc_maps_read(maps, s->text, sizeof(s->text), one_line, w);
+		mms_close(w->scan.pagemap_fd);
+		if (w->begun) {
+			page_runs_end(&w->runs);
+			w->sink->pages(w->sink->arg, w->runs.first, s->runs, w->runs.used);
+		}
+	}
+	mms_close(maps);
+	return r < 0 ? r : w->error;
+}
+
+/* ---- the calls ---- */
+
+static bool enter(void)
+{
+	if (atomic_flag_test_and_set_explicit(&cow.busy, memory_order_acquire))
+		return false;
+	if (!cow.scratch) {
+		long at = own_map(sizeof(struct scratch), 3 /* read, write */, 0);
+		if (!mms_is_error(at))
+			cow.scratch = (struct scratch *)at;
+	}
+	if (cow.scratch)
+		return true;
+	atomic_flag_clear_explicit(&cow.busy, memory_order_release);
+	return false;
+}
+
+static void leave(void)
+{
+	atomic_flag_clear_explicit(&cow.busy, memory_order_release);
+}
+
+static uint32_t share_of(uint64_t n_pages)
+{
+	uint64_t ns = n_pages * (cow.ns_page ? cow.ns_page : NS_PAGE_FIRST);
+
+	return ns <= BUDGET_NS ? SHARE_ALL : (uint32_t)((uint64_t)BUDGET_NS * SHARE_ALL / ns) | 1u;
+}
+
+/* What a page costs is known from walks that had enough of them. */
+static void learn_cost(uint64_t n_pages, uint64_t ns)
+{
+	if (n_pages < 4096)
+		return;
+	uint64_t one = ns / n_pages;
+	one = one < 20 ? 20 : one > NS_PAGE_MAX ? NS_PAGE_MAX : one;
+	cow.ns_page = (uint32_t)one;
+}
+
+int cow_protect(const struct cow_sink *sink, struct mms_cow_arm *ret)
+{
+	struct walk w = { .sink = sink, .arm = ret };
+	int r;
+
+	if (!enter())
+		return -EBUSY;
+	uint64_t begin = cpu_ns();
+	r = is_ours() ? 0 : open_uffd();
+	if (r == 0) {
+		w.share = share_of(anonymous_pages());
+		r = walk_areas(&w);
+		ret->cost_ns = cpu_ns() - begin;
+		learn_cost(ret->pages, ret->cost_ns);
+		if (w.share >= SHARE_ALL)
+			ret->chunks_armed = ret->chunks;
+	}
+	leave();
+	return r;
+}
+
+int cow_tell(const struct cow_sink *sink)
+{
+	struct walk w = { .sink = sink, .share = SHARE_ALL };
+	int r = -EBADF;
+
+	if (!enter())
+		return -EBUSY;
+	if (is_ours())
+		r = walk_areas(&w);
+	leave();
+	return r;
+}
+
+bool cow_is_watching(void)
+{
+	return cow.uffd != 0;
+}
+
+void cow_end(void)
+{
+	if (!enter())
+		return;
+	if (is_ours())
+		mms_close(cow.uffd);
+	cow.uffd = 0;
+	leave();
+}
+
+void cow_forked(bool may_ask)
+{
+	if (cow.uffd && may_ask) {
+		cow.pid = mms_getpid();
+		if (is_ours())
+			mms_close(cow.uffd);
+	}
+	cow.uffd = 0;
+	leave();
+}

@@ -1,0 +1,60 @@
+/*
+ * cow.h - this process's side of a watched fork.
+ *
+ * A userfaultfd in asynchronous write-protect mode is kept while a fork is
+ * watched: the kernel clears the mark of a page at its first write, no event
+ * is sent and nobody handles one.  The descriptor is close-on-exec, above
+ * 1000, and looked at before each use: the program may have closed it, which
+ * ends the watching and nothing else.
+ *
+ * THE LAW.  Called by the thread that forks, and at the last word.  One flag,
+ * taken by one try; it is not held over a fork by the thread that forks, and a
+ * child forgets it.  No allocation but one mapping of our own at the first
+ * use.  The caller sees to it that no system call filter came into force.
+ */
+#ifndef MIRROR_COW_H
+#define MIRROR_COW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mmscope/record.h>
+
+#define COW_SMALL_PAGES 512u /* 2 MiB: below, watching costs more than the copies */
+
+struct cow_sink {
+	void *arg;
+	/* enum mms_cow_state of pages from `first` on, in the format of pages.h. */
+	void (*pages)(void *arg, uint64_t first, const uint8_t *bytes, size_t n);
+	void (*area)(void *arg, const struct mms_cow_area *area, const char *name);
+};
+
+/* Is the private memory of this process worth being watched? */
+bool cow_is_big(void);
+
+/* Protects the pages of this process and tells them in the states they had
+ * before; sink->area may be NULL.  Fills ret->pages and what follows it.
+ * 0; -EBUSY: another thread does it just now; -EPERM, -ENOSYS, ...: why
+ * nothing could be protected. */
+int cow_protect(const struct cow_sink *sink, struct mms_cow_arm *ret);
+
+/* Tells what was written since.  0; -EBADF: nothing is watched any more, or
+ * the program closed the descriptor; -EBUSY. */
+int cow_tell(const struct cow_sink *sink);
+
+/* Something is watched by this process. */
+bool cow_is_watching(void);
+
+/* Nothing is watched any more. */
+void cow_end(void);
+
+/* In a child of fork, before anything else here: what came over is the
+ * parent's, and is closed where system calls may be made. */
+void cow_forked(bool may_ask);
+
+/* Minor faults of this process, or of another, so far; 0: not known. */
+uint64_t cow_faults(void);
+uint64_t cow_faults_of(int pid);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * cow_scan.c - see cow_scan.h.
+ *
+ * Traps this file answers to (docs: the kernel's pagemap.rst):
+ *   - walk_end may be stale: see page_scan.c;
+ *   - PAGE_IS_WRITTEN is set for every page of an area that is not registered:
+ *     PAGE_IS_WPALLOWED is asked for with it;
+ *   - protecting without a vector and a mask puts markers on empty entries and
+ *     page tables below them: there is always a vector, and only pages that
+ *     are present or swapped match;
+ *   - a swapped page is protected like a present one.
+ * A piece of 64 MiB a call: it holds mmap_lock.
+ */
+#include "mirror/cow_scan.h"
+
+#include <errno.h>
+
+#include "base/sys.h"
+
+#define SLICE (64ul << 20)
+
+static long ask(struct cow_scan *c, struct pm_scan_arg *arg)
+{
+	unsigned out = c->protect ? IS_ZERO | IS_FILE | (c->no_guard ? 0 : IS_GUARD) : 0;
+
+	arg->flags = c->protect ? SCAN_WP_MATCHING : 0;
+	arg->category_mask = IS_WPALLOWED | out;
+	arg->category_inverted = out;
+	arg->category_anyof_mask = IS_PRESENT | IS_SWAPPED;
+	arg->return_mask = IS_PRESENT | IS_SWAPPED | IS_WRITTEN | IS_HUGE;
+	return mms_ioctl(c->pagemap_fd, SCAN_IOCTL, arg);
+}
+
+static int scan_slice(struct cow_scan *c, uintptr_t start, uintptr_t end)
+{
+	while (start < end) {
+		struct pm_scan_arg arg = { .size = sizeof(arg), .start = start, .end = end,
+			.vec = (uint64_t)(uintptr_t)c->region, .vec_len = c->n_regions };
+		long n = ask(c, &arg);
+
+		if (n == -EINVAL && c->protect && !c->no_guard) {
+			c->no_guard = true;
+			continue;
+		}
+		if (n < 0)
+			return (int)n;
+		for (long i = 0; i < n; i++)
+			c->run(c->arg, c->region[i].start >> 12, (c->region[i].end - c->region[i].start) >> 12,
+				(unsigned)c->region[i].categories);
+		if ((size_t)n < c->n_regions)
+			return 0;
+		start = arg.walk_end > c->region[n - 1].end ? arg.walk_end : c->region[n - 1].end;
+	}
+	return 0;
+}
+
+int cow_scan_range(struct cow_scan *c, uintptr_t start, uintptr_t end)
+{
+	int r = 0;
+
+	while (r == 0 && start < end) {
+		uintptr_t to = end - start > SLICE ? start + SLICE : end;
+
+		r = scan_slice(c, start, to);
+		start = to;
+	}
+	return r;
+}

@@ -1,0 +1,34 @@
+/*
+ * cow_scan.h - which pages of an address space are write-protected by
+ * userfaultfd, and which of these were written since.
+ *
+ * Used in the target (which also protects) and by the collector on
+ * /proc/PID/pagemap of others.  No allocation, no lock; raw system calls.
+ */
+#ifndef MIRROR_COW_SCAN_H
+#define MIRROR_COW_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mirror/pagemap.h"
+
+struct cow_scan {
+	int pagemap_fd;
+	bool protect;  /* what is told is protected in the same step */
+	bool no_guard; /* set when the kernel knows no PAGE_IS_GUARD (before 6.15) */
+	struct page_region *region; /* room for n_regions */
+	size_t n_regions;
+	/* A run of pages that are there (IS_PRESENT or IS_SWAPPED) and may be
+	 * protected; categories also has IS_WRITTEN and IS_HUGE. */
+	void (*run)(void *arg, uint64_t first, uint64_t n, unsigned categories);
+	void *arg;
+};
+
+/* Tells of [start, end).  The shared zero page and pages of files are left
+ * out when protecting: a write to them is no break.  0 or -errno (-ENOTTY: no
+ * PAGEMAP_SCAN, -ESRCH: the process is gone). */
+int cow_scan_range(struct cow_scan *c, uintptr_t start, uintptr_t end);
+
+#endif

@@ -1,0 +1,158 @@
+/*
+ * cow.c - which forks are watched, and what is told of them.
+ *
+ * A child that executes another program at once shares pages for nothing:
+ * watching it would cost more than the fork.  What became of the children of a
+ * call stack is kept in one page that all processes of the tree share; after
+ * two that executed and none that lived on, forks from there are not watched.
+ *
+ * Called by fork.c, exit.c and exec.c.  No allocation, no lock (mirror/cow.h).
+ */
+#include "wrap/cow.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "base/doorbell.h"
+#include "base/own.h"
+#include "base/sys.h"
+#include "capture/emit.h"
+#include "mirror/cow.h"
+#include "wrap/space.h"
+
+#define PLACES 512u
+#define PLACE_TRIES 8u
+#define LEARNED 2u /* children that executed */
+
+struct place {
+	_Atomic uint32_t stack; /* 0: free */
+	_Atomic uint16_t n_execs, n_lives;
+};
+_Static_assert(sizeof(struct place) * PLACES == 4096, "one page");
+
+static struct place *_Atomic places; /* shared by the whole tree */
+static uint32_t born_of;             /* stack of the fork that made this process; 0: none known */
+static _Atomic uint64_t newest;      /* begin of the fork that was watched last; 0: none */
+static int born_by;                  /* its pid */
+static bool is_child;                /* of a fork that the bracket saw */
+
+static struct place *place_of(uint32_t stack)
+{
+	struct place *all = atomic_load(&places);
+
+	for (uint32_t i = 0; all && stack && i < PLACE_TRIES; i++) {
+		struct place *p = &all[(stack * 2654435761u + i) % PLACES];
+		uint32_t none = 0;
+
+		if (atomic_load(&p->stack) == stack || atomic_compare_exchange_strong(&p->stack, &none, stack) ||
+			none == stack)
+			return p;
+	}
+	return NULL;
+}
+
+static void make_places(void)
+{
+	struct place *none = NULL;
+
+	if (atomic_load(&places))
+		return;
+	long at = mms_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (mms_is_error(at))
+		return;
+	if (atomic_compare_exchange_strong(&places, &none, (struct place *)at))
+		own_note((void *)at, 4096);
+	else
+		mms_munmap((void *)at, 4096);
+}
+
+enum mms_watch cow_decide(uint32_t stack)
+{
+	if (capture_session()->header->cow == MMS_COW_OFF)
+		return MMS_WATCH_OFF;
+	if (doorbell_is_silent() || space_on_small_stack())
+		return MMS_WATCH_FILTER;
+	make_places();
+	struct place *p = place_of(stack);
+	if (p && atomic_load(&p->n_execs) >= LEARNED && atomic_load(&p->n_lives) == 0)
+		return MMS_WATCH_EXECS;
+	return cow_is_big() ? MMS_WATCH_UFFD : MMS_WATCH_SMALL;
+}
+
+/* ---- telling ---- */
+
+static void tell_pages(void *arg, uint64_t first, const uint8_t *bytes, size_t n)
+{
+	struct mms_pages head = { .page = first, .n_bytes = (uint32_t)n };
+
+	(void)arg;
+	emit_long(MMS_LONG_COW_PAGES, 0, &head, sizeof(head), bytes, n, NULL, 0);
+}
+
+static void tell_area(void *arg, const struct mms_cow_area *area, const char *name)
+{
+	(void)arg;
+	emit_long(MMS_LONG_COW_AREA, area->stack, area, sizeof(*area), name, area->name_length, NULL, 0);
+}
+
+static void one_side(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
+{
+	struct cow_sink sink = { .pages = tell_pages, .area = side == MMS_COW_PARENT ? tell_area : NULL };
+	struct mms_cow_arm arm = { .begin_stamp = note->begin_stamp, .parent = parent, .side = side };
+
+	arm.error = cow_protect(&sink, &arm);
+	atomic_store(&newest, arm.error == 0 ? note->begin_stamp : 0);
+	arm.faults = cow_faults();
+	arm.window = arm.faults - (side == MMS_COW_PARENT ? note->faults : 0);
+	emit_long(MMS_LONG_COW_ARM, 0, &arm, sizeof(arm), NULL, 0, NULL, 0);
+}
+
+void cow_check(void)
+{
+	uint64_t stamp = atomic_load_explicit(&newest, memory_order_relaxed);
+	const struct mms_process *p = stamp ? capture_process() : NULL;
+
+	if (!p || atomic_load_explicit(&p->cow_over, memory_order_relaxed) != stamp)
+		return;
+	if (atomic_compare_exchange_strong(&newest, &stamp, 0))
+		cow_end();
+}
+
+void cow_in_parent(const struct mms_fork *note, uint64_t parent)
+{
+	if (note->watch == MMS_WATCH_UFFD)
+		one_side(note, parent, MMS_COW_PARENT);
+}
+
+void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
+{
+	cow_forked(!doorbell_is_silent());
+	atomic_store(&newest, 0);
+	is_child = true;
+	born_of = stack;
+	born_by = doorbell_is_silent() ? 0 : mms_getppid();
+	if (note->watch == MMS_WATCH_UFFD)
+		one_side(note, parent, MMS_COW_CHILD);
+}
+
+/* A failed exec has told already: the later word counts. */
+void cow_last_word(enum mms_look look)
+{
+	struct cow_sink sink = { .pages = tell_pages };
+	struct mms_cow_last last = { .look = look };
+
+	if (!is_child && !cow_is_watching())
+		return;
+	struct place *p = is_child ? place_of(born_of) : NULL;
+	if (p)
+		atomic_fetch_add(look == MMS_LOOK_EXEC ? &p->n_execs : &p->n_lives, 1);
+	if (doorbell_is_silent()) {
+		last.error = -EPERM;
+	} else {
+		last.faults = cow_faults();
+		if (cow_is_watching() && born_by && born_by == mms_getppid())
+			last.parent_faults = cow_faults_of(born_by);
+		last.error = space_on_small_stack() ? -EAGAIN : cow_tell(&sink);
+	}
+	emit_long(MMS_LONG_COW_LAST, 0, &last, sizeof(last), NULL, 0, NULL, 0);
+}

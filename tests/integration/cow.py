@@ -1,0 +1,231 @@
+"""cow.py - what is reported of forks against programs that know it.
+
+    cow.py pair [FIRST [SEEDS]]  A5: which pages each side wrote, 4 KiB and huge
+    cow.py nobody                the same as a user without rights
+    cow.py prefork               A6: one parent and four children
+    cow.py killed                A11: the child is killed
+    cow.py small                 what is not watched, and that it says so
+    cow.py closes                the program closes every descriptor
+    cow.py execs                 children that execute are not watched for long
+    cow.py leaves                the parent's descriptor goes when the fork is over
+    cow.py owner                 the program has a userfaultfd of its own
+    cow.py reads                 A7: pages written by read(2)
+
+Skipped where the kernel has no userfaultfd in asynchronous mode (before 6.7).
+"""
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+
+import mms
+
+GROUP = {}
+PAIR = os.path.join(mms.PROGRAMS, 'cow_pair')
+
+
+def record(work, name, *command, options=(), before=()):
+    """Runs it; its output and the open database."""
+    db = work.path(name + '.db')
+    out = subprocess.run([*before, mms.MMSCOPE, 'run', '--wait', '-o', db, *options, '--', *command],
+                         env=mms.environment(**GROUP), stdout=subprocess.PIPE, check=True, text=True).stdout
+    return out, sqlite3.connect(db)
+
+
+def truth_of(out):
+    """[{start: (shared, parent, child, both)}], one for each fork."""
+    forks = []
+    for line in out.splitlines():
+        word = line.split()
+        if word[0] == 'fork':
+            forks.append({})
+        elif word[0] == 'area':
+            forks[-1][int(word[1], 16)] = tuple(int(x) for x in word[2:])
+    return forks
+
+
+def forks_of(db):
+    db.row_factory = sqlite3.Row
+    rows = db.execute("SELECT * FROM fork WHERE kind IN ('fork', '_Fork', 'atfork')"
+                      ' ORDER BY t_ns').fetchall()
+    for f in rows:
+        if 'write-protected' in (f['why'] or ''):
+            mms.skip('no userfaultfd here: ' + f['why'])
+    return rows
+
+
+def areas_of(db, fork, truth):
+    """Of the areas that the program speaks of."""
+    rows = db.execute('SELECT start, pages_shared, parent_broke, child_broke, both_broke FROM cow_vma'
+                      ' WHERE fork_id = ?', (fork['id'],))
+    return {r[0]: tuple(r)[1:] for r in rows if r[0] in truth}
+
+
+def wrong(truth, seen):
+    """Areas of which another set was reported: each number counts."""
+    return [(hex(a), t, seen.get(a)) for a, t in truth.items() if seen.get(a) != t]
+
+
+def check(what, ok, detail=''):
+    if not ok:
+        sys.exit('wrong: %s %s' % (what, detail))
+
+
+def check_pair(work, seed, pages, before=(), options=()):
+    out, db = record(work, 'pair', PAIR, str(seed), pages, before=before, options=options)
+    truth = truth_of(out)
+    forks = forks_of(db)
+    check('one fork', len(forks) == 1 and len(truth) == 1)
+    f = forks[0]
+    check('method', f['method'] == 'userfaultfd' and f['exact'] == 1, tuple(f))
+    bad = wrong(truth[0], areas_of(db, f, truth[0]))
+    check('the error is known', f['error_pages'] is not None and f['error_pages'] < 400, f['error_pages'])
+    check('areas, seed %s %s' % (seed, pages), not bad, bad[:5])
+    whole = [sum(t[i] for t in truth[0].values()) for i in range(4)]
+    check('pages shared', 0 <= f['pages_shared'] - whole[0] <= 600, (f['pages_shared'], whole))
+    check('copies', f['copies_low'] <= f['copies_high'] <= f['parent_broke'] + f['child_broke'], tuple(f))
+    check('faults of the parent', f['parent_faults'] >= whole[1] if pages == '4k' else True, f['parent_faults'])
+    print('seed %s %s: %d pages, error at most %d, %.0f and %.0f ns a page' % (
+        seed, pages, f['pages_shared'], f['error_pages'], f['arm_parent_ns'] / f['pages_shared'],
+        f['arm_child_ns'] / f['pages_shared']))
+
+
+def pair(work, first=1, seeds=3):
+    for seed in range(first, first + seeds):
+        for pages in ('4k', 'huge'):
+            check_pair(work, seed, pages)
+
+
+def nobody(work):
+    if os.getuid() != 0:
+        mms.skip('only root can become nobody')
+    mms.need('setpriv')
+    os.chmod(work.top, 0o777)
+    check_pair(work, 7, '4k', before=('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'))
+
+
+def main():
+    what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
+    work = mms.Work('cow')
+    {'pair': pair, 'nobody': nobody, 'prefork': prefork, 'killed': killed, 'small': small,
+     'closes': closes, 'execs': execs, 'leaves': leaves, 'owner': owner, 'reads': reads}[what](work, *rest)
+    if not work.keep:
+        import shutil
+        shutil.rmtree(work.top)
+
+
+def check_prefork(work, pages):
+    out, db = record(work, 'prefork', PAIR, '5', pages, '4')
+    truth, forks = truth_of(out), forks_of(db)
+    check('four forks', len(forks) == 4 and len(truth) == 4)
+    for f, t in zip(forks, truth):
+        check('method', f['method'] == 'userfaultfd', tuple(f))
+        bad = wrong(t, areas_of(db, f, t))
+        check('areas of fork %d' % f['id'], not bad, bad[:5])
+    grown = int(out.split('rss ')[1]) // 4096
+    low, high = (sum(f[c] for f in forks) for c in ('copies_low', 'copies_high'))
+    print('%s: copies %d to %d, the cgroup grew by %d pages' % (pages, low, high, grown))
+    return low, high, grown
+
+
+def prefork(work):
+    check_prefork(work, '4k')
+    group = '/sys/fs/cgroup/memory/mms-cow-%d' % os.getpid()
+    try:
+        os.mkdir(group)
+    except OSError as e:
+        mms.skip('sets are exact; no memory cgroup (v1) to compare copies with: %s' % e.strerror)
+    try:
+        GROUP['COW_GROUP'] = group
+        with open(group + '/cgroup.procs', 'w') as f:
+            f.write(str(os.getpid()))
+        low, high, grown = check_prefork(work, 'kept')
+        check('no doubt without dropped pages', low == high, (low, high))
+        check('copies are what the cgroup grew by', abs(high - grown) <= high * 0.005, (high, grown))
+    finally:
+        with open('/sys/fs/cgroup/memory/cgroup.procs', 'w') as f:
+            f.write(str(os.getpid()))
+        for _ in range(100):
+            try:
+                os.rmdir(group)
+                break
+            except OSError:
+                time.sleep(0.05)
+
+
+def killed(work):
+    out, db = record(work, 'killed', PAIR, '9', '4k', '1', 'kill')
+    truth, forks = truth_of(out)[0], forks_of(db)
+    bad = wrong(truth, areas_of(db, forks[0], truth))
+    check('what was written before the last look', not bad, bad[:5])
+    check('it says so', forks[0]['exact'] == 0 and 'last look' in forks[0]['why'], tuple(forks[0]))
+
+
+def small(work):
+    out, db = record(work, 'small', '/bin/sh', '-c', 'i=0; while [ $i -lt 6 ]; do /bin/true; (:); i=$((i+1)); done')
+    forks = forks_of(db)
+    check('forks', len(forks) == 6, len(forks))
+    check('none is watched', all(f['method'] in ('totals', 'none') and f['exact'] == 0 and f['why'] for f in forks),
+          [tuple(f)[9:12] for f in forks])
+    check('faults of the children are known', all(f['child_faults'] is not None for f in forks))
+
+
+def closes(work):
+    program = ('import os\nblock = bytearray(8 << 20)\npid = os.fork()\n'
+               'seen = [int(n) for n in os.listdir("/proc/self/fd")]\n'
+               'assert all(n < 4 or n >= 1000 for n in seen), seen\n'
+               'if pid == 0:\n os.closerange(3, 1 << 16)\n block[4096] = 1\n os._exit(0)\n'
+               'assert os.waitpid(pid, 0) == (pid, 0)\n'
+               'try:\n os.waitpid(-1, 0)\n raise SystemExit("a child of ours")\nexcept ChildProcessError:\n pass\n')
+    out, db = record(work, 'closes', sys.executable, '-c', program)
+    f = forks_of(db)[0]
+    check('it says what was lost', f['exact'] == 0 and 'closed' in f['why'], tuple(f))
+
+
+def execs(work):
+    program = ('import os\nblock = bytearray(8 << 20)\nfor i in range(8):\n pid = os.fork()\n if pid == 0:\n'
+               '  os.execv("/bin/true", ["true"])\n os.waitpid(pid, 0)\n')
+    out, db = record(work, 'execs', sys.executable, '-c', program)
+    methods = [f['method'] for f in forks_of(db)]
+    check('two are watched', methods[:2] == ['userfaultfd'] * 2, methods)
+    check('then it was learned', methods[2:] == ['none'] * 6, methods)
+
+
+def leaves(work):
+    program = ('import mmap, os, sys, time\nblock = bytearray(8 << 20)\npid = os.fork()\n'
+               'if pid == 0: time.sleep(0.3); os._exit(0)\n'
+               'mine = lambda: sum(os.readlink("/proc/self/fd/" + n) == "anon_inode:[userfaultfd]"'
+               ' for n in os.listdir("/proc/self/fd") if os.path.islink("/proc/self/fd/" + n))\n'
+               'sys.stdout.write("%d" % mine())\nos.waitpid(pid, 0)\n'
+               'for i in range(200):\n time.sleep(0.05)\n mmap.mmap(-1, 4096).close()\n if not mine(): break\n'
+               'print(mine())\n')
+    out, db = record(work, 'leaves', sys.executable, '-c', program)
+    check('one while watched, none afterwards', out.strip() == '10', out)
+
+
+def owner(work):
+    out, db = record(work, 'owner', os.path.join(mms.PROGRAMS, 'cow_owner'))
+    own, other = (int(x, 16) for x in out.split())
+    f = forks_of(db)[0]
+    areas = dict(db.execute('SELECT start, child_broke FROM cow_vma WHERE fork_id = ?', (f['id'],)))
+    check('the other area', areas.get(other) == 100, areas)
+    check('it says which were not watched', f['exact'] == 0 and '1 area' in f['why'], tuple(f))
+    check('the own area is named', own in areas, areas)
+
+
+def reads(work):
+    program = ('import mmap, os, threading\nm = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n'
+               'm.write(b"x" * (16 << 20))\nr, w = os.pipe()\npid = os.fork()\nif pid == 0:\n'
+               ' f = open("/dev/zero", "rb", 0)\n'
+               ' for i in range(0, 4096, 8): f.readinto(memoryview(m)[i * 4096:i * 4096 + 100])\n os._exit(0)\n'
+               'os.waitpid(pid, 0)\n')
+    out, db = record(work, 'reads', sys.executable, '-c', program)
+    f = forks_of(db)[0]
+    row = db.execute('SELECT child_broke, parent_broke FROM cow_vma WHERE pages_shared >= 4096'
+                     ' AND fork_id = ?', (f['id'],)).fetchone()
+    check('512 pages were written by the kernel', row and 512 <= row[0] <= 512 + f['error_pages'], row and tuple(row))
+    print('error at most %d pages' % f['error_pages'])
+
+
+main()
