@@ -63,6 +63,7 @@ int collector_begin(struct collector *c)
 	spaces_init(&c->spaces, c->model, c->feed.clock, &c->store, &c->stacks);
 	c->feed.space = keep_space;
 	c->feed.space_arg = c;
+	judge_init(&c->judge, &c->file.session, c->model, c->feed.clock, &c->stacks);
 	watch_init(&c->watch, &c->file.session, c->bell, c->drain, c->model);
 	return 0;
 }
@@ -218,6 +219,7 @@ static int finish_store(struct collector *c)
 {
 	struct store_finish options = {.incomplete = c->incomplete, .earlier = c->earlier};
 	write_coverage(c);
+	judge_finish(&c->judge, c->store);
 	spaces_finish(&c->spaces);
 	write_cost(c);
 	int r = store_finish(c->store, c->model, &c->stacks, &options);

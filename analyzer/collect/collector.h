@@ -14,6 +14,7 @@
 #include "collect/drain.h"
 #include "collect/feed.h"
 #include "collect/grow.h"
+#include "collect/judge.h"
 #include "collect/spaces.h"
 #include "collect/watch.h"
 #include "model/model.h"
@@ -28,6 +29,7 @@ struct collector {
 	struct drain *drain;
 	struct watch watch;
 	struct spaces spaces;
+	struct judge judge;
 	struct pressure *pressure; /* NULL in recover */
 	struct store *store; /* NULL: the database cannot be written */
 	struct stack_source stacks;

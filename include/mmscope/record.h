@@ -106,6 +106,7 @@ enum mms_long {
 	MMS_LONG_AREA = 41,      /* struct mms_area + name + states of pages */
 	MMS_LONG_SPACE = 42,     /* struct mms_space; closes the AREA records before it */
 	MMS_LONG_GONE = 43,      /* struct mms_gone: before the MUNMAP or FREE that it speaks of */
+	MMS_LONG_ROOTS = 60,     /* struct mms_roots: before the process asks to be read */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
 };
 
@@ -174,6 +175,13 @@ struct mms_exit {
 	int32_t status;
 	uint32_t how; /* 0 exit (last handler), 1 _exit/_Exit, 2 quick_exit */
 };
+
+/* Where the thread stands that ends the process. */
+struct mms_roots {
+	uint64_t sp;           /* what lies below it is dead */
+	uint64_t registers[6]; /* rbx rbp r12 r13 r14 r15: what the callers hold */
+};
+_Static_assert(sizeof(struct mms_roots) == 56, "roots");
 
 struct mms_heap_fail {
 	uint64_t size;

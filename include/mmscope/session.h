@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MMS_PROTOCOL_VERSION 2u
+#define MMS_PROTOCOL_VERSION 3u
 #define MMS_SESSION_MAGIC 0x0065706f63736d6dull /* "mmscope\0" */
 
 #define MMS_CELL_SIZE 65536u
@@ -83,6 +83,14 @@ enum mms_end {
 	MMS_END_EXEC = 3,   /* replaced by another image */
 };
 
+/* A process that is about to end lets the collector read its memory: mms_process.reach. */
+enum mms_reach {
+	MMS_REACH_NONE = 0,
+	MMS_REACH_ASKED = 1,   /* T: it waits, the ROOTS record is published */
+	MMS_REACH_READING = 2, /* C: wait on, the end is near */
+	MMS_REACH_DONE = 3,    /* C: read, or not to be read */
+};
+
 /* What a process could not see or had to leave out; bits of coverage. */
 enum mms_coverage {
 	MMS_COV_SANITIZER = 1u << 0,    /* sanitizer runtime present: passive */
@@ -119,7 +127,8 @@ struct mms_process {
 	uint64_t self_bytes;              /* private memory of the preload that is in use at the last
 	                                   * word, bytes; 0: not known */
 	_Atomic uint64_t hiwater_bytes;   /* VmHWM at the last word; 0: not known */
-	uint64_t reserved[1];
+	_Atomic uint32_t reach;           /* enum mms_reach; futex: the process waits here, timed */
+	uint32_t reserved;
 };
 _Static_assert(sizeof(struct mms_process) == 128, "process slot");
 
@@ -206,6 +215,9 @@ struct mms_header {
 	uint16_t process_cell[MMS_PROCESS_DIR]; /* C, before the counter above */
 	uint16_t thread_cell[MMS_THREAD_DIR];
 	uint16_t pad16;
+
+	_Atomic uint32_t n_reach; /* T: processes that asked to be read; C compares */
+	uint32_t pad32;
 
 	char output[2048];     /* K: absolute path of the database, NUL-ended */
 	char collector_bin[1024]; /* K: path of the mmscope binary, may be empty */
