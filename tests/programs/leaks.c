@@ -26,7 +26,7 @@ struct node {
 };
 
 static void *kept[64]; /* a root */
-static __thread void *kept_by_thread;
+static __thread void *volatile kept_by_thread;
 
 static void expect(const char *function, const char *verdict, int blocks, long bytes)
 {
