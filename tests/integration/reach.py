@@ -56,6 +56,7 @@ def owner(db, stack, names):
 # Memcheck counts what its own way of running differs in.
 SKIPPED = {
     'forked': 'its child tells of the inherited blocks again',
+    'entries': 'it ends a program that calls pvalloc',
 }
 KINDS = {'definite': 'definitely lost', 'indirect': 'indirectly lost', 'possible': 'possibly lost'}
 
