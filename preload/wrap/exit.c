@@ -90,8 +90,7 @@ static bool go_on_waiting(const struct mms_session *s, uint32_t state, uint64_t 
 }
 
 /* Which blocks can still be reached is found out from outside, while we stand
- * still: a copy of what is in memory takes the collector 0.3 ms a MiB at
- * worst.  The answer is not waited for. */
+ * still for a copy of what is in memory.  The answer is not waited for. */
 static void let_read(struct mms_process *p, const struct mms_roots *roots)
 {
 	const struct mms_session *s = capture_session();
