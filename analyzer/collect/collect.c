@@ -100,11 +100,14 @@ static bool round_once(struct collector *c)
 {
 	struct drain_stats d;
 	size_t failures = c->model->n_failures;
+	bool asked = judge_is_asked(&c->judge);
 	uint64_t n = drain_round(c->drain);
 	uint64_t now = collector_now(c);
 	size_t alive = c->watch.n_alive, images = c->model->n_processes;
 	watch_round(&c->watch, now);
 	cows_round(&c->cows, now);
+	if (asked)
+		judge_round(&c->judge, &c->watch, &c->spaces, c->store);
 	drain_stats(c->drain, &d);
 	session_file_grow(&c->file, d.free_cells);
 	if (n) {

@@ -72,6 +72,7 @@ int collector_begin(struct collector *c)
 	cows_init(&c->cows, c->model, &c->watch, c->feed.clock, &c->store, &c->stacks);
 	c->feed.cow = keep_cow;
 	c->feed.cow_arg = c;
+	judge_init(&c->judge, &c->file.session, c->model, c->feed.clock, &c->stacks);
 	watch_init(&c->watch, &c->file.session, c->bell, c->drain, c->model);
 	return 0;
 }
@@ -228,6 +229,7 @@ static int finish_store(struct collector *c)
 {
 	struct store_finish options = {.incomplete = c->incomplete, .earlier = c->earlier};
 	write_coverage(c);
+	judge_finish(&c->judge, c->store);
 	spaces_finish(&c->spaces);
 	cows_finish(&c->cows, collector_now(c));
 	if (store_flush(c->store, c->model, &c->stacks) == 0)

@@ -15,6 +15,7 @@
 #include "collect/drain.h"
 #include "collect/feed.h"
 #include "collect/grow.h"
+#include "collect/judge.h"
 #include "collect/spaces.h"
 #include "collect/watch.h"
 #include "model/model.h"
@@ -30,6 +31,7 @@ struct collector {
 	struct watch watch;
 	struct spaces spaces;
 	struct cows cows;
+	struct judge judge;
 	struct pressure *pressure; /* NULL in recover */
 	struct store *store; /* NULL: the database cannot be written */
 	struct stack_source stacks;

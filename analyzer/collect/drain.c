@@ -222,7 +222,7 @@ static struct stream *stream_of(struct drain *d, const struct mms_block *b, uint
 	s->source.run = stream_run;
 	s->d = d;
 	s->who = (struct order_writer){ .process = b->process_number, .thread = b->thread_number,
-		.pid = b->pid, .tid = b->tid };
+		.pid = b->pid, .tid = b->tid, .tcb = b->tcb };
 	s->thread_slot_plus_1 = mms_owner_thread_plus_1(owner);
 	s->dead = d->finishing;
 	s->next = *bucket;

@@ -25,7 +25,9 @@ static struct model_process *process_of(struct feed *f, struct order_writer *w, 
 	}
 	if (!p->pid)
 		p->pid = p->ns_pid;
-	model_thread(p, w->thread, w->tid, t_ns);
+	struct model_thread *th = model_thread(p, w->thread, w->tid, t_ns);
+	if (th)
+		th->tcb = w->tcb;
 	w->user = p;
 	return p;
 }
@@ -109,6 +111,17 @@ static void note_heap_fail(struct note *c)
 		model_alloc_failed(c->f->model, &(struct model_failure){
 			.process = c->p->number, .t_ns = c->n->t_ns, .size = v.size, .thread = c->w->thread,
 			.stack = c->n->stack, .error = v.error });
+}
+
+static void note_roots(struct note *c)
+{
+	struct mms_roots v;
+	size_t room;
+
+	if (!payload(c->n, &v, sizeof(v), &room))
+		return;
+	c->p->roots_sp = v.sp;
+	memcpy(c->p->roots_registers, v.registers, sizeof(v.registers));
 }
 
 static void note_process(struct note *c)
@@ -233,6 +246,9 @@ static void feed_note(void *arg, struct order_writer *w, const struct order_note
 		break;
 	case MMS_LONG_EXIT:
 		note_exit(&c);
+		break;
+	case MMS_LONG_ROOTS:
+		note_roots(&c);
 		break;
 	case MMS_LONG_HEAP_FAIL:
 		note_heap_fail(&c);

@@ -29,6 +29,7 @@ struct order_writer {
 	uint64_t process; /* number */
 	uint32_t thread;  /* number in the process, 1 = first seen */
 	uint32_t pid, tid; /* as the thread sees itself */
+	uint64_t tcb;      /* its thread pointer */
 	void *user;        /* the sink's own, NULL at first */
 	bool look_ahead;   /* set by the sink: it wants ahead() for this thread */
 };

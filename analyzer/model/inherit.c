@@ -114,6 +114,44 @@ bool inherit_find(const struct model_process *p, uint64_t address, uint64_t *ret
 	return false;
 }
 
+struct heirloom {
+	const struct model_process *heir;
+	uint64_t fork_ns;
+	void (*fn)(void *arg, uint64_t address, uint64_t size);
+	void *arg;
+};
+
+static void hand_down(const struct heirloom *h, uint64_t address, uint64_t size)
+{
+	if (index_find(&h->heir->state->inherited_gone, address) == INDEX_NONE)
+		h->fn(h->arg, address, size);
+}
+
+static void hand_down_live(void *arg, const struct live_block *b)
+{
+	const struct heirloom *h = arg;
+
+	if (b->t_ns <= h->fork_ns)
+		hand_down(h, b->address, b->size);
+}
+
+void model_inherited_blocks(const struct model_process *p,
+	void (*fn)(void *arg, uint64_t address, uint64_t size), void *arg)
+{
+	struct heirloom h = { .heir = p, .fork_ns = p->state->fork_ns, .fn = fn, .arg = arg };
+
+	for (const struct model_process *q = p->state->parent; q; q = q->state->parent) {
+		live_each(q->live, hand_down_live, &h);
+		for (size_t i = 0; i < q->state->n_ghosts; i++) {
+			const struct ghost *g = &q->state->ghosts[i];
+
+			if (g->alloc_ns <= h.fork_ns && g->free_ns >= h.fork_ns)
+				hand_down(&h, g->address, g->size);
+		}
+		h.fork_ns = q->state->fork_ns;
+	}
+}
+
 void inherit_gone(struct model_process *p, uint64_t address, uint64_t size)
 {
 	index_put(&p->state->inherited_gone, address, 0); /* no memory: a second free is not told apart */

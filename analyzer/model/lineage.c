@@ -75,6 +75,7 @@ static void process_free(struct model_process *p)
 	free(p->argv);
 	free(p->cwd);
 	free(p->next_exe);
+	free(p->verdicts);
 	free(p);
 }
 

@@ -49,6 +49,7 @@ struct model_thread {
 	uint32_t tid;
 	char name[16];
 	uint64_t begin_ns, end_ns; /* end 0: not ended */
+	uint64_t tcb; /* its thread pointer; 0: not known */
 	uint64_t alloc_blocks, alloc_bytes;
 };
 
@@ -92,6 +93,14 @@ struct model_process {
 	uint64_t unknown_frees, failed_allocs;
 	uint64_t repaired, replaced, nested_allocs; /* tolerant pairing, PIPELINE 2 */
 	uint64_t hiwater_rss;
+
+	/* Where it stood when it asked to be read at its end; sp 0: it did not. */
+	uint64_t roots_sp, roots_registers[6];
+	/* What became of its blocks then: address << 8 | enum reach_verdict,
+	 * sorted.  Those allocated later than judged_ns are not among them. */
+	uint64_t *verdicts;
+	size_t n_verdicts;
+	uint64_t judged_ns;
 
 	struct live_table *live;
 	struct series *series; /* of the whole process */
@@ -234,5 +243,8 @@ void model_blocks_at(const struct model_process *p, uint64_t t_ns,
 /* False: p is finished, nothing is held, and nothing may be released. */
 bool model_blocks_hold(struct model_process *p);
 void model_blocks_release(struct model_process *p);
+/* The parent's blocks that a forked process still has in its memory. */
+void model_inherited_blocks(const struct model_process *p,
+	void (*fn)(void *arg, uint64_t address, uint64_t size), void *arg);
 
 #endif

@@ -13,8 +13,10 @@
  */
 #include "store.h"
 
+#include "model/reach.h"
 #include "model/series.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,7 +216,32 @@ static int by_address(const void *a, const void *b)
 	return x->address < y->address ? -1 : x->address > y->address;
 }
 
-static int insert_blocks(struct store *s, uint64_t process, const struct collected *c)
+static const char *const verdict_words[] = {
+	[REACH_UNCLASSIFIED] = NULL,
+	[REACH_REACHABLE] = "reachable",
+	[REACH_POSSIBLE] = "possible",
+	[REACH_INDIRECT] = "indirect",
+	[REACH_DEFINITE] = "definite",
+};
+
+static enum reach_verdict verdict_of(const struct model_process *p, uint64_t address, uint64_t t_ns)
+{
+	size_t low = 0, high = p->n_verdicts;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (p->verdicts[middle] >> 8 < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	/* What came later may stand where a judged one stood. */
+	bool is_there = low < p->n_verdicts && p->verdicts[low] >> 8 == address && t_ns <= p->judged_ns;
+	return is_there ? p->verdicts[low] & 255 : REACH_UNCLASSIFIED;
+}
+
+static int insert_blocks(struct store *s, const struct model_process *p, const struct collected *c)
 {
 	int error = 0;
 
@@ -222,12 +249,13 @@ static int insert_blocks(struct store *s, uint64_t process, const struct collect
 		const struct block *b = &c->blocks[i];
 		struct row r = row_of(store_statement(s, ST_LIVE));
 
-		row_int(&r, process);
+		row_int(&r, p->number);
 		row_int(&r, b->address);
 		row_int(&r, b->size);
 		row_int(&r, b->stack);
 		row_int(&r, b->thread);
 		row_int(&r, b->t_ns);
+		row_text(&r, verdict_words[verdict_of(p, b->address, b->t_ns)]);
 		error = store_run(s, &r);
 	}
 	return error;
@@ -261,7 +289,7 @@ static int write_blocks_of(struct store *s, const struct model_process *p, uint3
 	if (!error && c.n)
 		qsort(c.blocks, c.n, sizeof(*c.blocks), by_address);
 	if (!error)
-		error = insert_blocks(s, p->number, &c);
+		error = insert_blocks(s, p, &c);
 	s->live_left_out += c.left_out;
 	free(c.blocks);
 	free(c.per_stack);

@@ -34,7 +34,7 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_SITE] = "INSERT OR REPLACE INTO heap_site"
 		" VALUES (?,?,NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_SERIES] = "INSERT OR REPLACE INTO heap_series VALUES (?,?,?,?,?)",
-	[ST_LIVE] = "INSERT OR REPLACE INTO live_block VALUES (?,?,?,?,?,?,NULL)",
+	[ST_LIVE] = "INSERT OR REPLACE INTO live_block VALUES (?,?,?,?,?,?,?)",
 	[ST_STACK] = "INSERT OR IGNORE INTO stack (id, parent_id, pc, context, depth, flags)"
 		" VALUES (?,?,?,?,?,?)",
 	[ST_VM] = "INSERT OR REPLACE INTO vm_event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",

@@ -110,6 +110,7 @@ enum mms_long {
 	MMS_LONG_COW_AREA = 51,  /* struct mms_cow_area + name */
 	MMS_LONG_COW_ARM = 52,   /* struct mms_cow_arm; closes the two above */
 	MMS_LONG_COW_LAST = 53,  /* struct mms_cow_last; closes COW_PAGES: the process ends */
+	MMS_LONG_ROOTS = 60,     /* struct mms_roots: before the process asks to be read */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
 };
 
@@ -243,6 +244,13 @@ struct mms_exit {
 	int32_t status;
 	uint32_t how; /* 0 exit (last handler), 1 _exit/_Exit, 2 quick_exit */
 };
+
+/* Where the thread stands that ends the process. */
+struct mms_roots {
+	uint64_t sp;           /* what lies below it is dead */
+	uint64_t registers[6]; /* rbx rbp r12 r13 r14 r15: what the callers hold */
+};
+_Static_assert(sizeof(struct mms_roots) == 56, "roots");
 
 struct mms_heap_fail {
 	uint64_t size;

@@ -68,7 +68,8 @@ struct mms_block {
 	                              * For `recover` after the collector was killed */
 	uint32_t pad32;
 	uint64_t saved_ticks;        /* C: no stamp behind it is below this */
-	uint8_t pad[MMS_BLOCK_FIRST - 56];
+	uint64_t tcb;                /* T: thread pointer; its stack and TLS lie below it */
+	uint8_t pad[MMS_BLOCK_FIRST - 64];
 };
 _Static_assert(sizeof(struct mms_block) == MMS_BLOCK_FIRST, "block header");
 

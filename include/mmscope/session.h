@@ -83,6 +83,14 @@ enum mms_end {
 	MMS_END_EXEC = 3,   /* replaced by another image */
 };
 
+/* A process that is about to end lets the collector read its memory: mms_process.reach. */
+enum mms_reach {
+	MMS_REACH_NONE = 0,
+	MMS_REACH_ASKED = 1,   /* T: it waits, the ROOTS record is published */
+	MMS_REACH_READING = 2, /* C: wait on, the end is near */
+	MMS_REACH_DONE = 3,    /* C: read, or not to be read */
+};
+
 /* What a process could not see or had to leave out; bits of coverage. */
 enum mms_coverage {
 	MMS_COV_SANITIZER = 1u << 0,    /* sanitizer runtime present: passive */
@@ -114,7 +122,7 @@ struct mms_process {
 	_Atomic uint64_t n_audited;       /* stacks compared with the full walk */
 	_Atomic uint64_t n_audit_failed;
 	_Atomic uint64_t n_lost;          /* records lost by threads that had no slot */
-	_Atomic uint32_t audit_depth;     /* spare room for the engine's own counters */
+	_Atomic uint32_t reach;           /* enum mms_reach; futex: the process waits here, timed */
 	uint32_t engine;                  /* enum mms_engine really used */
 	uint64_t self_bytes;              /* private memory of the preload that is in use at the last
 	                                   * word, bytes; 0: not known */
@@ -206,6 +214,9 @@ struct mms_header {
 	uint16_t process_cell[MMS_PROCESS_DIR]; /* C, before the counter above */
 	uint16_t thread_cell[MMS_THREAD_DIR];
 	uint16_t pad16;
+
+	_Atomic uint32_t n_reach; /* T: processes that asked to be read; C compares */
+	uint32_t pad32;
 
 	char output[2048];     /* K: absolute path of the database, NUL-ended */
 	char collector_bin[1024]; /* K: path of the mmscope binary, may be empty */

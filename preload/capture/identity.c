@@ -93,7 +93,7 @@ static void fill_slot(struct mms_process *p, const struct origin *o)
 	atomic_store_explicit(&p->n_audited, 0, memory_order_relaxed);
 	atomic_store_explicit(&p->n_audit_failed, 0, memory_order_relaxed);
 	atomic_store_explicit(&p->n_lost, 0, memory_order_relaxed);
-	atomic_store_explicit(&p->audit_depth, 0, memory_order_relaxed);
+	atomic_store_explicit(&p->reach, MMS_REACH_NONE, memory_order_relaxed);
 	p->engine = h->engine;
 	p->self_bytes = 0; /* not known before the last word */
 	atomic_store_explicit(&p->hiwater_bytes, 0, memory_order_relaxed);

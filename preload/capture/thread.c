@@ -303,6 +303,7 @@ static void open_block(struct thread_state *st, struct mms_block *b)
 	b->tid = st->tid;
 	b->thread_number = st->number;
 	b->thread_seq = next_seq(st);
+	b->tcb = (uintptr_t)__builtin_thread_pointer();
 	atomic_store_explicit(&b->closed, MMS_BLOCK_OPEN, memory_order_relaxed);
 	atomic_store_explicit(
 		&b->base_stamp, mms_stamp(identity.session.header->clock), memory_order_release);

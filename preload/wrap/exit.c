@@ -9,7 +9,10 @@
  */
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <mmscope/launch.h>
 
 #include "base/doorbell.h"
 #include "base/enter.h"
@@ -17,6 +20,7 @@
 #include "base/own.h"
 #include "base/sys.h"
 #include "capture/emit.h"
+#include "capture/ring.h"
 #include "mirror/mm.h"
 #include "wrap/cow.h"
 #include "wrap/process.h"
@@ -77,8 +81,52 @@ void process_look(enum mms_look look)
 	atomic_store_explicit(&p->hiwater_bytes, hiwater ? hiwater : mm_hiwater(), memory_order_relaxed);
 }
 
+#define ASKED_NS 2000000000ull    /* a collector that does not answer is busy with others */
+#define READING_NS 60000000000ull /* one that has answered says when it is done */
+#define SLICE_NS 50000000ull      /* between two looks at whether it lives */
+
+static bool go_on_waiting(const struct mms_session *s, uint32_t state, uint64_t since_ns)
+{
+	uint64_t waited = mms_clock_ns(CLOCK_MONOTONIC) - since_ns;
+
+	return waited < (state == MMS_REACH_ASKED ? ASKED_NS : READING_NS) &&
+		ring_collector(s) == MMS_COLLECTOR_ALIVE;
+}
+
+/* Which blocks can still be reached is found out from outside, while we stand
+ * still for a copy of what is in memory.  The answer is not waited for. */
+static void let_read(struct mms_process *p, const struct mms_roots *roots)
+{
+	const struct mms_session *s = capture_session();
+	struct mms_header *h = s->header;
+	uint64_t since_ns = mms_clock_ns(CLOCK_MONOTONIC);
+	uint32_t state = MMS_REACH_ASKED;
+
+	if (doorbell_is_silent() || !worth_a_look(p) || ring_collector(s) != MMS_COLLECTOR_ALIVE)
+		return;
+	emit_long(MMS_LONG_ROOTS, 0, roots, sizeof(*roots), NULL, 0, NULL, 0);
+	atomic_store(&p->reach, state);
+	atomic_fetch_add(&h->n_reach, 1);
+	atomic_fetch_add(&h->wake_seq, 1);
+	mms_futex_wake(&h->wake_seq, 1);
+	while (state != MMS_REACH_DONE && go_on_waiting(s, state, since_ns)) {
+		mms_futex_wait(&p->reach, state, SLICE_NS);
+		state = atomic_load(&p->reach);
+	}
+	atomic_store(&p->reach, MMS_REACH_NONE);
+}
+
+/* Read first thing in a function: what its callers hold. */
+static inline __attribute__((always_inline)) void callers_registers(uint64_t ret[6])
+{
+	__asm__ volatile("movq %%rbx, 0(%0)\n\tmovq %%rbp, 8(%0)\n\tmovq %%r12, 16(%0)\n\t"
+		"movq %%r13, 24(%0)\n\tmovq %%r14, 32(%0)\n\tmovq %%r15, 40(%0)" : : "r"(ret) : "memory");
+}
+
 void process_last_word(int status, uint32_t how)
 {
+	struct mms_roots roots = { .sp = (uintptr_t)__builtin_frame_address(0) };
+	callers_registers(roots.registers);
 	if (!capture_on())
 		return;
 	capture_forked(); /* a child of a raw clone that never allocated */
@@ -88,6 +136,7 @@ void process_last_word(int status, uint32_t how)
 	if (!p || !(surely || process_is_own()))
 		return;
 	process_look(MMS_LOOK_EXIT);
+	let_read(p, &roots);
 	struct mms_exit note = { .status = status & 0xff, .how = how };
 	emit_long(MMS_LONG_EXIT, 0, &note, sizeof(note), NULL, 0, NULL, 0);
 	atomic_store_explicit(&p->status, status & 0xff, memory_order_relaxed);

@@ -1,0 +1,11 @@
+/* copy_private.h - between copy.c and roots.c. */
+#ifndef COLLECT_COPY_PRIVATE_H
+#define COLLECT_COPY_PRIVATE_H
+
+#include "collect/copy.h"
+
+/* Room for one more in *list (a pointer to the list's pointer); NULL: none,
+ * and c->no_memory is set. */
+void *copy_room(struct copy *c, void *list, size_t n, size_t *room, size_t size);
+
+#endif
