@@ -154,6 +154,7 @@ static int create_session(void)
 		.engine = o->engine,
 		.sample_bytes = o->sample_bytes,
 		.audit_every = o->audit_every,
+		.no_reach = o->no_reach,
 		.n_ring_first = o->no_helper || adopts_orphans() || start.distrusts ? LONELY_RING : 0,
 		.any_uid = mms_geteuid() == 0, /* daemons give their rights away */
 	};

@@ -213,7 +213,9 @@ void judge_finish(const struct judge *j, struct store *store)
 
 		if (p->live_blocks && !p->judged_ns)
 			store_coverage(store, p->number, "unclassified", p->live_blocks,
-				"The process lived shorter than 10 ms or ended without a last word:"
-				" its blocks are unclassified.");
+				j->session->header->no_reach ?
+					"Whether something points to its blocks was not asked for (--reach off)." :
+					"The process lived shorter than 10 ms or ended without a last word:"
+					" its blocks are unclassified.");
 	}
 }

@@ -97,6 +97,7 @@ static int make_session(struct launch *l)
 		.engine = o->engine,
 		.record_events = o->record_events,
 		.audit_every = o->audit_every,
+		.no_reach = o->no_reach,
 		.any_uid = o->any_uid,
 	};
 	int r = mms_session_create(&create, l->session_path, &l->session);

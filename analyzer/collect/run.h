@@ -21,6 +21,7 @@ struct run_options {
 	uint32_t policy;    /* enum mms_policy */
 	uint32_t engine;    /* enum mms_engine */
 	uint32_t audit_every;
+	bool no_reach;
 	uint64_t ring_bytes;
 	char **command;     /* NULL-ended */
 };

@@ -13,7 +13,7 @@
 
 enum {
 	OPT_WAIT = 256, OPT_SUMMARY, OPT_MODE, OPT_SAMPLE, OPT_FOLLOW, OPT_COW, OPT_DURATION, OPT_EVENTS,
-	OPT_ANY_UID, OPT_POLICY, OPT_RING, OPT_ENGINE, OPT_AUDIT,
+	OPT_ANY_UID, OPT_POLICY, OPT_RING, OPT_ENGINE, OPT_AUDIT, OPT_REACH,
 };
 
 static const struct option long_options[] = {
@@ -25,6 +25,7 @@ static const struct option long_options[] = {
 	{"follow", required_argument, NULL, OPT_FOLLOW},
 	{"cow", required_argument, NULL, OPT_COW},
 	{"duration", required_argument, NULL, OPT_DURATION},
+	{"reach", required_argument, NULL, OPT_REACH},
 	{"events", no_argument, NULL, OPT_EVENTS},
 	{"any-uid", no_argument, NULL, OPT_ANY_UID},
 	{"policy", required_argument, NULL, OPT_POLICY},
@@ -48,6 +49,7 @@ static void print_help(void)
 	       "      --follow WHICH   children that are recorded: all (default), none, or a\n"
 	       "                       pattern for the names of their programs\n"
 	       "      --cow WHAT       copy-on-write of forks: auto (default) or off\n"
+	       "      --reach on|off   at the end of a process, find out which blocks are lost\n"
 	       "      --events         keep every single event (large)\n"
 	       "      --policy WHAT    when recording cannot keep up: block (default) or drop\n"
 	       "      --ring SIZE      memory between CMD and recorder, at most (default 32M)\n"
@@ -148,6 +150,15 @@ static bool parse_cow(const char *text, struct run_options *o)
 								: "must be auto or off");
 }
 
+static bool parse_reach(const char *text, struct run_options *o)
+{
+	uint32_t word;
+	if (!parse_word("reach", text, "on", "off", &word))
+		return false;
+	o->no_reach = word == 2;
+	return true;
+}
+
 /* What other versions of mmscope know. */
 static bool parse_later(int option, const char *text)
 {
@@ -185,6 +196,8 @@ static bool parse_one(int option, const char *text, struct run_options *o)
 		return parse_word("engine", text, "own", "libunwind", &o->engine);
 	case OPT_COW:
 		return parse_cow(text, o);
+	case OPT_REACH:
+		return parse_reach(text, o);
 	case OPT_RING:
 		return parse_ring(text, o);
 	case OPT_AUDIT:

@@ -39,6 +39,7 @@ struct mms_create_options {
 	uint64_t sample_bytes;     /* 0: 512 KiB */
 	uint32_t record_events;
 	uint32_t audit_every;
+	bool no_reach;
 	uint32_t creator_pid;      /* the first target's pid; 0: the caller's */
 	bool any_uid;              /* children under other user ids may join: file mode 0666
 	                            * under its random name in a folder nobody can list */
@@ -176,6 +177,7 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	h->engine = o->engine ? o->engine : MMS_ENGINE_OWN;
 	h->record_events = o->record_events;
 	h->audit_every = o->audit_every;
+	h->no_reach = o->no_reach;
 	h->creator_pid = o->creator_pid ? o->creator_pid : (uint32_t)mms_getpid();
 	h->clock = mms_choose_clock();
 	h->clock_shift = 4;

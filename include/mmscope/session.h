@@ -216,7 +216,7 @@ struct mms_header {
 	uint16_t pad16;
 
 	_Atomic uint32_t n_reach; /* T: processes that asked to be read; C compares */
-	uint32_t pad32;
+	uint32_t no_reach;        /* K: nobody asks */
 
 	char output[2048];     /* K: absolute path of the database, NUL-ended */
 	char collector_bin[1024]; /* K: path of the mmscope binary, may be empty */

@@ -77,6 +77,8 @@ static void read_ours(const char *s, struct options *o)
 		o->policy = choice(v, policies, 2);
 	else if (mms_after(s, "COW=", &v))
 		o->cow = mms_streq(v, "off") ? MMS_COW_OFF : 0;
+	else if (mms_after(s, "REACH=", &v))
+		o->no_reach = mms_streq(v, "off");
 	else if (mms_after(s, "UNWIND=", &v))
 		o->engine = choice(v, engines, 2);
 	else if (mms_after(s, "AUDIT=", &v))

@@ -16,6 +16,7 @@
  *   MMSCOPE_FOLLOW    all | none | a pattern for the name of the executable
  *   MMSCOPE_POLICY    block | drop
  *   MMSCOPE_COW       auto | off
+ *   MMSCOPE_REACH     on | off
  *   MMSCOPE_UNWIND    own | libunwind
  *   MMSCOPE_AUDIT     compare one stack in N with a full walk
  */
@@ -35,7 +36,7 @@ struct options {
 	uint64_t sample_bytes; /* 0: default */
 	uint32_t mode, follow, policy, engine, cow; /* 0: not said */
 	uint32_t audit_every;
-	bool no_helper;
+	bool no_helper, no_reach;
 };
 
 /* Fills *ret from an environment; NULL: this process's own. */

@@ -102,7 +102,7 @@ static void let_read(struct mms_process *p, const struct mms_roots *roots)
 	uint64_t since_ns = mms_clock_ns(CLOCK_MONOTONIC);
 	uint32_t state = MMS_REACH_ASKED;
 
-	if (doorbell_is_silent() || !worth_a_look(p) || ring_collector(s) != MMS_COLLECTOR_ALIVE)
+	if (h->no_reach || doorbell_is_silent() || !worth_a_look(p) || ring_collector(s) != MMS_COLLECTOR_ALIVE)
 		return;
 	emit_long(MMS_LONG_ROOTS, 0, roots, sizeof(*roots), NULL, 0, NULL, 0);
 	atomic_store(&p->reach, state);

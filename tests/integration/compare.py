@@ -26,6 +26,11 @@ def place(link):
     return re.sub(r'^/dev/pts/\d+', '/dev/pts/N', link)
 
 
+def of_mmscope(n, link):
+    """The one descriptor that the library may hold, while a fork is watched."""
+    return int(n) >= 1000 and link == 'anon_inode:[userfaultfd]'
+
+
 def portrait(p, masked):
     """One process, without pids and with descriptors by number and kind."""
     fields = {
@@ -34,7 +39,7 @@ def portrait(p, masked):
         'threads': p['threads'],
         'signals': (p['blocked'], p['ignored'], p['caught']) if p['fds'] is not None else None,
         'descriptors': None if p['fds'] is None else tuple(
-            sorted((int(n), place(link)) for n, link in p['fds'].items())),
+            sorted((int(n), place(link)) for n, link in p['fds'].items() if not of_mmscope(n, link))),
     }
     return tuple((k, v) for k, v in fields.items() if k not in masked)
 

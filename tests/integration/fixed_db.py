@@ -307,6 +307,9 @@ def verdicts(path):
     s = site('_IO_file_doallocate', 1, 4096, module='/lib/libc.so.6')
     m.live(1, s, [0.01], 4096, 'reachable')
     site('start_of_loader', 1, 72, own='loader', module='/lib/ld-linux-x86-64.so.2')
+    m.done()
+
+
 def fork_row(m, number, parent, child, t_ns, stack, **more):
     m.insert('fork', id=number, parent_id=parent, child_id=child, child_pid=100 + number, kind='fork', t_ns=t_ns,
              pause_ns=1200000 + number, thread=1, stack_id=stack, **more)

@@ -54,7 +54,9 @@ def portrait(pid):
     links = []
     for n in os.listdir(folder):
         try:
-            links.append(compare.place(os.readlink(os.path.join(folder, n))))
+            link = os.readlink(os.path.join(folder, n))
+            if not compare.of_mmscope(n, link):
+                links.append(compare.place(link))
         except FileNotFoundError: # closed between the two calls
             pass
     links.sort()

@@ -44,10 +44,10 @@ static void accepted(void)
 	CHECK_STR(o.output, "a.db");
 	CHECK_STR(o.command[1], "--wait");
 	CHECK_EQ(parse(&o, "--follow git* --policy drop --engine libunwind --audit 16 --ring 8M --events "
-			   "--any-uid --mode exact --cow off ls"),
+			   "--any-uid --mode exact --cow off --reach off ls"),
 		RUN_PARSED);
 	CHECK(o.follow == MMS_FOLLOW_GLOB && o.policy == MMS_POLICY_DROP && o.record_events && o.any_uid &&
-		o.engine == MMS_ENGINE_LIBUNWIND && o.cow == MMS_COW_OFF && o.audit_every == 16 && o.ring_bytes == 8u << 20);
+		o.engine == MMS_ENGINE_LIBUNWIND && o.cow == MMS_COW_OFF && o.no_reach && o.audit_every == 16 && o.ring_bytes == 8u << 20);
 	CHECK_STR(o.follow_glob, "git*");
 	CHECK_EQ(parse(&o, "--help"), RUN_HELP);
 }
@@ -55,7 +55,7 @@ static void accepted(void)
 static void refused(void)
 {
 	static const char *const wrong[] = {"", "--", "--mode sample ls", "--sample 64K ls", "--cow witness ls", "--cow on ls",
-		"--duration 5 ls", "--policy maybe ls", "--engine gdb ls", "--ring 1 ls", "--ring 1G ls",
+		"--reach maybe ls", "--duration 5 ls", "--policy maybe ls", "--engine gdb ls", "--ring 1 ls", "--ring 1G ls",
 		"--ring x ls", "--audit -1 ls", "--nothing ls", "-x ls", "-o"};
 	struct run_options o;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
