@@ -79,6 +79,8 @@ static uint64_t nap(const struct collector *c, uint64_t now_ns)
 {
 	uint64_t quiet = now_ns - c->last_record_ns;
 	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
+	if (c->judge.later_ns)
+		return MS;
 	if (c->watch.n_alive == 0)
 		return 2 * MS;
 	if (c->watch.n_waiting || quiet < 1000 * MS)

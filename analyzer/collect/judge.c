@@ -33,7 +33,7 @@ bool judge_is_asked(struct judge *j)
 	bool asked = n != j->n_seen;
 
 	j->n_seen = n;
-	return asked;
+	return asked || j->later_ns;
 }
 
 /* ---- the blocks ---- */
@@ -190,20 +190,30 @@ static void judge_one(const struct judge *j, struct mms_process *slot, struct mo
 	copy_done(&c);
 }
 
+/* A short process may ask before its bell was heard; how long that is waited for. */
+#define LATER_NS 200000000ull
+
 void judge_round(struct judge *j, const struct watch *w, const struct spaces *spaces, struct store *store)
 {
+	uint64_t now = stamp_full_ns(j->clock, stamp_now(j->clock));
+	bool again = j->later_ns && now - j->later_ns > LATER_NS, later = false;
 	struct mms_process *slot;
 
 	for (uint32_t i = 0; (slot = mms_process_slot(j->session, i)); i++) {
 		if (atomic_load(&slot->reach) != MMS_REACH_ASKED)
 			continue;
 		struct model_process *p = model_process_find(j->model, slot->number);
+		if (!again && (!p || !p->roots_sp || proc_fd_of(w, p->number) < 0)) {
+			later = true;
+			continue;
+		}
 		if (p && p->live_blocks && p->roots_sp)
 			judge_one(j, slot, p, proc_fd_of(w, p->number),
 				p->number < spaces->n ? spaces->space[p->number] : NULL, store);
 		else
 			answer(slot, MMS_REACH_DONE);
 	}
+	j->later_ns = !later ? 0 : j->later_ns ? j->later_ns : now;
 }
 
 void judge_finish(const struct judge *j, struct store *store)

@@ -16,13 +16,14 @@ struct judge {
 	const struct stamp_clock *clock;
 	const struct stack_source *stacks;
 	uint32_t n_seen; /* of header->n_reach */
+	uint64_t later_ns; /* since when somebody asks whom we do not know yet; 0: nobody */
 };
 
 void judge_init(struct judge *j, const struct mms_session *session, struct model *m,
 	const struct stamp_clock *clock, const struct stack_source *stacks);
 
 /* Asked before a drain_round; what was published before the question has then
- * been fed to the model when judge_round is called. */
+ * been fed to the model when judge_round is called.  Also while later_ns. */
 bool judge_is_asked(struct judge *j);
 
 /* Reads who asks, lets them go, and puts the verdicts into the model.  store

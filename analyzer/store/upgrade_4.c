@@ -33,7 +33,7 @@ const char upgrade_to_4[] =
 	"ALTER TABLE fork ADD COLUMN pointer_pages INTEGER; "
 	"ALTER TABLE fork ADD COLUMN bulk_pages INTEGER; "
 	"ALTER TABLE fork ADD COLUMN watched_ns INTEGER; "
-	"DROP VIEW v_forks; "
+	"DROP VIEW IF EXISTS v_forks; "
 	"CREATE VIEW v_forks AS "
 	"SELECT f.id, f.t_ns, f.kind, f.pause_ns, pp.pid AS parent_pid, f.child_pid, "
 	"c.end_how AS child_end, c.status AS child_status, f.method, f.exact, f.pages_shared, "

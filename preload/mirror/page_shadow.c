@@ -254,6 +254,21 @@ uint64_t page_plane_count(const struct page_plane *p, uint64_t first, uint64_t n
 	return count;
 }
 
+/* The first page above `page` of a leaf that there is, or UINT64_MAX: an
+ * address space has thousands of places for leaves, and few of them. */
+static uint64_t next_leaf(const struct page_plane *p, uint64_t page)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t i = 0; i < p->capacity; i++) {
+		const struct page_leaf *leaf = p->slot[i];
+
+		if (leaf != NULL && leaf->number * LEAF_PAGES > page && leaf->number * LEAF_PAGES < next)
+			next = leaf->number * LEAF_PAGES;
+	}
+	return next;
+}
+
 /* The first page at or above `from` whose bit is `value`, or end. */
 static uint64_t seek(const struct page_plane *p, uint64_t from, uint64_t end, bool value)
 {
@@ -263,7 +278,7 @@ static uint64_t seek(const struct page_plane *p, uint64_t from, uint64_t end, bo
 		if (leaf == NULL || leaf->n_used == 0) {
 			if (!value)
 				return from;
-			from = (from / LEAF_PAGES + 1) * LEAF_PAGES;
+			from = next_leaf(p, from);
 			continue;
 		}
 		const struct page_chunk *c = &leaf->chunk[from / PAGE_CHUNK_PAGES % PAGE_LEAF_CHUNKS];

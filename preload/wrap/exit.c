@@ -85,12 +85,19 @@ void process_look(enum mms_look look)
 #define READING_NS 60000000000ull /* one that has answered says when it is done */
 #define SLICE_NS 50000000ull      /* between two looks at whether it lives */
 
+/* Or will have one: who was started with us is there in some milliseconds. */
+static bool has_collector(const struct mms_session *s)
+{
+	enum mms_collector_state state = ring_collector(s);
+
+	return state == MMS_COLLECTOR_ALIVE || state == MMS_COLLECTOR_COMING;
+}
+
 static bool go_on_waiting(const struct mms_session *s, uint32_t state, uint64_t since_ns)
 {
 	uint64_t waited = mms_clock_ns(CLOCK_MONOTONIC) - since_ns;
 
-	return waited < (state == MMS_REACH_ASKED ? ASKED_NS : READING_NS) &&
-		ring_collector(s) == MMS_COLLECTOR_ALIVE;
+	return waited < (state == MMS_REACH_ASKED ? ASKED_NS : READING_NS) && has_collector(s);
 }
 
 /* Which blocks can still be reached is found out from outside, while we stand
@@ -102,7 +109,7 @@ static void let_read(struct mms_process *p, const struct mms_roots *roots)
 	uint64_t since_ns = mms_clock_ns(CLOCK_MONOTONIC);
 	uint32_t state = MMS_REACH_ASKED;
 
-	if (h->no_reach || doorbell_is_silent() || !worth_a_look(p) || ring_collector(s) != MMS_COLLECTOR_ALIVE)
+	if (h->no_reach || doorbell_is_silent() || !worth_a_look(p) || !has_collector(s))
 		return;
 	emit_long(MMS_LONG_ROOTS, 0, roots, sizeof(*roots), NULL, 0, NULL, 0);
 	atomic_store(&p->reach, state);

@@ -101,7 +101,7 @@ static void areas(void)
 
 	for (size_t at = 4096; at < size && mprotect(p + at, 4096, PROT_NONE) == 0; at += 8192)
 		*progress += 2;
-	usleep(3000000); /* counting them takes its time */
+	usleep(6000000); /* counting them takes its time, beside another test twice that */
 }
 
 static void wait_line(void)
