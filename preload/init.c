@@ -32,6 +32,7 @@
 #include "base/own.h"
 #include "base/sys.h"
 #include "capture/emit.h"
+#include "capture/sample.h"
 #include "capture/unwind.h"
 #include "wrap/module.h"
 #include "wrap/process.h"
@@ -300,7 +301,8 @@ static void start_collector(void)
 
 /* Does a malloc of the program reach us?  Asked by calling it: an executable
  * with its own malloc, or a library preloaded before us, is found out, and a
- * PLT entry that merely looks like another malloc is not. */
+ * PLT entry that merely looks like another malloc is not.  Where births are
+ * sampled it moves the countdown. */
 static void look_for_other_malloc(void)
 {
 	struct mms_process *p = capture_process();
@@ -309,8 +311,9 @@ static void look_for_other_malloc(void)
 	if (!p || !theirs || !release)
 		return;
 	uint64_t before = atomic_load_explicit(&p->n_nested, memory_order_relaxed);
+	int64_t left = sample_left;
 	release(theirs(1));
-	if (atomic_load_explicit(&p->n_nested, memory_order_relaxed) == before)
+	if (atomic_load_explicit(&p->n_nested, memory_order_relaxed) == before && sample_left == left)
 		note_coverage(MMS_COV_OWN_MALLOC);
 }
 

@@ -40,6 +40,7 @@ struct mms_create_options {
 	uint32_t record_events;
 	uint32_t audit_every;
 	bool no_reach;
+	uint32_t duration_s;       /* 0: until the last process has ended */
 	uint32_t creator_pid;      /* the first target's pid; 0: the caller's */
 	bool any_uid;              /* children under other user ids may join: file mode 0666
 	                            * under its random name in a folder nobody can list */
@@ -172,6 +173,11 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	h->policy = o->policy ? o->policy : MMS_POLICY_BLOCK;
 	h->mode = o->mode ? o->mode : MMS_MODE_EXACT;
 	h->sample_bytes = o->sample_bytes ? o->sample_bytes : 512u << 10;
+	h->duration_s = o->duration_s;
+	bool samples = h->mode == MMS_MODE_SAMPLE;
+	atomic_store_explicit(&h->interval, samples ? h->sample_bytes : 0, memory_order_relaxed);
+	atomic_store_explicit(&h->recording, samples ? MMS_RECORDING_SAMPLE : MMS_RECORDING_EXACT,
+		memory_order_relaxed);
 	h->follow = o->follow ? o->follow : MMS_FOLLOW_ALL;
 	h->cow = o->cow ? o->cow : MMS_COW_AUTO;
 	h->engine = o->engine ? o->engine : MMS_ENGINE_OWN;

@@ -36,7 +36,8 @@ enum mms_op {
 	MMS_OP_REALLOC_BEGIN = 5, /* ptr = old block; NULL old is a plain MALLOC */
 	MMS_OP_REALLOC_END = 6,   /* ptr, size, stack = new block; realloc and reallocarray */
 	MMS_OP_REALLOC_FAIL = 7,  /* ptr = old block, which lives on; size 0: it was freed
-	                           * (realloc(p, 0) that returned NULL) when the size field is 1 */
+	                           * (realloc(p, 0) that returned NULL), or became a block that is
+	                           * not sampled, when the size field is 1 */
 	MMS_OP_MALLOC_EXT = 8,
 	MMS_OP_CALLOC_EXT = 9,
 	MMS_OP_ALIGNED_EXT = 10,
@@ -111,6 +112,7 @@ enum mms_long {
 	MMS_LONG_COW_ARM = 52,   /* struct mms_cow_arm; closes the two above */
 	MMS_LONG_COW_LAST = 53,  /* struct mms_cow_last; closes COW_PAGES: the process ends */
 	MMS_LONG_ROOTS = 60,     /* struct mms_roots: before the process asks to be read */
+	MMS_LONG_SAMPLING = 70,  /* struct mms_sampling: this thread's births from here on */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
 };
 
@@ -251,6 +253,14 @@ struct mms_roots {
 	uint64_t registers[6]; /* rbx rbp r12 r13 r14 r15: what the callers hold */
 };
 _Static_assert(sizeof(struct mms_roots) == 56, "roots");
+
+/* Each birth that follows was recorded with probability 1 - exp(-(size + 1) /
+ * interval).  A thread that tells nothing records every birth.  With an
+ * interval, the stack field of a FREE is 1 when its thread neither allocated
+ * nor freed anything since it got that block. */
+struct mms_sampling {
+	uint64_t interval; /* bytes; 0: every birth */
+};
 
 struct mms_heap_fail {
 	uint64_t size;

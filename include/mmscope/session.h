@@ -53,6 +53,16 @@ enum mms_cell_kind {
 enum mms_clock { MMS_CLOCK_TSC = 1, MMS_CLOCK_MONOTONIC_RAW = 2 };
 enum mms_policy { MMS_POLICY_BLOCK = 1, MMS_POLICY_DROP = 2 };
 enum mms_mode { MMS_MODE_EXACT = 1, MMS_MODE_SAMPLE = 2 };
+/* What the targets do with heap events: mms_header.recording.  All else (calls
+ * that map and unmap, forks, modules, ends) is recorded unless it is OFF. */
+enum mms_recording {
+	MMS_RECORDING_OFF = 0,     /* nothing at all, for good */
+	MMS_RECORDING_EXACT = 1,   /* every one */
+	MMS_RECORDING_SAMPLE = 2,  /* sampled blocks, their births and their ends */
+	MMS_RECORDING_THINNED = 3, /* sampled births and all frees: once there were
+	                            * blocks in the books that were not sampled */
+	MMS_RECORDING_PAUSED = 4,  /* none */
+};
 enum mms_cow { MMS_COW_AUTO = 1, MMS_COW_WITNESS = 2, MMS_COW_OFF = 3 };
 enum mms_follow { MMS_FOLLOW_ALL = 1, MMS_FOLLOW_NONE = 2, MMS_FOLLOW_GLOB = 3 };
 enum mms_engine { MMS_ENGINE_OWN = 1, MMS_ENGINE_LIBUNWIND = 2 };
@@ -223,6 +233,12 @@ struct mms_header {
 	char follow_glob[256]; /* K */
 	char cwd[1024];        /* K */
 	char program[1024];    /* K: the file that is executed first; may be empty */
+
+	/* Read at every allocation and free, so nothing that changes is near. */
+	_Alignas(64) _Atomic uint32_t recording; /* K, then C: enum mms_recording */
+	uint32_t duration_s;       /* K: C ends the recording after so long; 0: it does not */
+	_Atomic uint64_t interval; /* K, then C: mean distance of samples in bytes; 0: every block */
+	uint8_t line[48];
 };
 
 /* Cell 0 as a whole.  Fixed offsets, so that a debugger needs no arithmetic. */

@@ -20,10 +20,12 @@
 #include "base/sys.h"
 #include "capture/identity.h"
 #include "capture/ring.h"
+#include "capture/sample_filter.h"
 #include "capture/thread.h"
 
-int capture_enabled;
-static bool clock_is_tsc; /* written before capture_enabled */
+static const _Atomic uint32_t off = MMS_RECORDING_OFF;
+const _Atomic uint32_t *capture_word = &off;
+static bool clock_is_tsc; /* written before capture_word */
 
 #define LONG_MAX_BYTES 60000u /* of one record: fits into an empty block */
 
@@ -35,9 +37,16 @@ int capture_start(const struct mms_session *session)
 		r = identity_begin(session);
 	clock_is_tsc = session->header->clock == MMS_CLOCK_TSC;
 	mms_signals_set(mask);
+	if (r == 0 && session->header->mode == MMS_MODE_SAMPLE)
+		sample_filter_start();
 	if (r == 0)
-		__atomic_store_n(&capture_enabled, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&capture_word, &session->header->recording, __ATOMIC_RELEASE);
 	return r;
+}
+
+void capture_stop(void)
+{
+	__atomic_store_n(&capture_word, &off, __ATOMIC_RELAXED);
 }
 
 void capture_forked(void)
@@ -56,6 +65,12 @@ uint32_t capture_tid_of(uintptr_t thread)
 	if (thread == (uintptr_t)__builtin_thread_pointer())
 		return (uint32_t)mms_gettid();
 	return capture_on() ? thread_tid_of(thread) : 0;
+}
+
+void capture_lost(void)
+{
+	if (capture_on())
+		thread_lost();
 }
 
 struct mms_process *capture_process(void)

@@ -12,6 +12,7 @@
 #ifndef CAPTURE_EMIT_H
 #define CAPTURE_EMIT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,13 +20,20 @@
 #include <mmscope/record.h>
 #include <mmscope/session.h>
 
-/* Set once by init when a session is joined; cleared for good when recording
- * ends (dead collector, failed self check).  Read by every wrapper. */
-extern int capture_enabled;
+/* What is recorded now, read by every wrapper: the session's own word, so that
+ * the collector's change of it is seen by the next call, or a word of ours that
+ * stays MMS_RECORDING_OFF: before a session is joined, and for good when this
+ * process's recording ends (dead collector, failed self check). */
+extern const _Atomic uint32_t *capture_word;
+static inline uint32_t capture_state(void)
+{
+	return atomic_load_explicit(__atomic_load_n(&capture_word, __ATOMIC_RELAXED), memory_order_relaxed);
+}
 static inline bool capture_on(void)
 {
-	return __builtin_expect(__atomic_load_n(&capture_enabled, __ATOMIC_RELAXED), 1);
+	return __builtin_expect(capture_state() != MMS_RECORDING_OFF, 1);
 }
+void capture_stop(void);
 
 /* Called once in the lazy stage of the start, with the mapped session: makes
  * the MADV_WIPEONFORK page, claims the process slot (begin = START, EXEC or
@@ -48,6 +56,10 @@ void emit_heap(enum mms_op op, const void *ptr, size_t size, uint32_t stack);
  * caller's duty: at most 4096 + 1024 bytes). */
 void emit_long(enum mms_long type, uint32_t stack, const void *payload, size_t payload_bytes,
 	const void *s1, size_t n1, const void *s2, size_t n2);
+
+/* A record that was to be made and could not be: counted with those that found
+ * no room. */
+void capture_lost(void);
 
 /* This process's slot; NULL when not recording. */
 struct mms_process *capture_process(void);

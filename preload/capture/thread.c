@@ -32,6 +32,7 @@
 #include "capture/emit.h"
 #include "capture/identity.h"
 #include "capture/ring.h"
+#include "capture/sample.h"
 
 #define SLAB_BYTES (512u << 10)      /* 8,191 threads that live at once */
 #define SLAB_BYTES_SMALL (64u << 10) /* where the address space is limited: 1,023 */
@@ -225,8 +226,9 @@ static void adopt(void)
 	struct thread_state *st = thread_get();
 	bool survivor = st != &thread_sentinel;
 	slab.low = survivor ? 1 : atomic_load(&slab.high);
+	sample_forked();
 	if (identity_fork() < 0) {
-		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
+		capture_stop();
 		return;
 	}
 	if (!survivor)
@@ -369,7 +371,7 @@ static bool give_up(void)
 		st->flags |= THREAD_DROPPING;
 	if (ring_collector(&identity.session) == MMS_COLLECTOR_GONE) {
 		atomic_fetch_or(&identity.slot->coverage, MMS_COV_COLLECTOR_GONE);
-		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
+		capture_stop();
 	}
 	return lost();
 }
@@ -433,6 +435,16 @@ struct stack_thread *thread_make_stack(void)
 		give_stack(st, false);
 	mms_signals_set(mask);
 	return thread_stack;
+}
+
+bool thread_is_new_child(void)
+{
+	return slab.slots && atomic_load_explicit(&slab.slots[0].taken, memory_order_acquire) != HEAD_READY;
+}
+
+void thread_lost(void)
+{
+	lost();
 }
 
 void thread_forked(void)

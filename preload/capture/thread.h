@@ -89,6 +89,12 @@ bool thread_slow(void);
 /* Gives this thread a stack_thread; NULL when that is not possible. */
 struct stack_thread *thread_make_stack(void);
 
+/* A forked child that has no identity of its own yet. */
+bool thread_is_new_child(void);
+
+/* A record that could not be made is counted as lost. */
+void thread_lost(void);
+
 /* In a forked child: its own identity, now. */
 void thread_forked(void);
 

@@ -35,7 +35,7 @@ static bool is_ours(void)
 static void clock_forbidden(void)
 {
 	if (is_ours())
-		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
+		capture_stop();
 }
 
 void process_filtered(bool strict)
@@ -45,7 +45,7 @@ void process_filtered(bool strict)
 	atomic_fetch_or_explicit(&capture_process()->coverage, MMS_COV_SECCOMP, memory_order_relaxed);
 	doorbell_silence();
 	if (strict)
-		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
+		capture_stop();
 }
 
 /* libseccomp asks at its start what the kernel can do, by calls that cannot

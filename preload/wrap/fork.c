@@ -71,7 +71,7 @@ static void child_side(uint32_t stack)
 	fork_note.begin_stamp = 0;
 	mirror_forked();
 	if (capture_session()->header->follow == MMS_FOLLOW_NONE) {
-		__atomic_store_n(&capture_enabled, 0, __ATOMIC_RELAXED);
+		capture_stop();
 		cow_forked(!doorbell_is_silent());
 		return;
 	}

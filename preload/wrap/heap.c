@@ -14,6 +14,10 @@
  *    not such a call: it is recorded (capture/thread.h).
  *  - Blocks of the arena that served before dlsym had an answer were never
  *    recorded as born, so their end is not recorded either.
+ *  - What is recorded is asked for once, by the state (emit.h): EXACT stands
+ *    first everywhere.  A birth that is no sample leaves by `unseen`, which
+ *    tells of nothing but failures; a sample is kept in the filter before the
+ *    program gets it, and taken out before the allocator does.
  *
  * Called by the program and every library in it.
  */
@@ -25,6 +29,8 @@
 #include "base/enter.h"
 #include "base/next.h"
 #include "capture/emit.h"
+#include "capture/sample.h"
+#include "capture/sample_filter.h"
 #include "wrap/module.h"
 #include "wrap/space.h"
 
@@ -43,15 +49,55 @@ static __attribute__((noinline, cold)) void count_nested(void)
 		atomic_fetch_add_explicit(&process->n_nested, 1, memory_order_relaxed);
 }
 
-/* Is this call to be recorded? */
-INLINE bool recording(void)
+/* A call of the target's, not one from inside our own work? */
+INLINE bool is_targets(void)
 {
-	if (!capture_on() && !preload_enter())
-		return false;
 	if (!guard_inside())
 		return true;
 	count_nested();
 	return false;
+}
+
+/* Not every birth is recorded: is this one? */
+INLINE bool is_due(uint32_t state, size_t size)
+{
+	if (state != MMS_RECORDING_PAUSED)
+		return sample_countdown(size) && sample_due(size) && is_targets();
+	is_targets();
+	return false;
+}
+
+/* The first call of the process. */
+static __attribute__((noinline, cold)) bool first_birth(size_t size)
+{
+	if (!preload_enter())
+		return false;
+	uint32_t state = capture_state();
+	return state == MMS_RECORDING_EXACT ? is_targets() : is_due(state, size);
+}
+
+/* Is this allocation to be recorded? */
+INLINE bool recording(size_t size)
+{
+	uint32_t state = capture_state();
+	if (__builtin_expect(state == MMS_RECORDING_EXACT, 1))
+		return is_targets();
+	return state == MMS_RECORDING_OFF ? first_birth(size) : is_due(state, size);
+}
+
+/* Is the end of this block to be recorded?  p is not NULL. */
+INLINE bool recording_end(const void *p)
+{
+	uint32_t state = capture_state();
+	if (__builtin_expect(state == MMS_RECORDING_EXACT, 1))
+		return is_targets();
+	if (state == MMS_RECORDING_SAMPLE) {
+		if (sample_filter_has(p))
+			return is_targets();
+		sample_frees++;
+		return false;
+	}
+	return state == MMS_RECORDING_THINNED ? is_targets() : state == MMS_RECORDING_OFF && preload_enter();
 }
 
 static __attribute__((noinline, cold)) void note_failure(
@@ -61,15 +107,38 @@ static __attribute__((noinline, cold)) void note_failure(
 	emit_long(MMS_LONG_HEAP_FAIL, stack, &note, sizeof(note), NULL, 0, NULL, 0);
 }
 
+/* Failures are told however few births are.  Size 0 is none: realloc freed. */
+static __attribute__((noinline, cold)) void unseen_failure(
+	enum mms_op op, size_t size, int error, void *const *fp)
+{
+	uint32_t state = capture_state();
+	if (size && (state == MMS_RECORDING_SAMPLE || state == MMS_RECORDING_THINNED) && !guard_inside())
+		note_failure(op, size, error, capture_stack(fp));
+}
+
+/* A block was given out, or not, and is not recorded. */
+INLINE void *unseen(enum mms_op op, void *p, size_t size, void *const *fp)
+{
+	if (__builtin_expect(p == NULL, 0))
+		unseen_failure(op, size, errno, fp);
+	return p;
+}
+
+/* May this birth be recorded?  A sample must be remembered first. */
+INLINE bool kept(const void *p)
+{
+	return __builtin_expect(capture_state() == MMS_RECORDING_EXACT, 1) || sample_keep(p);
+}
+
 /* A block was given out, or not. */
 INLINE void born(enum mms_op op, const void *p, size_t size, void *const *fp)
 {
 	module_note(fp, false);
 	uint32_t stack = capture_stack(fp);
-	if (__builtin_expect(p != NULL, 1))
-		emit_heap(op, p, size, stack);
-	else
+	if (__builtin_expect(p == NULL, 0))
 		note_failure(op, size, errno, stack);
+	else if (kept(p))
+		emit_heap(op, p, size, stack);
 }
 
 /* Big blocks begin a page, or come right behind glibc's 16 bytes there. */
@@ -85,15 +154,16 @@ static __attribute__((noinline, cold)) void look_before(const void *p)
 		space_going(MMS_GONE_FREE, (uintptr_t)p, size);
 }
 
-/* A block is about to be given back. */
+/* A block is about to be given back, and that is recorded. */
 INLINE void dying(const void *p, void *const *fp)
 {
-	if (!p || next_is_early(p) || !recording())
+	if (next_is_early(p))
 		return;
 	module_note(fp, true);
 	if (may_be_mapped(p))
 		look_before(p);
-	emit_heap(MMS_OP_FREE, p, 0, 0);
+	bool exact = __builtin_expect(capture_state() == MMS_RECORDING_EXACT, 1);
+	emit_heap(MMS_OP_FREE, p, 0, exact ? 0 : sample_dying(p));
 }
 
 /* What n things of a size take; all there is when that is no number. */
@@ -103,86 +173,145 @@ INLINE size_t product(size_t n, size_t each)
 	return __builtin_mul_overflow(n, each, &size) ? SIZE_MAX : size;
 }
 
+static __attribute__((noinline)) void *malloc_recorded(size_t size, void *const *fp)
+{
+	void *p = next.malloc(size);
+	born(MMS_OP_MALLOC, p, size, fp);
+	return p;
+}
+
+static __attribute__((noinline)) void free_recorded(void *p, void *const *fp)
+{
+	dying(p, fp);
+	next.free(p);
+}
+
+/* The two that are called most stand by themselves: what passes through
+ * unrecorded saves no registers. */
 WRAPPER void *malloc(size_t size)
 {
-	if (!recording())
-		return next.malloc(size);
-	void *p = next.malloc(size);
-	born(MMS_OP_MALLOC, p, size, FRAME);
-	return p;
+	if (recording(size))
+		return malloc_recorded(size, FRAME);
+	return unseen(MMS_OP_MALLOC, next.malloc(size), size, FRAME);
 }
 
 WRAPPER void *calloc(size_t n, size_t each)
 {
-	if (!recording())
-		return next.calloc(n, each);
+	size_t size = product(n, each);
+	if (!recording(size))
+		return unseen(MMS_OP_CALLOC, next.calloc(n, each), size, FRAME);
 	void *p = next.calloc(n, each);
-	born(MMS_OP_CALLOC, p, product(n, each), FRAME);
+	born(MMS_OP_CALLOC, p, size, FRAME);
 	return p;
 }
 
 WRAPPER void free(void *p)
 {
-	dying(p, FRAME);
-	next.free(p);
+	if (p && recording_end(p))
+		free_recorded(p, FRAME);
+	else
+		next.free(p);
 }
 
 WRAPPER void cfree(void *p)
 {
-	dying(p, FRAME);
+	if (p && recording_end(p))
+		dying(p, FRAME);
 	next.cfree(p);
 }
 
 WRAPPER void free_sized(void *p, size_t size)
 {
-	dying(p, FRAME);
+	if (p && recording_end(p))
+		dying(p, FRAME);
 	next.free_sized(p, size);
 }
 
 WRAPPER void free_aligned_sized(void *p, size_t align, size_t size)
 {
-	dying(p, FRAME);
+	if (p && recording_end(p))
+		dying(p, FRAME);
 	next.free_aligned_sized(p, align, size);
 }
 
 /* ---- realloc: two records around the real call ---- */
 
-/* True: the old block is announced, resized() has to follow. */
-INLINE bool resizing(const void *old)
+/* What is recorded of a realloc.  Where births are sampled, old block and new
+ * block are samples or not, each by itself. */
+struct resize {
+	bool announced; /* BEGIN is out: END or FAIL has to follow */
+	bool born;      /* the new block is recorded */
+	bool sampled;   /* old is a sample and no longer kept */
+};
+
+INLINE void announce(struct resize *r, const void *old)
 {
 	if (!old || next_is_early(old))
-		return false;
+		return;
 	emit_heap(MMS_OP_REALLOC_BEGIN, old, 0, 0);
+	r->announced = true;
+}
+
+/* Not all is recorded: is anything of this call? */
+static __attribute__((noinline)) bool resize_sampled(struct resize *r, const void *old, size_t size)
+{
+	bool due = recording(size);
+	bool known = old && !next_is_early(old) && recording_end(old);
+	if (!due && !known)
+		return false;
+	*r = (struct resize){ .born = due, .sampled = known };
+	if (known)
+		sample_dying(old);
+	announce(r, old);
 	return true;
 }
 
-/* What became of `old`.  Size 0 and no block: the allocator took it for
- * free(), as glibc does. */
-INLINE void resized(bool announced, const void *old, const void *p, size_t size, void *const *fp)
+/* True: resized() has to follow. */
+INLINE bool resizing(struct resize *r, const void *old, size_t size)
 {
-	if (!announced) {
-		born(MMS_OP_MALLOC, p, size, fp);
-		return;
-	}
+	if (__builtin_expect(capture_state() != MMS_RECORDING_EXACT, 0))
+		return resize_sampled(r, old, size);
+	if (!is_targets())
+		return false;
+	*r = (struct resize){ .born = true };
+	announce(r, old);
+	return true;
+}
+
+/* There is no new block.  Size 0: the allocator took it for free(), as glibc
+ * does; else the old block lives on. */
+static __attribute__((noinline, cold)) void not_resized(
+	const struct resize *r, const void *old, size_t size, int error, uint32_t stack)
+{
+	if (r->sampled && size != 0)
+		sample_keep(old);
+	if (r->announced)
+		emit_heap(MMS_OP_REALLOC_FAIL, old, size == 0, 0);
+	if (size != 0)
+		note_failure(r->announced ? MMS_OP_REALLOC_END : MMS_OP_MALLOC, size, error, stack);
+}
+
+/* What became of `old`. */
+INLINE void resized(const struct resize *r, const void *old, const void *p, size_t size, void *const *fp)
+{
 	module_note(fp, false);
 	int error = errno;
 	uint32_t stack = capture_stack(fp);
-	if (__builtin_expect(p != NULL, 1)) {
-		emit_heap(MMS_OP_REALLOC_END, p, size, stack);
-		return;
-	}
-	emit_heap(MMS_OP_REALLOC_FAIL, old, size == 0, 0);
-	if (size != 0)
-		note_failure(MMS_OP_REALLOC_END, size, error, stack);
+	if (__builtin_expect(p == NULL, 0))
+		not_resized(r, old, size, error, stack);
+	else if (r->born && kept(p))
+		emit_heap(r->announced ? MMS_OP_REALLOC_END : MMS_OP_MALLOC, p, size, stack);
+	else if (r->announced)
+		emit_heap(MMS_OP_REALLOC_FAIL, old, 1, 0);
 }
 
 WRAPPER void *realloc(void *old, size_t size)
 {
-	if (!recording())
-		return next.realloc(old, size);
-	bool announced = resizing(old);
+	struct resize r;
+	if (!resizing(&r, old, size))
+		return unseen(MMS_OP_REALLOC_END, next.realloc(old, size), size, FRAME);
 	void *p = next.realloc(old, size);
-	resized(announced, old, p, size, FRAME);
+	resized(&r, old, p, size, FRAME);
 	return p;
 }
 
@@ -190,18 +319,19 @@ WRAPPER void *realloc(void *old, size_t size)
  * announced and given out twice.  So the product is made here. */
 WRAPPER void *reallocarray(void *old, size_t n, size_t each)
 {
+	struct resize r;
 	size_t size;
 
-	if (!recording())
-		return next.reallocarray(old, n, each);
 	if (__builtin_mul_overflow(n, each, &size)) {
 		errno = ENOMEM;
-		note_failure(MMS_OP_REALLOC_END, SIZE_MAX, ENOMEM, capture_stack(FRAME));
+		if ((capture_on() || preload_enter()) && is_targets())
+			note_failure(MMS_OP_REALLOC_END, SIZE_MAX, ENOMEM, capture_stack(FRAME));
 		return NULL;
 	}
-	bool announced = resizing(old);
+	if (!resizing(&r, old, size))
+		return unseen(MMS_OP_REALLOC_END, next.realloc(old, size), size, FRAME);
 	void *p = next.realloc(old, size);
-	resized(announced, old, p, size, FRAME);
+	resized(&r, old, p, size, FRAME);
 	return p;
 }
 
@@ -209,8 +339,8 @@ WRAPPER void *reallocarray(void *old, size_t n, size_t each)
 
 WRAPPER void *memalign(size_t align, size_t size)
 {
-	if (!recording())
-		return next.memalign(align, size);
+	if (!recording(size))
+		return unseen(MMS_OP_ALIGNED, next.memalign(align, size), size, FRAME);
 	void *p = next.memalign(align, size);
 	born(MMS_OP_ALIGNED, p, size, FRAME);
 	return p;
@@ -218,8 +348,8 @@ WRAPPER void *memalign(size_t align, size_t size)
 
 WRAPPER void *aligned_alloc(size_t align, size_t size)
 {
-	if (!recording())
-		return next.aligned_alloc(align, size);
+	if (!recording(size))
+		return unseen(MMS_OP_ALIGNED, next.aligned_alloc(align, size), size, FRAME);
 	void *p = next.aligned_alloc(align, size);
 	born(MMS_OP_ALIGNED, p, size, FRAME);
 	return p;
@@ -227,9 +357,12 @@ WRAPPER void *aligned_alloc(size_t align, size_t size)
 
 WRAPPER int posix_memalign(void **ret, size_t align, size_t size)
 {
-	if (!recording())
-		return next.posix_memalign(ret, align, size);
+	bool seen = recording(size);
 	int r = next.posix_memalign(ret, align, size);
+	if (!seen && r)
+		unseen_failure(MMS_OP_ALIGNED, size, r, FRAME);
+	if (!seen)
+		return r;
 	if (r == 0)
 		born(MMS_OP_ALIGNED, *ret, size, FRAME);
 	else /* errno says nothing here */
@@ -239,8 +372,8 @@ WRAPPER int posix_memalign(void **ret, size_t align, size_t size)
 
 WRAPPER void *valloc(size_t size)
 {
-	if (!recording())
-		return next.valloc(size);
+	if (!recording(size))
+		return unseen(MMS_OP_ALIGNED, next.valloc(size), size, FRAME);
 	void *p = next.valloc(size);
 	born(MMS_OP_ALIGNED, p, size, FRAME);
 	return p;
@@ -248,8 +381,8 @@ WRAPPER void *valloc(size_t size)
 
 WRAPPER void *pvalloc(size_t size)
 {
-	if (!recording())
-		return next.pvalloc(size);
+	if (!recording(size))
+		return unseen(MMS_OP_ALIGNED, next.pvalloc(size), size, FRAME);
 	void *p = next.pvalloc(size);
 	born(MMS_OP_ALIGNED, p, size, FRAME);
 	return p;

@@ -1,0 +1,126 @@
+/*
+ * sample.c - the countdown to the next sample, and what is told of it.
+ *
+ * Called by the heap wrappers when a thread's countdown is spent, and for each
+ * sample's birth and end; by thread.c in a forked child.  No lock, no
+ * allocation, no floating point, errno untouched.  A signal handler may come
+ * in between any two lines: at worst two samples share one point.
+ */
+#include "sample.h"
+
+#include <mmscope/launch.h>
+
+#include "capture/emit.h"
+#include "capture/identity.h"
+#include "capture/sample_filter.h"
+#include "capture/thread.h"
+
+#define INITIAL_EXEC __attribute__((tls_model("initial-exec")))
+
+__thread int64_t sample_left INITIAL_EXEC;
+__thread uint64_t sample_frees INITIAL_EXEC;
+
+static __thread struct {
+	uint64_t process;  /* image in which this was begun; 0: never */
+	uint64_t random;
+	uint64_t interval; /* the countdown was drawn with it */
+	uint64_t told;     /* the collector knows of; 0: nothing, or every birth */
+	/* The latest sample, and the countdown and the frees when it was kept:
+	 * each birth moves the one, each free the other. */
+	const void *last;
+	int64_t last_left;
+	uint64_t last_frees;
+} mine INITIAL_EXEC;
+
+/* -log2(r / 2^64) in units of 2^-32, r > 0: bit by bit, by squaring. */
+static uint64_t minus_log2(uint64_t r)
+{
+	unsigned n = 63 - (unsigned)__builtin_clzll(r);
+	uint64_t x = r << (63 - n); /* 1 <= x < 2, with 63 bits behind the point */
+	uint64_t log = (uint64_t)n << 32;
+	for (int bit = 31; bit >= 0; bit--) {
+		unsigned __int128 square = (unsigned __int128)x * x;
+		bool above = square >> 127;
+		x = (uint64_t)(square >> (above ? 64 : 63));
+		log |= (uint64_t)above << bit;
+	}
+	return (64ull << 32) - log;
+}
+
+#define LN2 2977044472ull /* ln 2 in units of 2^-32 */
+
+uint64_t sample_distance(uint64_t random, uint64_t interval)
+{
+	uint64_t e = (uint64_t)((unsigned __int128)minus_log2(random ? random : 1) * LN2 >> 32);
+	return (uint64_t)((unsigned __int128)e * interval >> 32);
+}
+
+/* splitmix64 (Steele, Lea and Flood 2014). */
+static uint64_t next_random(void)
+{
+	uint64_t z = mine.random += 0x9e3779b97f4a7c15ull;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static void draw(void)
+{
+	const struct mms_header *h = identity.session.header;
+	mine.interval = atomic_load_explicit(&h->interval, memory_order_relaxed);
+	sample_left = (int64_t)sample_distance(next_random(), mine.interval);
+}
+
+static void begin(void)
+{
+	mine.process = identity.number;
+	mine.told = 0;
+	mine.last = NULL;
+	mine.random = capture_stamp() ^ identity.number << 48 ^ (uint64_t)mms_gettid() << 24;
+	draw();
+}
+
+bool sample_due(size_t size)
+{
+	if (thread_is_new_child())
+		capture_forked();
+	if (mine.process != identity.number) {
+		begin();
+		if (!sample_countdown(size))
+			return false;
+	}
+	uint64_t interval = mine.interval;
+	draw();
+	if (mine.told != interval) {
+		struct mms_sampling note = { .interval = interval };
+		emit_long(MMS_LONG_SAMPLING, 0, &note, sizeof(note), NULL, 0, NULL, 0);
+		mine.told = interval;
+	}
+	return true;
+}
+
+bool sample_keep(const void *p)
+{
+	if (!sample_filter_add(p)) {
+		capture_lost();
+		return false;
+	}
+	mine.last = p;
+	mine.last_left = sample_left;
+	mine.last_frees = sample_frees;
+	return true;
+}
+
+uint32_t sample_dying(const void *p)
+{
+	bool alone = mine.last == p && mine.last_left == sample_left && mine.last_frees == sample_frees;
+	sample_frees++;
+	sample_filter_remove(p);
+	return alone;
+}
+
+void sample_forked(void)
+{
+	sample_left = 0; /* sample_due begins anew */
+	sample_filter_forked();
+}

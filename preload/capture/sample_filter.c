@@ -1,0 +1,154 @@
+/*
+ * sample_filter.c - see the law in sample_filter.h.
+ *
+ * Grows by eight when an address finds its window full.  Who comes while
+ * another thread grows it waits a moment, and gives its sample up when that was
+ * not enough: the program does not stand still for us, and a sample that was
+ * never recorded needs no end.
+ */
+#include "sample_filter.h"
+
+#include <stddef.h>
+
+#include "base/doorbell.h"
+#include "base/own.h"
+#include "base/sys.h"
+
+#define FIRST_LOG 9u /* 512 places: a page */
+#define STEP_LOG 3u
+#define SETS 8u /* up to 2^30 places */
+#define PATIENCE 20000 /* looks at a set that another thread makes larger */
+
+static _Atomic uintptr_t first_place[(1u << FIRST_LOG) + FILTER_WINDOW - 1];
+static struct filter_set sets[SETS];
+static uint32_t n_sets; /* of who grows; an entry is written once, readers may keep it */
+
+_Atomic(const struct filter_set *) filter_current;
+static _Atomic(const struct filter_set *) filter_next;
+static _Atomic uint32_t growing;
+
+void sample_filter_start(void)
+{
+	sets[0] = (struct filter_set){ .shift = 64 - FIRST_LOG, .place = first_place };
+	n_sets = 1;
+	atomic_store(&filter_current, &sets[0]);
+}
+
+/* A set that was half copied is left alone; the next to grow begins anew. */
+void sample_filter_forked(void)
+{
+	atomic_store(&filter_next, NULL);
+	atomic_store(&growing, 0);
+}
+
+static _Atomic uintptr_t *window(const struct filter_set *f, uintptr_t a)
+{
+	return (_Atomic uintptr_t *)(uintptr_t)filter_window(f, a);
+}
+
+/* False: the window is full.  It may be there already. */
+static bool put(const struct filter_set *f, uintptr_t a)
+{
+	_Atomic uintptr_t *w = window(f, a);
+	for (uint32_t i = 0; i < FILTER_WINDOW; i++)
+		if (atomic_load(&w[i]) == a)
+			return true;
+	for (uint32_t i = 0; i < FILTER_WINDOW; i++) {
+		uintptr_t empty = 0;
+		if (atomic_compare_exchange_strong(&w[i], &empty, a))
+			return true;
+	}
+	return false;
+}
+
+static void take(const struct filter_set *f, uintptr_t a)
+{
+	_Atomic uintptr_t *w = window(f, a);
+	for (uint32_t i = 0; i < FILTER_WINDOW; i++) {
+		uintptr_t found = a;
+		atomic_compare_exchange_strong(&w[i], &found, 0);
+	}
+}
+
+/* A set larger than all before it, with memory of its own; NULL: none. */
+static const struct filter_set *larger(void)
+{
+	if (n_sets == SETS)
+		return NULL;
+	uint64_t log = FIRST_LOG + n_sets * STEP_LOG;
+	long memory = own_map(((1ull << log) + FILTER_WINDOW) * sizeof(uintptr_t), PROT_READ | PROT_WRITE,
+		MAP_NORESERVE);
+	if (mms_is_error(memory))
+		return NULL;
+	sets[n_sets] = (struct filter_set){ .shift = 64 - log, .place = (_Atomic uintptr_t *)memory };
+	return &sets[n_sets++];
+}
+
+static bool copy(const struct filter_set *from, const struct filter_set *to)
+{
+	size_t n = ((size_t)1 << (64 - from->shift)) + FILTER_WINDOW - 1;
+	for (size_t i = 0; i < n; i++) {
+		uintptr_t a = atomic_load(&from->place[i]);
+		if (a && !put(to, a))
+			return false;
+	}
+	return true;
+}
+
+static void grow(const struct filter_set *old)
+{
+	uint64_t mask = mms_signals_block(); /* a handler would find it growing for good */
+	uint32_t idle = 0;
+	if (atomic_compare_exchange_strong(&growing, &idle, 1)) {
+		const struct filter_set *new = atomic_load(&filter_current) == old ? larger() : NULL;
+		if (new) {
+			atomic_store(&filter_next, new);
+			if (copy(old, new))
+				atomic_store(&filter_current, new);
+			atomic_store(&filter_next, NULL);
+		}
+		atomic_store(&growing, 0);
+	}
+	mms_signals_set(mask);
+}
+
+/* True when there is another set than `old`. */
+static bool make_room(const struct filter_set *old)
+{
+	if (!doorbell_is_silent())
+		grow(old);
+	for (int i = 0; i < PATIENCE && atomic_load(&growing); i++)
+		__builtin_ia32_pause();
+	return atomic_load(&filter_current) != old;
+}
+
+bool sample_filter_add(const void *p)
+{
+	uintptr_t a = (uintptr_t)p;
+	for (;;) {
+		const struct filter_set *f = atomic_load(&filter_current);
+		if (!f)
+			return true;
+		if (!put(f, a)) {
+			if (!make_room(f))
+				return false;
+			continue;
+		}
+		const struct filter_set *next = atomic_load(&filter_next);
+		if (next && !put(next, a)) {
+			take(f, a);
+			return false;
+		}
+		if (atomic_load(&filter_current) == f)
+			return true;
+	}
+}
+
+void sample_filter_remove(const void *p)
+{
+	const struct filter_set *f = atomic_load(&filter_current), *next = atomic_load(&filter_next);
+	if (f)
+		take(f, (uintptr_t)p);
+	if (next)
+		take(next, (uintptr_t)p);
+}
