@@ -44,7 +44,7 @@ static void feed_heap(void *arg, struct order_writer *w, const struct order_heap
 		f->raw(f->raw_arg, w, e);
 	switch (e->op) {
 	case MMS_OP_FREE:
-		model_release(f->model, p, w->thread, e->address, e->t_ns);
+		model_release(f->model, p, w->thread, e->address, e->stack == 1, e->t_ns);
 		break;
 	case MMS_OP_REALLOC_BEGIN:
 		model_realloc_begin(f->model, p, w->thread, e->address, e->t_ns);
@@ -122,6 +122,15 @@ static void note_roots(struct note *c)
 		return;
 	c->p->roots_sp = v.sp;
 	memcpy(c->p->roots_registers, v.registers, sizeof(v.registers));
+}
+
+static void note_sampling(struct note *c)
+{
+	struct mms_sampling v;
+	size_t room;
+
+	if (payload(c->n, &v, sizeof(v), &room))
+		model_sampling(c->f->model, c->p, c->w->thread, v.interval, c->n->t_ns);
 }
 
 static void note_process(struct note *c)
@@ -249,6 +258,9 @@ static void feed_note(void *arg, struct order_writer *w, const struct order_note
 		break;
 	case MMS_LONG_ROOTS:
 		note_roots(&c);
+		break;
+	case MMS_LONG_SAMPLING:
+		note_sampling(&c);
 		break;
 	case MMS_LONG_HEAP_FAIL:
 		note_heap_fail(&c);

@@ -207,7 +207,7 @@ void judge_round(struct judge *j, const struct watch *w, const struct spaces *sp
 			later = true;
 			continue;
 		}
-		if (p && p->live_blocks && p->roots_sp)
+		if (p && p->live_blocks && p->roots_sp && !atomic_load(&j->session->header->no_reach))
 			judge_one(j, slot, p, proc_fd_of(w, p->number),
 				p->number < spaces->n ? spaces->space[p->number] : NULL, store);
 		else
@@ -218,13 +218,18 @@ void judge_round(struct judge *j, const struct watch *w, const struct spaces *sp
 
 void judge_finish(const struct judge *j, struct store *store)
 {
+	uint32_t why = atomic_load(&j->session->header->no_reach);
+
 	for (size_t i = 0; i < j->model->n_processes; i++) {
 		const struct model_process *p = j->model->processes[i];
 
 		if (p->live_blocks && !p->judged_ns)
 			store_coverage(store, p->number, "unclassified", p->live_blocks,
-				j->session->header->no_reach ?
+				why == MMS_NO_REACH_WANTED ?
 					"Whether something points to its blocks was not asked for (--reach off)." :
+				why == MMS_NO_REACH_PARTIAL ?
+					"Not all blocks were recorded (sampling, or a pause), so whether"
+					" something points to a block cannot be told." :
 					"The process lived shorter than 10 ms or ended without a last word:"
 					" its blocks are unclassified.");
 	}

@@ -145,6 +145,8 @@ static int recover(struct collector *c, const char *output)
 	c->earlier = h->output[0] && access(h->output, R_OK) == 0 && strcmp(made, h->output) != 0 ?
 		h->output : NULL;
 	r = collector_begin(c);
+	if (r == 0) /* what threads told may be in what was read already */
+		c->model->untold_interval = atomic_load(&h->interval);
 	if (r == 0)
 		r = collector_store(c, made);
 	if (r == 0)

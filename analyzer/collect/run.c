@@ -97,6 +97,9 @@ static int make_session(struct launch *l)
 		.engine = o->engine,
 		.record_events = o->record_events,
 		.audit_every = o->audit_every,
+		.mode = o->mode,
+		.sample_bytes = o->sample_bytes,
+		.duration_s = o->duration_s,
 		.no_reach = o->no_reach,
 		.any_uid = o->any_uid,
 	};

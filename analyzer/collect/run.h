@@ -22,6 +22,9 @@ struct run_options {
 	uint32_t engine;    /* enum mms_engine */
 	uint32_t audit_every;
 	bool no_reach;
+	uint32_t mode;      /* enum mms_mode */
+	uint64_t sample_bytes; /* 0: default */
+	uint32_t duration_s;   /* 0: to the end */
 	uint64_t ring_bytes;
 	char **command;     /* NULL-ended */
 };

@@ -1,8 +1,8 @@
 /*
  * run_options.c - the options of `mmscope run`.
  *
- * What comes with later versions is refused by name, so that nobody takes
- * a recording for what it is not.  Called by run.c; fuzzed by tests/fuzz.
+ * What this version has not is refused by name, so that nobody takes a
+ * recording for what it is not.  Called by run.c; fuzzed by tests/fuzz.
  */
 #include "run.h"
 
@@ -46,6 +46,10 @@ static void print_help(void)
 	       "  -o, --output FILE    the database (default: mmscope.CMD.PID.db, here)\n"
 	       "      --wait           return when the database is finished\n"
 	       "      --summary        the same, and print `mmscope report` at the end\n"
+	       "      --mode WHAT      exact (default): every block; sample: some blocks, at next\n"
+	       "                       to no cost, and estimates of the rest\n"
+	       "      --sample SIZE    one sample in so many bytes (default 512K)\n"
+	       "      --duration TIME  stop recording after so long (30, 10m, 2h); CMD goes on\n"
 	       "      --follow WHICH   children that are recorded: all (default), none, or a\n"
 	       "                       pattern for the names of their programs\n"
 	       "      --cow WHAT       copy-on-write of forks: auto (default) or off\n"
@@ -159,14 +163,34 @@ static bool parse_reach(const char *text, struct run_options *o)
 	return true;
 }
 
-/* What other versions of mmscope know. */
-static bool parse_later(int option, const char *text)
+/* A size alone means sampling. */
+static bool parse_sample(const char *text, struct run_options *o)
 {
-	if (option == OPT_MODE)
-		return strcmp(text, "exact") == 0 || wrong("mode", text, "this version records exact only");
-	if (option == OPT_SAMPLE)
-		return wrong("sample", text, "this version records exact only");
-	return wrong("duration", text, "this version records until the end");
+	if (!run_parse_size(text, &o->sample_bytes) || o->sample_bytes == 0 || o->sample_bytes > MMS_INTERVAL_MAX)
+		return wrong("sample", text, "not a size from 1 to 1024G (like 512K)");
+	o->mode = o->mode ? o->mode : MMS_MODE_SAMPLE;
+	return o->mode == MMS_MODE_SAMPLE || wrong("sample", text, "does not go with --mode exact");
+}
+
+static bool parse_mode(const char *text, struct run_options *o)
+{
+	if (!parse_word("mode", text, "exact", "sample", &o->mode))
+		return false;
+	return o->mode == MMS_MODE_SAMPLE || !o->sample_bytes || wrong("mode", text, "does not go with --sample");
+}
+_Static_assert(MMS_MODE_EXACT == 1 && MMS_MODE_SAMPLE == 2, "parse_word counts from 1");
+
+/* Seconds, or with m or h behind them. */
+static bool parse_duration(const char *text, struct run_options *o)
+{
+	char *end;
+	unsigned long n = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+	unsigned long unit = n == 0 ? 0 : strcmp(end, "h") == 0 ? 3600 : strcmp(end, "m") == 0 ? 60 :
+		*end == 0 || strcmp(end, "s") == 0 ? 1 : 0;
+	if (unit == 0 || n > 1000000000 / unit)
+		return wrong("duration", text, "not a time (like 30, 10m, 2h)");
+	o->duration_s = (uint32_t)(n * unit);
+	return true;
 }
 
 static bool parse_one(int option, const char *text, struct run_options *o)
@@ -202,8 +226,12 @@ static bool parse_one(int option, const char *text, struct run_options *o)
 		return parse_ring(text, o);
 	case OPT_AUDIT:
 		return parse_audit(text, o);
+	case OPT_MODE:
+		return parse_mode(text, o);
+	case OPT_SAMPLE:
+		return parse_sample(text, o);
 	default:
-		return parse_later(option, text);
+		return parse_duration(text, o);
 	}
 }
 

@@ -50,7 +50,7 @@ void inherit_freed(struct model_process *p, const struct live_block *b, uint64_t
 		!model_reserve(&st->ghosts, &st->ghosts_capacity, st->n_ghosts, sizeof(*st->ghosts)))
 		return;
 	struct ghost g = { .address = b->address, .size = b->size, .alloc_ns = b->t_ns, .free_ns = t_ns,
-		.site = b->site };
+		.site = b->site, .thread = b->thread };
 	slot = st->ghost_index.slot ? index_slot_of(&st->ghost_index, b->address) : NULL;
 	if (slot && slot->value_plus_1) {
 		g.next_plus_1 = slot->value_plus_1;
@@ -61,15 +61,18 @@ void inherit_freed(struct model_process *p, const struct live_block *b, uint64_t
 	st->ghosts[st->n_ghosts++] = g;
 }
 
-static bool find_ghost(const struct process_state *st, uint64_t address, uint64_t fork_ns, uint64_t *ret_size)
+static bool find_ghost(const struct model_process *p, uint64_t address, uint64_t fork_ns, struct estimate_part *ret)
 {
+	const struct process_state *st = p->state;
 	uint32_t at = index_find(&st->ghost_index, address);
 
 	while (at != INDEX_NONE) {
 		const struct ghost *g = &st->ghosts[at];
 
 		if (g->alloc_ns <= fork_ns && g->free_ns >= fork_ns) {
-			*ret_size = g->size;
+			struct live_block b = { .address = address, .size = g->size, .t_ns = g->alloc_ns,
+				.thread = g->thread };
+			*ret = part_of(p, &b);
 			return true;
 		}
 		at = g->next_plus_1 - 1;
@@ -78,7 +81,7 @@ static bool find_ghost(const struct process_state *st, uint64_t address, uint64_
 }
 
 /* In the middle of a realloc of the parent. */
-static bool find_flight(const struct model_process *p, uint64_t address, uint64_t fork_ns, uint64_t *ret_size)
+static bool find_flight(const struct model_process *p, uint64_t address, uint64_t fork_ns, struct estimate_part *ret)
 {
 	for (size_t i = 0; i < p->n_threads; i++) {
 		const struct thread_state *th = &p->state->thread_state[i];
@@ -87,7 +90,7 @@ static bool find_flight(const struct model_process *p, uint64_t address, uint64_
 			const struct flight *f = &th->flights[k];
 
 			if (f->kind == FLIGHT_KNOWN && f->block.address == address && f->block.t_ns <= fork_ns) {
-				*ret_size = f->block.size;
+				*ret = part_of(p, &f->block);
 				return true;
 			}
 		}
@@ -95,7 +98,7 @@ static bool find_flight(const struct model_process *p, uint64_t address, uint64_
 	return false;
 }
 
-bool inherit_find(const struct model_process *p, uint64_t address, uint64_t *ret_size)
+bool inherit_find(const struct model_process *p, uint64_t address, struct estimate_part *ret)
 {
 	uint64_t fork_ns = p->state->fork_ns;
 	struct live_block b;
@@ -104,10 +107,10 @@ bool inherit_find(const struct model_process *p, uint64_t address, uint64_t *ret
 		return false;
 	for (const struct model_process *q = p->state->parent; q; q = q->state->parent) {
 		if (live_find(q->live, address, &b) && b.t_ns <= fork_ns) {
-			*ret_size = b.size;
+			*ret = part_of(q, &b);
 			return true;
 		}
-		if (find_ghost(q->state, address, fork_ns, ret_size) || find_flight(q, address, fork_ns, ret_size))
+		if (find_ghost(q, address, fork_ns, ret) || find_flight(q, address, fork_ns, ret))
 			return true;
 		fork_ns = q->state->fork_ns;
 	}
@@ -152,11 +155,11 @@ void model_inherited_blocks(const struct model_process *p,
 	}
 }
 
-void inherit_gone(struct model_process *p, uint64_t address, uint64_t size)
+void inherit_gone(struct model_process *p, uint64_t address, const struct estimate_part *part)
 {
 	index_put(&p->state->inherited_gone, address, 0); /* no memory: a second free is not told apart */
-	p->inherited_freed++;
-	p->inherited_freed_bytes += size;
+	p->inherited_freed += part->blocks;
+	p->inherited_freed_bytes += part->bytes;
 }
 
 /* What a child of p would have in its memory now. */

@@ -54,10 +54,13 @@ static void process_free(struct model_process *p)
 
 	for (size_t i = 0; i < p->n_sites; i++) {
 		series_free(p->sites[i]->series);
+		free(p->sites[i]->sampled);
 		free(p->sites[i]);
 	}
-	for (size_t i = 0; i < p->n_threads; i++)
+	for (size_t i = 0; i < p->n_threads; i++) {
 		free(st->thread_state[i].flights);
+		free(st->thread_state[i].told);
+	}
 	live_done(p->live);
 	series_free(p->series);
 	index_done(&st->stacks);
@@ -130,6 +133,8 @@ struct model_process *model_process(struct model *m, uint64_t number)
 	p->state = &memory->state;
 	p->live = &memory->live;
 	p->state->epoch = 1;
+	p->sampled = m->untold_interval != 0;
+	p->state->untold_interval = m->untold_interval;
 	live_init(p->live);
 	m->processes[m->n_processes++] = p;
 	return p;

@@ -52,8 +52,7 @@ static void alloc(struct model *m, struct model_process *p, struct thread_state 
 	}
 	r = live_insert(p->live, b);
 	if (r == 0) {
-		count_alloc(m, p, b);
-		p->sites[b->site]->realloc_in += realloc_in;
+		count_alloc(m, p, b, realloc_in);
 	} else if (r == -EEXIST) {
 		pair_pending_add(m, p, &(struct pending){ .block = *b, .nested = again, .realloc_in = realloc_in });
 	} else {
@@ -80,14 +79,15 @@ void model_alloc(struct model *m, struct model_process *p, uint32_t thread, uint
 	alloc_event(m, p, thread, address, size, stack, t_ns, false);
 }
 
-void model_release(struct model *m, struct model_process *p, uint32_t thread, uint64_t address, uint64_t t_ns)
+void model_release(struct model *m, struct model_process *p, uint32_t thread, uint64_t address, bool alone,
+	uint64_t t_ns)
 {
 	struct thread_state *th = begin(m, p, thread, t_ns);
 	struct live_block b;
 
 	if (!th || !address)
 		return;
-	bool temporary = th->last_alloc == address;
+	bool temporary = p->sampled ? alone : th->last_alloc == address;
 	th->last_alloc = 0;
 	if (__builtin_expect(p->state->n_pending, 0) &&
 		pair_pending_free(m, p, address, thread, temporary, t_ns))
@@ -118,7 +118,7 @@ void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thre
 	struct process_state *st = p->state;
 	struct flight f = { .kind = FLIGHT_KNOWN };
 	bool taken = false;
-	uint64_t size;
+	struct estimate_part part;
 
 	if (!th || !old)
 		return;
@@ -128,12 +128,12 @@ void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thre
 	}
 	if (th->n_flights == FLIGHTS_MAX)
 		flight_forget_oldest(m, p, th);
-	f.was_last = th->last_alloc == old;
+	f.was_last = th->last_alloc == old && !p->sampled;
 	th->last_alloc = 0;
 	if (st->n_pending && pair_pending_take(p, old, thread, t_ns))
 		f.kind = FLIGHT_PENDING;
 	else if (!live_take(p->live, old, &f.block))
-		f.kind = p->n_threads > 1 && !inherit_find(p, old, &size) ? FLIGHT_EARLY : FLIGHT_UNKNOWN;
+		f.kind = p->n_threads > 1 && !inherit_find(p, old, &part) ? FLIGHT_EARLY : FLIGHT_UNKNOWN;
 	else
 		taken = true;
 	f.block.address = old;

@@ -16,11 +16,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/estimate.h"
+
 #define LIFE_BUCKETS 48 /* log2 of a lifetime in ns */
 
 struct series;      /* series.h */
 struct live_table;  /* live.h */
 struct lineage;
+
+/* Where blocks were sampled, all figures below are estimates; what they rest on. */
+struct sampled_sums {
+	struct estimate_sum alloc, live, at_peak, peak; /* peak: valid after model_settle() */
+};
 
 /* Totals of one stack in one process.  "Peak" is the composition at the
  * process's peak, exact (PIPELINE: epoch scheme). */
@@ -42,6 +49,7 @@ struct heap_site {
 	uint64_t cross_frees;
 	uint64_t realloc_in;
 	uint32_t life_hist[LIFE_BUCKETS];
+	struct sampled_sums *sampled; /* NULL: every block was recorded */
 };
 
 struct model_thread {
@@ -102,6 +110,9 @@ struct model_process {
 	size_t n_verdicts;
 	uint64_t judged_ns;
 
+	bool sampled;             /* not every birth was recorded */
+	struct sampled_sums sums; /* then */
+
 	struct live_table *live;
 	struct series *series; /* of the whole process */
 	struct model_thread *threads;
@@ -151,6 +162,7 @@ struct model {
 	size_t n_forks;
 	struct model_failure *failures; /* the first MODEL_FAILURES_MAX */
 	size_t n_failures;
+	uint64_t untold_interval; /* model_sampling of threads whose word was lost; 0 as a rule */
 	uint64_t now_ns; /* time of the latest event */
 	uint64_t n_dropped;      /* events for which there was no memory */
 	uint32_t n_series;       /* sites that have one */
@@ -204,12 +216,19 @@ void model_forked(struct model *m, struct model_process *child, struct model_pro
  * PIPELINE.md 2 (early frees, pending allocations, hidden nesting). */
 void model_alloc(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
 	uint64_t size, uint32_t stack, uint64_t t_ns);
-void model_release(struct model *m, struct model_process *p, uint32_t thread, uint64_t address, uint64_t t_ns);
+/* alone: the thread did nothing else since it got the block; asked for only
+ * where births are sampled. */
+void model_release(struct model *m, struct model_process *p, uint32_t thread, uint64_t address, bool alone,
+	uint64_t t_ns);
 void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, uint64_t t_ns);
 void model_realloc_end(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
 	uint64_t size, uint32_t stack, uint64_t t_ns);
 /* freed: realloc(p, 0) freed the block; otherwise it lives on. */
 void model_realloc_fail(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, bool freed, uint64_t t_ns);
+
+/* From here on the thread's births are recorded with this mean distance in
+ * bytes; 0: all of them, as at its begin. */
+void model_sampling(struct model *m, struct model_process *p, uint32_t thread, uint64_t interval, uint64_t t_ns);
 
 /* Events of this address come in a while (far), soon (near): a hint.  False:
  * the process's blocks fit the caches, the hint is not worth its time. */

@@ -27,11 +27,11 @@
 
 void pair_free_unknown(struct model_process *p, uint64_t address)
 {
-	uint64_t size;
+	struct estimate_part part;
 
-	if (inherit_find(p, address, &size))
-		inherit_gone(p, address, size);
-	else
+	if (inherit_find(p, address, &part))
+		inherit_gone(p, address, &part);
+	else if (!p->sampled) /* else it was no sample */
 		p->unknown_frees++;
 }
 
@@ -51,11 +51,11 @@ void pair_early_add(struct model *m, struct model_process *p, uint64_t address, 
 	bool in_flight, uint64_t t_ns)
 {
 	struct process_state *st = p->state;
-	uint64_t size;
+	struct estimate_part part;
 
 	/* An inherited block cannot be given out again before it is freed: this
 	 * is that free, no other can be meant. */
-	if (!in_flight && (p->n_threads <= 1 || inherit_find(p, address, &size))) {
+	if (!in_flight && (p->n_threads <= 1 || inherit_find(p, address, &part))) {
 		pair_free_unknown(p, address);
 		return;
 	}
@@ -103,8 +103,7 @@ bool pair_early_match(struct model *m, struct model_process *p, const struct liv
 		return false;
 	struct early e = st->early[i];
 	early_remove(st, i);
-	count_alloc(m, p, b);
-	p->sites[b->site]->realloc_in += realloc_in;
+	count_alloc(m, p, b, realloc_in);
 	p->repaired++;
 	pair_note_free(st, e.address, e.thread, b->t_ns);
 	if (e.in_flight)
@@ -160,8 +159,7 @@ static void pending_activate(struct model *m, struct model_process *p, const str
 		m->n_dropped++;
 		return;
 	}
-	count_alloc(m, p, &w->block);
-	p->sites[w->block.site]->realloc_in += w->realloc_in;
+	count_alloc(m, p, &w->block, w->realloc_in);
 	if (w->freed && live_take(p->live, w->block.address, &b))
 		count_free(m, p, &b, w->block.thread, w->temporary, w->freed_ns);
 }
@@ -204,8 +202,7 @@ static void pending_decide(struct model *m, struct model_process *p, const struc
 	struct live_block old;
 
 	if (was_first(p, w)) {
-		count_alloc(m, p, &w->block);
-		p->sites[w->block.site]->realloc_in += w->realloc_in;
+		count_alloc(m, p, &w->block, w->realloc_in);
 		count_free(m, p, &w->block, w->block.thread, w->temporary, w->freed_ns);
 		p->repaired++;
 		return;

@@ -5,6 +5,7 @@
  *   model.c    events: alloc, release, realloc
  *   pair.c     what does not fit at once: early frees, pending allocations
  *   sites.c    totals: process, thread, site, peak, lifetimes, series
+ *   sampled.c  what a sampled block counts for
  *   inherit.c  blocks that came over a fork
  *   lineage.c  processes, threads, modules, forks
  *   vm_events.c  calls that changed the address space
@@ -35,8 +36,15 @@ struct flight {
 };
 #define FLIGHTS_MAX 8 /* nested in signal handlers; more were left by longjmp */
 
+/* With which interval a thread's births were sampled, from when on. */
+struct told {
+	uint64_t t_ns, interval;
+};
+
 struct thread_state {
 	uint64_t last_alloc; /* address, while nothing came between; else 0 */
+	struct told *told;
+	size_t n_told, told_capacity;
 	struct flight *flights;
 	uint32_t n_flights;
 };
@@ -74,6 +82,7 @@ struct ghost {
 	uint64_t address, size, alloc_ns, free_ns;
 	uint32_t next_plus_1; /* older one of the same address */
 	uint32_t site;        /* position in sites */
+	uint32_t thread;
 };
 
 /* A fork in the parent's records whose child has not been seen yet; the
@@ -91,6 +100,7 @@ struct process_state {
 	uint32_t thread_at;   /* position of the thread seen last */
 	uint32_t site_at;     /* position of the site used last */
 	uint64_t epoch;       /* of the peak, sites.c */
+	uint64_t untold_interval; /* of threads that told nothing */
 
 	struct early *early;
 	size_t n_early, early_capacity;
@@ -130,13 +140,27 @@ uint32_t thread_at(struct model_process *p, uint32_t number, uint64_t t_ns);
 
 /* Position in p->sites; makes it.  INDEX_NONE: no memory. */
 uint32_t site_at(struct model *m, struct model_process *p, uint32_t stack, uint64_t t_ns);
-void count_alloc(struct model *m, struct model_process *p, const struct live_block *b);
+void count_alloc(struct model *m, struct model_process *p, const struct live_block *b, bool realloc_in);
 /* thread: who frees. */
 void count_free(struct model *m, struct model_process *p, const struct live_block *b, uint32_t thread,
 	bool temporary, uint64_t t_ns);
 /* The allocation was the inner of two calls: as if it had not been. */
 void uncount_alloc(struct model *m, struct model_process *p, const struct live_block *b);
 void sites_settle(struct model *m, struct model_process *p);
+
+/* ---- sampled.c ---- */
+
+struct estimate_part sampled_part(const struct model_process *p, const struct live_block *b);
+void sampled_alloc(struct model *m, struct model_process *p, struct heap_site *s, const struct estimate_part *part);
+void sampled_free(struct model_process *p, struct heap_site *s, const struct estimate_part *part);
+
+/* What a block counts for. */
+static inline struct estimate_part part_of(const struct model_process *p, const struct live_block *b)
+{
+	if (__builtin_expect(p->sampled, 0))
+		return sampled_part(p, b);
+	return (struct estimate_part){ .blocks = 1, .bytes = b->size };
+}
 
 /* ---- pair.c ---- */
 
@@ -170,9 +194,9 @@ void pair_free_unknown(struct model_process *p, uint64_t address);
 
 /* Was the address live in the parent (or its parents) at the fork, and is it
  * not freed here yet? */
-bool inherit_find(const struct model_process *p, uint64_t address, uint64_t *ret_size);
+bool inherit_find(const struct model_process *p, uint64_t address, struct estimate_part *ret);
 void inherit_freed(struct model_process *p, const struct live_block *b, uint64_t t_ns);
-void inherit_gone(struct model_process *p, uint64_t address, uint64_t size);
+void inherit_gone(struct model_process *p, uint64_t address, const struct estimate_part *part);
 void inherit_begin(struct model_process *child, struct model_process *parent, uint64_t t_ns);
 void inherit_fork_seen(struct model_process *parent, struct model_process *child, uint32_t child_pid, uint64_t t_ns);
 void inherit_ended(struct model_process *p);

@@ -69,6 +69,8 @@ static void site_touch(const struct process_state *st, struct heap_site *s)
 		return;
 	s->at_peak_blocks = s->live_blocks;
 	s->at_peak_bytes = s->live_bytes;
+	if (s->sampled)
+		s->sampled->at_peak = s->sampled->live;
 	s->epoch = st->epoch;
 }
 
@@ -92,32 +94,37 @@ static void note_series(struct model *m, struct model_process *p, struct heap_si
 		series_note(s->series, t_ns, s->live_bytes);
 }
 
-void count_alloc(struct model *m, struct model_process *p, const struct live_block *b)
+void count_alloc(struct model *m, struct model_process *p, const struct live_block *b, bool realloc_in)
 {
 	struct process_state *st = p->state;
 	struct heap_site *s = p->sites[b->site];
 	struct model_thread *th = &p->threads[thread_at(p, b->thread, b->t_ns)];
+	struct estimate_part part = part_of(p, b);
 
 	site_touch(st, s);
-	s->alloc_blocks++;
-	s->alloc_bytes += b->size;
-	s->live_blocks++;
-	s->live_bytes += b->size;
+	s->alloc_blocks += part.blocks;
+	s->alloc_bytes += part.bytes;
+	s->live_blocks += part.blocks;
+	s->live_bytes += part.bytes;
+	s->realloc_in += realloc_in ? part.blocks : 0;
 	s->min_size = b->size < s->min_size ? b->size : s->min_size;
 	s->max_size = b->size > s->max_size ? b->size : s->max_size;
 	s->own_peak_bytes = s->live_bytes > s->own_peak_bytes ? s->live_bytes : s->own_peak_bytes;
 	s->last_ns = b->t_ns;
 	s->last_thread = b->thread;
-	th->alloc_blocks++;
-	th->alloc_bytes += b->size;
-	p->alloc_blocks++;
-	p->alloc_bytes += b->size;
-	p->live_blocks++;
-	p->live_bytes += b->size;
+	th->alloc_blocks += part.blocks;
+	th->alloc_bytes += part.bytes;
+	p->alloc_blocks += part.blocks;
+	p->alloc_bytes += part.bytes;
+	p->live_blocks += part.blocks;
+	p->live_bytes += part.bytes;
+	if (__builtin_expect(p->sampled, 0))
+		sampled_alloc(m, p, s, &part);
 	if (p->live_bytes > p->peak_bytes) {
 		p->peak_bytes = p->live_bytes;
 		p->peak_blocks = p->live_blocks;
 		p->peak_ns = b->t_ns;
+		p->sums.peak = p->sums.live;
 		st->epoch++;
 	}
 	note_series(m, p, s, b->t_ns);
@@ -136,21 +143,24 @@ void count_free(struct model *m, struct model_process *p, const struct live_bloc
 	struct process_state *st = p->state;
 	struct heap_site *s = p->sites[b->site];
 	uint64_t life_ns = t_ns > b->t_ns ? t_ns - b->t_ns : 0;
+	struct estimate_part part = part_of(p, b);
 
 	site_touch(st, s);
-	s->free_blocks++;
-	s->free_bytes += b->size;
-	s->live_blocks--;
-	s->live_bytes -= b->size;
-	s->life_ns_sum += life_ns;
-	s->life_hist[life_bucket(life_ns)]++;
-	s->temporary_blocks += temporary;
-	s->cross_frees += ((thread ^ b->thread) & LIVE_THREAD_MASK) != 0;
+	s->free_blocks += part.blocks;
+	s->free_bytes += part.bytes;
+	s->live_blocks -= part.blocks;
+	s->live_bytes -= part.bytes;
+	s->life_ns_sum += life_ns * part.blocks;
+	s->life_hist[life_bucket(life_ns)] += (uint32_t)part.blocks;
+	s->temporary_blocks += temporary ? part.blocks : 0;
+	s->cross_frees += ((thread ^ b->thread) & LIVE_THREAD_MASK) ? part.blocks : 0;
 	s->last_ns = t_ns;
 	s->last_thread = thread;
-	p->free_blocks++;
-	p->live_blocks--;
-	p->live_bytes -= b->size;
+	p->free_blocks += part.blocks;
+	p->live_blocks -= part.blocks;
+	p->live_bytes -= part.bytes;
+	if (__builtin_expect(p->sampled, 0))
+		sampled_free(p, s, &part);
 	note_series(m, p, s, t_ns);
 	if (st->ghosting)
 		inherit_freed(p, b, t_ns);
@@ -160,18 +170,25 @@ void uncount_alloc(struct model *m, struct model_process *p, const struct live_b
 {
 	struct heap_site *s = p->sites[b->site];
 	struct model_thread *th = &p->threads[thread_at(p, b->thread, b->t_ns)];
+	struct estimate_part part = part_of(p, b);
 
 	site_touch(p->state, s);
-	s->alloc_blocks--;
-	s->alloc_bytes -= b->size;
-	s->live_blocks--;
-	s->live_bytes -= b->size;
-	th->alloc_blocks--;
-	th->alloc_bytes -= b->size;
-	p->alloc_blocks--;
-	p->alloc_bytes -= b->size;
-	p->live_blocks--;
-	p->live_bytes -= b->size;
+	s->alloc_blocks -= part.blocks;
+	s->alloc_bytes -= part.bytes;
+	s->live_blocks -= part.blocks;
+	s->live_bytes -= part.bytes;
+	th->alloc_blocks -= part.blocks;
+	th->alloc_bytes -= part.bytes;
+	p->alloc_blocks -= part.blocks;
+	p->alloc_bytes -= part.bytes;
+	p->live_blocks -= part.blocks;
+	p->live_bytes -= part.bytes;
+	if (p->sampled) {
+		sampled_free(p, s, &part);
+		estimate_subtract(&p->sums.alloc, &part);
+		if (s->sampled)
+			estimate_subtract(&s->sampled->alloc, &part);
+	}
 	note_series(m, p, s, b->t_ns);
 }
 
@@ -185,6 +202,8 @@ void sites_settle(struct model *m, struct model_process *p)
 
 		s->peak_blocks = at_peak ? s->at_peak_blocks : s->live_blocks;
 		s->peak_bytes = at_peak ? s->at_peak_bytes : s->live_bytes;
+		if (s->sampled)
+			s->sampled->peak = at_peak ? s->sampled->at_peak : s->sampled->live;
 		if (s->series)
 			series_note(s->series, now, s->live_bytes);
 	}

@@ -60,6 +60,11 @@
 	" AND NOT EXISTS (SELECT 1 FROM earlier.heap_site e" \
 	"   WHERE e.process_id = heap_site.process_id AND e.stack_id = heap_site.stack_id);"
 
+/* Sums are made of both parts, and what both rest on is not kept. */
+#define ESTIMATES \
+	"DELETE FROM heap_estimate;" \
+	"INSERT OR IGNORE INTO pause SELECT * FROM earlier.pause;"
+
 #define PROCESSES \
 	"UPDATE process SET pid = CASE WHEN process.ns_pid IS e.ns_pid THEN e.pid ELSE process.pid END," \
 	" parent_id = coalesce(e.parent_id, process.parent_id)," \
@@ -217,7 +222,7 @@ int store_absorb_begin(struct store *s, const char *path)
 	}
 	sqlite3_create_function(s->db, "sum_counts", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sum_counts,
 		NULL, NULL);
-	return in_transaction(s, PEAKS SITES PROCESSES REST);
+	return in_transaction(s, PEAKS SITES ESTIMATES PROCESSES REST);
 }
 
 int store_absorb_end(struct store *s)

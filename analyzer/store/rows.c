@@ -243,6 +243,9 @@ static int write_process(struct store *s, const struct model_process *p, struct 
 		error = write_coverage(s, p);
 	if (!error)
 		error = store_write_sites(s, p, w, stacks);
+	if (!error && p->sampled)
+		error = store_write_estimate(s, p->number, -1, &p->sums, p->alloc_bytes, p->live_bytes,
+			p->peak_bytes);
 	if (!error)
 		error = store_write_process_series(s, p);
 	w->digest = digest;

@@ -149,6 +149,29 @@ CREATE TABLE heap_series (
 	PRIMARY KEY (process_id, stack_id)
 ) STRICT, WITHOUT ROWID;
 
+-- Where blocks were sampled, the figures of heap_site and process are
+-- estimates; this is what they rest on.  No rows: every block was recorded.
+CREATE TABLE heap_estimate (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	stack_id INTEGER NOT NULL,             -- -1: the whole process
+	samples INTEGER NOT NULL,              -- sampled blocks of alloc_blocks
+	live_samples INTEGER NOT NULL,         -- of live_blocks
+	peak_samples INTEGER NOT NULL,         -- of peak_blocks
+	alloc_low INTEGER NOT NULL,            -- 95 % interval of alloc_bytes
+	alloc_high INTEGER NOT NULL,
+	live_low INTEGER NOT NULL,             -- of live_bytes
+	live_high INTEGER NOT NULL,
+	peak_low INTEGER NOT NULL,             -- of peak_bytes
+	peak_high INTEGER NOT NULL,
+	PRIMARY KEY (process_id, stack_id)
+) STRICT, WITHOUT ROWID;
+
+-- When heap events were not recorded, by request.
+CREATE TABLE pause (
+	begin_ns INTEGER PRIMARY KEY,
+	end_ns   INTEGER                       -- NULL: until the end
+) STRICT;
+
 CREATE TABLE live_block (
 	process_id INTEGER NOT NULL REFERENCES process(id),
 	address    INTEGER NOT NULL,

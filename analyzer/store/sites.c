@@ -47,6 +47,25 @@ static int write_site(struct store *s, uint64_t process, const struct heap_site 
 	return store_run(s, &r);
 }
 
+int store_write_estimate(struct store *s, uint64_t process, int64_t stack, const struct sampled_sums *sums,
+	uint64_t alloc_bytes, uint64_t live_bytes, uint64_t peak_bytes)
+{
+	struct row r = row_of(store_statement(s, ST_ESTIMATE));
+	const struct estimate_range range[] = {estimate_range(alloc_bytes, &sums->alloc),
+		estimate_range(live_bytes, &sums->live), estimate_range(peak_bytes, &sums->peak)};
+
+	row_int(&r, process);
+	row_int(&r, (uint64_t)stack);
+	row_int(&r, sums->alloc.n);
+	row_int(&r, sums->live.n);
+	row_int(&r, sums->peak.n);
+	for (size_t i = 0; i < sizeof(range) / sizeof(range[0]); i++) {
+		row_int(&r, range[i].low);
+		row_int(&r, range[i].high);
+	}
+	return store_run(s, &r);
+}
+
 static int by_peak(const void *a, const void *b)
 {
 	const struct heap_site *x = *(struct heap_site *const *)a, *y = *(struct heap_site *const *)b;
@@ -103,6 +122,9 @@ int store_write_sites(struct store *s, const struct model_process *p, struct wri
 		error = store_write_stack(s, h->stack, stacks);
 		if (!error)
 			error = write_site(s, p->number, h);
+		if (!error && h->sampled)
+			error = store_write_estimate(s, p->number, h->stack, h->sampled, h->alloc_bytes,
+				h->live_bytes, h->peak_bytes);
 		w->sites[i] = digest;
 	}
 	return error;

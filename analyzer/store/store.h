@@ -36,7 +36,7 @@
 #define STORE_SERIES_BYTES (8u << 20)       /* all heap_series blobs together */
 
 enum store_statement {
-	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_MODULE, ST_SITE, ST_SERIES, ST_LIVE,
+	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_MODULE, ST_SITE, ST_ESTIMATE, ST_PAUSE, ST_SERIES, ST_LIVE,
 	ST_STACK, ST_VM, ST_VM_REMOVE, ST_FORK, ST_TICK, ST_EVENT, ST_COVERAGE_REMOVE, ST_COVERAGE,
 	ST_VMA, ST_VMA_PAGES, ST_SCAN, ST_MM, ST_DRIFT, ST_HIDDEN, ST_GONE,
 	ST_LIMIT, ST_DEBT, ST_VICTIM, ST_FAILURE, ST_COW_FORK, ST_COW_VMA, ST_COW_SAMPLE, ST_COW_SITE,
@@ -105,6 +105,8 @@ void store_pressure_free(struct store *s);
 /* Totals of the sites that changed. */
 int store_write_sites(struct store *s, const struct model_process *p, struct written_process *w,
 	const struct stack_source *stacks);
+int store_write_estimate(struct store *s, uint64_t process, int64_t stack, const struct sampled_sums *sums,
+	uint64_t alloc_bytes, uint64_t live_bytes, uint64_t peak_bytes);
 int store_write_process_series(struct store *s, const struct model_process *p);
 /* Series of all sites, and live blocks, within what room there is. */
 int store_write_all_series(struct store *s, const struct model *m);

@@ -33,6 +33,8 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_MODULE] = "INSERT OR REPLACE INTO module VALUES (?,?,?,?,?,?,?,?,?,?,?,'pending')",
 	[ST_SITE] = "INSERT OR REPLACE INTO heap_site"
 		" VALUES (?,?,NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_ESTIMATE] = "INSERT OR REPLACE INTO heap_estimate VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_PAUSE] = "INSERT OR REPLACE INTO pause VALUES (?,?)",
 	[ST_SERIES] = "INSERT OR REPLACE INTO heap_series VALUES (?,?,?,?,?)",
 	[ST_LIVE] = "INSERT OR REPLACE INTO live_block VALUES (?,?,?,?,?,?,?)",
 	[ST_STACK] = "INSERT OR IGNORE INTO stack (id, parent_id, pc, context, depth, flags)"

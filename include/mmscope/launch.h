@@ -175,6 +175,7 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	h->sample_bytes = o->sample_bytes ? o->sample_bytes : 512u << 10;
 	h->duration_s = o->duration_s;
 	bool samples = h->mode == MMS_MODE_SAMPLE;
+	h->no_reach = o->no_reach ? MMS_NO_REACH_WANTED : samples ? MMS_NO_REACH_PARTIAL : 0;
 	atomic_store_explicit(&h->interval, samples ? h->sample_bytes : 0, memory_order_relaxed);
 	atomic_store_explicit(&h->recording, samples ? MMS_RECORDING_SAMPLE : MMS_RECORDING_EXACT,
 		memory_order_relaxed);
@@ -183,7 +184,6 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	h->engine = o->engine ? o->engine : MMS_ENGINE_OWN;
 	h->record_events = o->record_events;
 	h->audit_every = o->audit_every;
-	h->no_reach = o->no_reach;
 	h->creator_pid = o->creator_pid ? o->creator_pid : (uint32_t)mms_getpid();
 	h->clock = mms_choose_clock();
 	h->clock_shift = 4;

@@ -53,6 +53,8 @@ enum mms_cell_kind {
 enum mms_clock { MMS_CLOCK_TSC = 1, MMS_CLOCK_MONOTONIC_RAW = 2 };
 enum mms_policy { MMS_POLICY_BLOCK = 1, MMS_POLICY_DROP = 2 };
 enum mms_mode { MMS_MODE_EXACT = 1, MMS_MODE_SAMPLE = 2 };
+#define MMS_INTERVAL_MAX (1ull << 40) /* bytes between samples, at most */
+
 /* What the targets do with heap events: mms_header.recording.  All else (calls
  * that map and unmap, forks, modules, ends) is recorded unless it is OFF. */
 enum mms_recording {
@@ -99,6 +101,12 @@ enum mms_reach {
 	MMS_REACH_ASKED = 1,   /* T: it waits, the ROOTS record is published */
 	MMS_REACH_READING = 2, /* C: wait on, the end is near */
 	MMS_REACH_DONE = 3,    /* C: read, or not to be read */
+};
+
+/* Why it is not asked for. */
+enum mms_no_reach {
+	MMS_NO_REACH_WANTED = 1,  /* somebody said so */
+	MMS_NO_REACH_PARTIAL = 2, /* not all blocks are known, so pointers in the others are not seen */
 };
 
 /* What a process could not see or had to leave out; bits of coverage. */
@@ -226,7 +234,7 @@ struct mms_header {
 	uint16_t pad16;
 
 	_Atomic uint32_t n_reach; /* T: processes that asked to be read; C compares */
-	uint32_t no_reach;        /* K: nobody asks */
+	_Atomic uint32_t no_reach; /* K, then C: enum mms_no_reach; nobody asks */
 
 	char output[2048];     /* K: absolute path of the database, NUL-ended */
 	char collector_bin[1024]; /* K: path of the mmscope binary, may be empty */

@@ -34,6 +34,16 @@ static uint64_t number(const char *s)
 	return n;
 }
 
+/* A size like 512K; what is none, or too large, is 0: the default. */
+static uint64_t interval(const char *s)
+{
+	uint64_t n = number(s);
+	while (*s >= '0' && *s <= '9')
+		s++;
+	unsigned shift = *s == 'K' || *s == 'k' ? 10 : *s == 'M' || *s == 'm' ? 20 : *s == 'G' || *s == 'g' ? 30 : 0;
+	return n <= MMS_INTERVAL_MAX >> shift ? n << shift : 0;
+}
+
 static uint32_t choice(const char *value, const char *const names[], size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -70,7 +80,7 @@ static void read_ours(const char *s, struct options *o)
 	else if (mms_after(s, "MODE=", &v))
 		o->mode = choice(v, modes, 2);
 	else if (mms_after(s, "SAMPLE=", &v))
-		o->sample_bytes = number(v);
+		o->sample_bytes = interval(v);
 	else if (mms_after(s, "FOLLOW=", &v))
 		read_follow(v, o);
 	else if (mms_after(s, "POLICY=", &v))

@@ -12,7 +12,7 @@
  *   MMSCOPE_BIN       path of the mmscope binary
  *   MMSCOPE_NOHELPER  1: do not start a collector (the session file stays)
  *   MMSCOPE_MODE      exact | sample
- *   MMSCOPE_SAMPLE    bytes between samples
+ *   MMSCOPE_SAMPLE    bytes between samples, like 512K; alone it means sample
  *   MMSCOPE_FOLLOW    all | none | a pattern for the name of the executable
  *   MMSCOPE_POLICY    block | drop
  *   MMSCOPE_COW       auto | off

@@ -33,7 +33,7 @@ static void live(struct model *m, struct model_process *p, struct memory *memory
 		size_t slot = rnd(SLOTS);
 		now_ns += 100 + rnd(5000);
 		if (memory->stack[slot]) {
-			model_release(m, p, 1, address_of(slot), now_ns);
+			model_release(m, p, 1, address_of(slot), false, now_ns);
 			memory->stack[slot] = 0;
 		} else {
 			memory->size[slot] = 1 + rnd(3000);
@@ -117,7 +117,7 @@ static void one_round(void)
 			child_memory.stack[i] = UINT32_MAX;
 	for (size_t i = 0; i < SLOTS; i++)
 		if (child_memory.stack[i] && child_memory.stack[i] != UINT32_MAX && rnd(2)) {
-			model_release(m, child, 1, address_of(i), now_ns += 1000);
+			model_release(m, child, 1, address_of(i), false, now_ns += 1000);
 			child_memory.stack[i] = 0;
 		}
 	model_round(m, now_ns);

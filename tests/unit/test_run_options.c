@@ -49,13 +49,20 @@ static void accepted(void)
 	CHECK(o.follow == MMS_FOLLOW_GLOB && o.policy == MMS_POLICY_DROP && o.record_events && o.any_uid &&
 		o.engine == MMS_ENGINE_LIBUNWIND && o.cow == MMS_COW_OFF && o.no_reach && o.audit_every == 16 && o.ring_bytes == 8u << 20);
 	CHECK_STR(o.follow_glob, "git*");
+	CHECK(o.mode == MMS_MODE_EXACT && o.sample_bytes == 0 && o.duration_s == 0);
+	CHECK_EQ(parse(&o, "--mode sample --duration 90 ls"), RUN_PARSED);
+	CHECK(o.mode == MMS_MODE_SAMPLE && o.sample_bytes == 0 && o.duration_s == 90);
+	CHECK_EQ(parse(&o, "--sample 64K --duration 2h ls"), RUN_PARSED);
+	CHECK(o.mode == MMS_MODE_SAMPLE && o.sample_bytes == 65536 && o.duration_s == 7200);
 	CHECK_EQ(parse(&o, "--help"), RUN_HELP);
 }
 
 static void refused(void)
 {
-	static const char *const wrong[] = {"", "--", "--mode sample ls", "--sample 64K ls", "--cow witness ls", "--cow on ls",
-		"--reach maybe ls", "--duration 5 ls", "--policy maybe ls", "--engine gdb ls", "--ring 1 ls", "--ring 1G ls",
+	static const char *const wrong[] = {"", "--", "--mode sometimes ls", "--sample 0 ls",
+		"--sample x ls", "--sample 2000G ls", "--mode exact --sample 64K ls", "--sample 64K --mode exact ls", "--cow witness ls", "--cow on ls",
+		"--reach maybe ls", "--duration 0 ls", "--duration 5x ls",
+		"--duration -5 ls", "--duration 99999999h ls", "--policy maybe ls", "--engine gdb ls", "--ring 1 ls", "--ring 1G ls",
 		"--ring x ls", "--audit -1 ls", "--nothing ls", "-x ls", "-o"};
 	struct run_options o;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
