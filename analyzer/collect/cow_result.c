@@ -315,7 +315,7 @@ static void write_sites(const struct cows *c, const struct cow_fork *f, const st
 	sets.shared = shared;
 	sets.parent = broke[PARENT];
 	sets.child = broke[CHILD];
-	struct cow_sites *cs = shared ? cow_sites_new(&sets) : NULL;
+	struct cow_sites *cs = shared && !parent->sampled ? cow_sites_new(&sets) : NULL;
 	if (cs) {
 		model_blocks_at(parent, f->t_ns, cow_sites_add, cs);
 		if (cow_sites_count(cs, &rows, &n) == 0) {

@@ -119,6 +119,32 @@ static void read_arguments(struct answer *a)
 	query_close(q);
 }
 
+static void read_estimates(struct answer *a)
+{
+	for (size_t i = 0; i < a->n_processes; i++) {
+		struct answer_process *p = &a->processes[i];
+		p->sampled = sampled_whole(a, p->alloc_bytes, p->live_bytes, p->peak_bytes);
+	}
+	struct query *q = answer_query(a, sql_process_estimates);
+	while (answer_row(a, q)) {
+		struct answer_process *p = (struct answer_process *)answer_find(a, query_int(q, 0));
+		if (p)
+			sampled_read(&p->sampled, a, q, 1);
+	}
+	query_close(q);
+}
+
+static void read_pauses(struct answer *a)
+{
+	struct query *q = answer_query(a, sql_pauses);
+	query_bind(q, 1, a->duration_ns);
+	if (answer_row(a, q)) {
+		a->n_pauses = (uint64_t)query_int(q, 0);
+		a->paused_ns = (uint64_t)query_int(q, 1);
+	}
+	query_close(q);
+}
+
 static void read_notes(struct answer *a)
 {
 	struct query *q = answer_query(a, sql_coverage);
@@ -215,6 +241,8 @@ int answer_open(struct answer *a, const char *verb, const char *path)
 	a->duration_ns = find_duration(a);
 	const char *mode = capture_meta(a->capture, "mode");
 	a->exact = mode && strcmp(mode, "exact") == 0;
+	read_pauses(a);
+	read_estimates(a);
 	return 0;
 }
 

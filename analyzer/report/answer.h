@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "report/bounds.h"
 #include "report/json.h"
 #include "store/capture.h"
 
@@ -25,6 +26,7 @@ struct answer_process {
 	uint64_t inherited_blocks, inherited_bytes, inherited_freed;
 	uint64_t unknown_frees, failed_allocs, lost_records;
 	int64_t hiwater_rss; /* -1: not known */
+	struct sampled sampled; /* of alloc_bytes, live_bytes, peak_bytes */
 	bool followed;
 };
 
@@ -45,6 +47,8 @@ struct answer {
 	int64_t duration_ns;
 	uint64_t lost_records;
 	bool exact;        /* every block was recorded, none estimated */
+	uint64_t n_pauses; /* times that heap events were not recorded */
+	uint64_t paused_ns; /* in all */
 	bool any_followed; /* there is at least one process with heap data */
 };
 

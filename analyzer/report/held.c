@@ -325,6 +325,8 @@ static bool pages_are_known(const struct space *s)
 bool held_load(struct held *h, struct answer *a, const struct answer_process *p)
 {
 	*h = (struct held){.n = 0};
+	if (!a->exact || a->n_pauses) /* not all blocks are known */
+		return false;
 	if (!space_load(&h->space, a, p, -1) || !pages_are_known(&h->space))
 		return false;
 	struct pass w = {.h = h, .a = a, .is_heap = xcalloc(h->space.n, sizeof(bool))};

@@ -75,20 +75,24 @@ static void entry_json(struct json *j, const struct leaks *l, const struct row *
 	const struct evidence *e = leaks_evidence(l, row);
 	const struct suppress_rule *known = l->known[row->number];
 	uint64_t bytes = e->facts.bytes[reach];
-	/* Exact and nothing lost: the bounds are the figure itself.  Otherwise
-	 * they are not known. */
-	bool bounded = l->a.exact && l->a.lost_records == 0;
+	/* A verdict has the bounds of its site where nothing was lost; where blocks
+	 * were sampled there is only one verdict. */
+	struct bounds bounds = row->sampled.live;
+	if (!bounds.unknown && l->a.exact)
+		bounds.low = bounds.high = bytes;
 	json_object(j, NULL);
 	json_string(j, "id", row->id[0] ? row->id : NULL);
 	json_string(j, "verdict", reach_word(reach));
 	json_u64(j, "blocks", e->facts.blocks[reach]);
 	json_u64(j, "bytes", bytes);
-	if (bounded) {
-		json_u64(j, "bytes_low", bytes);
-		json_u64(j, "bytes_high", bytes);
-	} else {
-		json_null(j, "bytes_low");
-		json_null(j, "bytes_high");
+	bounds_json(j, "bytes", &bounds);
+	if (l->a.exact)
+		json_null(j, "samples");
+	else
+		json_u64(j, "samples", row->sampled.live_samples);
+	if (l->a.n_pauses && l->a.exact) {
+		json_u64(j, "uncertain_blocks", row->uncertain_blocks);
+		json_u64(j, "uncertain_bytes", row->uncertain_bytes);
 	}
 	evidence_json(j, e);
 	json_string(j, "own", row->own);

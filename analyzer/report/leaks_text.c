@@ -17,10 +17,11 @@
 #define DEFAULT_PROCESSES 5
 
 
-static char *amount_text(uint64_t bytes, uint64_t blocks, size_t sites)
+static char *amount_text(const struct leaks *l, uint64_t bytes, uint64_t blocks, size_t sites)
 {
 	char size[TEXT_NUMBER], count[TEXT_NUMBER], n[TEXT_NUMBER];
-	return xasprintf("%s in %s %s of %s %s", text_size(size, bytes), text_count(count, blocks),
+	return xasprintf("%s%s in %s%s %s of %s %s", about(&l->a), text_size(size, bytes), about(&l->a),
+		text_count(count, blocks),
 		text_plural(blocks, "block", "blocks"), text_count(n, sites),
 		text_plural(sites, "site", "sites"));
 }
@@ -34,13 +35,28 @@ static void print_thread(const struct evidence *e)
 	free(name);
 }
 
+/* How sure the amount is, where that is not whole. */
+static void print_bounds(const struct leaks *l, const struct row *row)
+{
+	char size[TEXT_NUMBER], count[TEXT_NUMBER];
+	if (!l->a.exact) {
+		char *text = bounds_text(row->sampled.live_samples, &row->sampled.live, row->live_bytes);
+		printf("      %s\n", text);
+		free(text);
+	} else if (row->uncertain_blocks) {
+		printf("      %s in %s %s are from before a pause and may have been freed in it\n",
+			text_size(size, row->uncertain_bytes), text_count(count, row->uncertain_blocks),
+			text_plural(row->uncertain_blocks, "block", "blocks"));
+	}
+}
+
 static void print_row(const struct leaks *l, const struct row *row)
 {
 	const struct evidence *e = leaks_evidence(l, row);
 	const struct suppress_rule *known = l->known[row->number];
 	char size[TEXT_NUMBER], count[TEXT_NUMBER], score[TEXT_NUMBER];
-	printf("%s%12s%s in %s %s, %s", render_style(STYLE_BOLD), text_size(size, row->live_bytes),
-		render_style(STYLE_PLAIN), text_count(count, row->live_blocks),
+	printf("%s%*s%s%s in %s%s %s, %s", render_style(STYLE_BOLD), 12 - (int)strlen(text_size(size, row->live_bytes)),
+		about(&l->a), size, render_style(STYLE_PLAIN), about(&l->a), text_count(count, row->live_blocks),
 		text_plural(row->live_blocks, "block", "blocks"),
 		known ? known->name : row_is_apart(row) ? row->own : class_word(e->verdict.class));
 	if (!leaks_apart(l, row) && e->verdict.score > 0)
@@ -48,6 +64,7 @@ static void print_row(const struct leaks *l, const struct row *row)
 	if (row->id[0])
 		printf("%s  %s%s", render_style(STYLE_DIM), row->id, render_style(STYLE_PLAIN));
 	putchar('\n');
+	print_bounds(l, row);
 	if (!leaks_apart(l, row))
 		render_paragraph(6, NULL, e->verdict.why);
 	render_stack(6, row->stack, l->frames < 0 ? DEFAULT_FRAMES : (size_t)l->frames);
@@ -64,7 +81,7 @@ static void print_rows(const struct leaks *l, size_t from, size_t to)
 	if (end == to)
 		return;
 	struct leak_totals rest = leaks_totals(l, end, to);
-	char *amount = amount_text(rest.live_bytes, rest.live_blocks, rest.sites);
+	char *amount = amount_text(l, rest.live_bytes, rest.live_blocks, rest.sites);
 	printf("%*sand %s more (--limit 0 shows all)\n", 6, "", amount);
 	free(amount);
 }
@@ -73,7 +90,7 @@ static void print_process(const struct leaks *l, size_t from, size_t to)
 {
 	struct leak_totals t = leaks_totals(l, from, to);
 	const struct answer_process *p = l->rows.row[from].process;
-	char *end = head_end_text(p), *amount = amount_text(t.live_bytes, t.live_blocks, t.sites);
+	char *end = head_end_text(p), *amount = amount_text(l, t.live_bytes, t.live_blocks, t.sites);
 	char *text = xasprintf("%s (%s)", amount, end);
 	head_print_process(p, text);
 	free(text);
@@ -83,7 +100,7 @@ static void print_process(const struct leaks *l, size_t from, size_t to)
 	print_rows(l, from, apart);
 	if (apart == to)
 		return;
-	amount = amount_text(t.apart_bytes, t.apart_blocks, t.apart_sites);
+	amount = amount_text(l, t.apart_bytes, t.apart_blocks, t.apart_sites);
 	printf("  Of the loader and the C and C++ libraries, not of the program:\n  %s\n", amount);
 	free(amount);
 	print_rows(l, apart, to);
@@ -96,7 +113,7 @@ static void print_other_processes(const struct leaks *l, size_t at)
 	size_t n = 0;
 	for (; at < l->rows.n; at = rows_process_end(&l->rows, at))
 		n++;
-	char *amount = amount_text(t.live_bytes, t.live_blocks, t.sites), count[TEXT_NUMBER];
+	char *amount = amount_text(l, t.live_bytes, t.live_blocks, t.sites), count[TEXT_NUMBER];
 	printf("\n%s more %s: %s\n(--process PID shows one, --limit 0 all)\n", text_count(count, n),
 		text_plural(n, "process", "processes"), amount);
 	free(amount);
@@ -168,8 +185,9 @@ static void print_totals(const struct leaks *l)
 	/* The same site in many processes is many rows: their number would
 	 * mislead here. */
 	char size[TEXT_NUMBER], blocks[TEXT_NUMBER], n[TEXT_NUMBER];
-	char *amount = processes < 2 ? amount_text(t.live_bytes, t.live_blocks, t.sites)
-				     : xasprintf("%s in %s blocks of %s processes", text_size(size, t.live_bytes),
+	char *amount = processes < 2 ? amount_text(l, t.live_bytes, t.live_blocks, t.sites)
+				     : xasprintf("%s%s in %s%s blocks of %s processes", about(&l->a),
+					       text_size(size, t.live_bytes), about(&l->a),
 					       text_count(blocks, t.live_blocks), text_count(n, processes));
 	printf("\nNot freed at the end: %s%s%s.\n", render_style(STYLE_BOLD), amount,
 		render_style(STYLE_PLAIN));

@@ -215,7 +215,9 @@ static void print_process(struct pages *v, const struct answer_process *p)
 	struct held h;
 	char size[TEXT_NUMBER];
 	if (!held_load(&h, &v->a, p)) {
-		head_print_process(p, "its pages were not, or could not be looked at");
+		head_print_process(p, !v->a.exact ? "blocks were sampled: what each of them used is not known"
+				: v->a.n_pauses   ? "recording was paused: not all blocks are known"
+						  : "its pages were not, or could not be looked at");
 		held_done(&h);
 		return;
 	}

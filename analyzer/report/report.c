@@ -80,6 +80,10 @@ static void process_json(struct json *j, const struct answer_process *p)
 	json_u64(j, "inherited_blocks", p->inherited_blocks);
 	json_u64(j, "inherited_bytes", p->inherited_bytes);
 	json_u64(j, "lost_records", p->lost_records);
+	if (p->followed) {
+		bounds_json(j, "peak_bytes", &p->sampled.peak);
+		bounds_json(j, "live_bytes", &p->sampled.live);
+	}
 	json_end(j);
 }
 
@@ -245,18 +249,30 @@ static void print_process_count(const struct answer *a)
 	putchar('\n');
 }
 
-static void print_figures(const struct answer_process *p)
+static void print_bounds(const struct answer *a, uint64_t samples, const struct bounds *b, uint64_t figure)
+{
+	if (a->exact)
+		return;
+	char *text = bounds_text(samples, b, figure);
+	label("");
+	printf("%s\n", text);
+	free(text);
+}
+
+static void print_figures(const struct answer *a, const struct answer_process *p)
 {
 	char size[TEXT_NUMBER], count[TEXT_NUMBER], when[TEXT_NUMBER];
 	label("heap at its highest");
-	printf("%s%s%s, %s after the start\n", render_style(STYLE_BOLD), text_size(size, p->peak_bytes),
+	printf("%s%s%s%s, %s after the start\n", render_style(STYLE_BOLD), about(a), text_size(size, p->peak_bytes),
 		render_style(STYLE_PLAIN), text_duration(when, p->peak_ns));
+	print_bounds(a, p->sampled.peak_samples, &p->sampled.peak, p->peak_bytes);
 	label("heap at the end");
-	printf("%s in %s %s not freed\n", text_size(size, p->live_bytes), text_count(count, p->live_blocks),
-		text_plural(p->live_blocks, "block", "blocks"));
+	printf("%s%s in %s%s %s not freed\n", about(a), text_size(size, p->live_bytes), about(a),
+		text_count(count, p->live_blocks), text_plural(p->live_blocks, "block", "blocks"));
+	print_bounds(a, p->sampled.live_samples, &p->sampled.live, p->live_bytes);
 	label("allocated in all");
-	printf("%s in %s %s\n", text_size(size, p->alloc_bytes), text_count(count, p->alloc_blocks),
-		text_plural(p->alloc_blocks, "block", "blocks"));
+	printf("%s%s in %s%s %s\n", about(a), text_size(size, p->alloc_bytes), about(a),
+		text_count(count, p->alloc_blocks), text_plural(p->alloc_blocks, "block", "blocks"));
 	if (p->hiwater_rss >= 0) {
 		label("resident");
 		printf("%s at most, when last looked at\n", text_size(size, (uint64_t)p->hiwater_rss));
@@ -422,7 +438,7 @@ static void print_text(struct report *r)
 	print_what_ran(r);
 	print_process_count(&r->a);
 	if (r->a.main->followed) {
-		print_figures(r->a.main);
+		print_figures(&r->a, r->a.main);
 		print_never_touched(r);
 	} else {
 		label("heap");

@@ -92,6 +92,9 @@ static void table_grow(struct merge_table *t, size_t n_rows)
 
 static void add_counts(struct row *to, const struct row *r)
 {
+	const uint64_t a[] = {to->alloc_bytes, to->live_bytes, to->peak_bytes};
+	const uint64_t b[] = {r->alloc_bytes, r->live_bytes, r->peak_bytes};
+	sampled_add(&to->sampled, a, &r->sampled, b);
 	to->alloc_blocks += r->alloc_blocks;
 	to->alloc_bytes += r->alloc_bytes;
 	to->free_blocks += r->free_blocks;
@@ -140,7 +143,7 @@ static void copy_word(char *to, size_t size, const char *from)
 	to[n] = 0;
 }
 
-static void read_row(struct row *r, struct query *q)
+static void read_row(struct row *r, const struct answer *a, struct query *q)
 {
 	int c = 2;
 	copy_word(r->id, sizeof(r->id), query_text(q, c++));
@@ -160,7 +163,25 @@ static void read_row(struct row *r, struct query *q)
 	r->first_ns = (uint64_t)query_int(q, c++);
 	r->last_ns = (uint64_t)query_int(q, c++);
 	r->life_ns_sum = (uint64_t)query_int(q, c++);
+	r->sampled = sampled_whole(a, r->alloc_bytes, r->live_bytes, r->peak_bytes);
+	sampled_read(&r->sampled, a, q, c);
 	r->n_stacks = 1;
+}
+
+/* Of sampled blocks nobody knows how many they stand for here. */
+static void read_uncertain(struct rows *rows, struct answer *a)
+{
+	if (!a->n_pauses || !a->exact)
+		return;
+	struct query *q = answer_query(a, sql_uncertain);
+	while (answer_row(a, q)) {
+		ptrdiff_t number = rows_number(rows, query_int(q, 0), query_int(q, 1));
+		if (number < 0)
+			continue;
+		rows->row[number].uncertain_blocks += (uint64_t)query_int(q, 2);
+		rows->row[number].uncertain_bytes += (uint64_t)query_int(q, 3);
+	}
+	query_close(q);
 }
 
 void rows_load(struct rows *rows, struct answer *a, bool live_only, int64_t pid)
@@ -173,7 +194,7 @@ void rows_load(struct rows *rows, struct answer *a, bool live_only, int64_t pid)
 		int64_t stack_id = query_int(q, 1);
 		if (!r.process || (pid && r.process->pid != pid))
 			continue;
-		read_row(&r, q);
+		read_row(&r, a, q);
 		if (live_only && r.live_blocks == 0)
 			continue;
 		r.stack = answer_stack(a, stack_id);
@@ -181,6 +202,7 @@ void rows_load(struct rows *rows, struct answer *a, bool live_only, int64_t pid)
 		rows->stack[rows->n_stacks++] = (struct row_stack){r.process->id, stack_id, add_row(rows, &table, &r)};
 	}
 	query_close(q);
+	read_uncertain(rows, a);
 	free(table.slot);
 	free(table.hash);
 }

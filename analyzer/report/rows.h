@@ -20,6 +20,8 @@ struct row {
 	uint64_t peak_blocks, peak_bytes;
 	uint64_t temporary_blocks, cross_frees, realloc_in;
 	uint64_t min_size, max_size, first_ns, last_ns, life_ns_sum;
+	struct sampled sampled; /* of alloc_bytes, live_bytes, peak_bytes */
+	uint64_t uncertain_blocks, uncertain_bytes; /* live, from before a pause: may have been freed in it */
 	size_t n_stacks; /* recorded stacks that were merged into this row */
 	size_t number;   /* place before any sort, below rows.n: for data beside the rows */
 };

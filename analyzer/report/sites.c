@@ -29,7 +29,20 @@ struct sites {
 
 /* ---- JSON ---- */
 
-static void process_totals_json(struct json *j, const struct answer_process *p)
+/* Only where figures are estimates. */
+static void sampled_json(struct json *j, const struct sites *s, const struct sampled *e)
+{
+	if (s->a.exact)
+		return;
+	json_u64(j, "samples", e->samples);
+	json_u64(j, "live_samples", e->live_samples);
+	json_u64(j, "peak_samples", e->peak_samples);
+	bounds_json(j, "alloc_bytes", &e->alloc);
+	bounds_json(j, "live_bytes", &e->live);
+	bounds_json(j, "peak_bytes", &e->peak);
+}
+
+static void process_totals_json(struct json *j, const struct sites *s, const struct answer_process *p)
 {
 	json_object(j, "totals");
 	json_u64(j, "alloc_blocks", p->alloc_blocks);
@@ -41,10 +54,11 @@ static void process_totals_json(struct json *j, const struct answer_process *p)
 	json_u64(j, "live_bytes", p->live_bytes);
 	json_u64(j, "failed_allocs", p->failed_allocs);
 	json_u64(j, "unknown_frees", p->unknown_frees);
+	sampled_json(j, s, &p->sampled);
 	json_end(j);
 }
 
-static void site_json(struct json *j, const struct row *r)
+static void site_json(struct json *j, const struct sites *s, const struct row *r)
 {
 	json_object(j, NULL);
 	json_string(j, "id", r->id[0] ? r->id : NULL);
@@ -66,6 +80,7 @@ static void site_json(struct json *j, const struct row *r)
 		json_u64(j, "mean_life_ns", r->life_ns_sum / r->free_blocks);
 	else
 		json_null(j, "mean_life_ns");
+	sampled_json(j, s, &r->sampled);
 	json_string(j, "own", r->own);
 	answer_process_json(j, r->process);
 	answer_stack_json(j, r->stack);
@@ -79,7 +94,7 @@ static void sites_json(struct json *j, const struct sites *s, const struct answe
 	json_array(j, "sites");
 	for (size_t i = 0; i < s->rows.n; i++)
 		if (s->rows.row[i].process == p && (s->limit <= 0 || n++ < s->limit))
-			site_json(j, &s->rows.row[i]);
+			site_json(j, s, &s->rows.row[i]);
 	json_end(j);
 }
 
@@ -89,7 +104,7 @@ static void print_json(struct sites *s)
 	const struct answer_process *first = s->pid ? answer_last_image(&s->a, s->pid) : s->a.main;
 	answer_head_json(&j, &s->a);
 	answer_process_json(&j, first);
-	process_totals_json(&j, first);
+	process_totals_json(&j, s, first);
 	sites_json(&j, s, first);
 	json_array(&j, "processes");
 	/* One process: its part stands at the top already. */
@@ -98,10 +113,10 @@ static void print_json(struct sites *s)
 		end = rows_process_end(&s->rows, at);
 		json_object(&j, NULL);
 		answer_process_json(&j, p);
-		process_totals_json(&j, p);
+		process_totals_json(&j, s, p);
 		json_array(&j, "sites");
 		for (size_t i = at; i < end && (s->limit <= 0 || i - at < (size_t)s->limit); i++)
-			site_json(&j, &s->rows.row[i]);
+			site_json(&j, s, &s->rows.row[i]);
 		json_end(&j);
 		json_end(&j);
 	}
@@ -111,6 +126,18 @@ static void print_json(struct sites *s)
 
 /* ---- text ---- */
 
+/* What the figure that the rows are ordered by rests on. */
+static void print_bounds(const struct sites *s, const struct row *r)
+{
+	bool peak = s->order == BY_PEAK, live = s->order == BY_LIVE;
+	const struct sampled *e = &r->sampled;
+	char *text = peak ? bounds_text(e->peak_samples, &e->peak, r->peak_bytes)
+		: live    ? bounds_text(e->live_samples, &e->live, r->live_bytes)
+			  : bounds_text(e->samples, &e->alloc, r->alloc_bytes);
+	printf("      %s: %s\n", peak ? "at peak" : live ? "at end" : "allocated", text);
+	free(text);
+}
+
 static void print_row(const struct sites *s, const struct row *r)
 {
 	char peak[TEXT_NUMBER], live[TEXT_NUMBER], blocks[TEXT_NUMBER], bytes[TEXT_NUMBER],
@@ -119,6 +146,8 @@ static void print_row(const struct sites *s, const struct row *r)
 		text_size(live, r->live_bytes), text_size(bytes, r->alloc_bytes),
 		text_count(blocks, r->alloc_blocks), text_count(temporary, r->temporary_blocks),
 		render_style(STYLE_DIM), r->id[0] ? "  " : "", r->id, render_style(STYLE_PLAIN));
+	if (!s->a.exact)
+		print_bounds(s, r);
 	if (s->frames < 0) {
 		char *chain = render_chain(r->stack, render_width() - 6);
 		printf("      %s\n", chain);
@@ -132,8 +161,8 @@ static void print_process(const struct sites *s, size_t from, size_t to)
 {
 	const struct answer_process *p = s->rows.row[from].process;
 	char size[TEXT_NUMBER], count[TEXT_NUMBER], when[TEXT_NUMBER];
-	char *text = xasprintf("peak %s at %s, %s allocations", text_size(size, p->peak_bytes),
-		text_duration(when, p->peak_ns), text_count(count, p->alloc_blocks));
+	char *text = xasprintf("peak %s%s at %s, %s%s allocations", about(&s->a), text_size(size, p->peak_bytes),
+		text_duration(when, p->peak_ns), about(&s->a), text_count(count, p->alloc_blocks));
 	head_print_process(p, text);
 	free(text);
 	printf("%s%11s %11s %11s %12s %11s  %s%s\n", render_style(STYLE_DIM), "at peak", "at end",
