@@ -128,7 +128,7 @@ static bool round_once(struct collector *c)
 	}
 	if (c->dirty && collector_flush_due(c, now))
 		collector_flush(c);
-	return n || !watch_over(&c->watch, now);
+	return !control_over(&c->control, now) && (n || !watch_over(&c->watch, now));
 }
 
 static void loop(struct collector *c)
@@ -149,6 +149,19 @@ static void loop(struct collector *c)
 	c->incomplete = c->watch.n_alive != 0;
 }
 
+#define IN_FLIGHT_NS (20 * MS)
+
+/* The targets go on without us: who is in the middle of a record gets a moment
+ * to finish it. */
+static void let_go(struct collector *c)
+{
+	struct mms_header *h = c->file.session.header;
+	if (!c->control.stopped_ns)
+		return;
+	sleep_on(c, atomic_load(&h->wake_seq), IN_FLIGHT_NS);
+	round_once(c);
+}
+
 static int record(struct collector *c)
 {
 	struct mms_header *h = c->file.session.header;
@@ -164,6 +177,7 @@ static int record(struct collector *c)
 	watch_existing(&c->watch, collector_now(c));
 	collector_store(c, h->output);
 	loop(c);
+	let_go(c);
 	/* From here on nobody waits for us, and nobody joins. */
 	atomic_store(&h->collector_state, MMS_COLLECTOR_GONE);
 	mms_futex_wake(&h->free_seq, INT32_MAX);

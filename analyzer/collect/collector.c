@@ -51,11 +51,20 @@ static void keep_cow(void *arg, const struct order_writer *w, const struct order
 	cows_note(&c->cows, w, n);
 }
 
+static void asked(void *arg, struct bell_event *e)
+{
+	struct collector *c = arg;
+	control_asked(&c->control, e);
+	c->model->partial = atomic_load(&c->file.session.header->no_reach) == MMS_NO_REACH_PARTIAL;
+	c->dirty = true;
+}
+
 int collector_begin(struct collector *c)
 {
 	c->model = model_new();
 	if (!c->model)
 		return -ENOMEM;
+	c->model->partial = atomic_load(&c->file.session.header->no_reach) == MMS_NO_REACH_PARTIAL;
 	feed_init(&c->feed, c->model);
 	c->drain = drain_open(&c->file.session, &c->feed.sink);
 	if (!c->drain)
@@ -74,6 +83,9 @@ int collector_begin(struct collector *c)
 	c->feed.cow_arg = c;
 	judge_init(&c->judge, &c->file.session, c->model, c->feed.clock, &c->stacks);
 	watch_init(&c->watch, &c->file.session, c->bell, c->drain, c->model);
+	control_init(&c->control, c->file.session.header, c->feed.clock);
+	c->watch.asked = asked;
+	c->watch.asked_arg = c;
 	return 0;
 }
 
@@ -137,6 +149,7 @@ void collector_flush(struct collector *c)
 	uint64_t begin = collector_now(c);
 	apply_all(c);
 	write_cost(c);
+	control_write(&c->control, c->store);
 	int r = store_flush(c->store, c->model, &c->stacks);
 	if (r < 0) {
 		snprintf(c->failure, sizeof(c->failure), "%s", store_error(c->store));
@@ -229,6 +242,8 @@ static int finish_store(struct collector *c)
 {
 	struct store_finish options = {.incomplete = c->incomplete, .earlier = c->earlier};
 	write_coverage(c);
+	c->control.changed = c->control.ever_changed; /* this may be another database */
+	control_write(&c->control, c->store);
 	judge_finish(&c->judge, c->store);
 	spaces_finish(&c->spaces);
 	cows_finish(&c->cows, collector_now(c));
@@ -289,6 +304,8 @@ static int rescue(struct collector *c)
 
 int collector_finish(struct collector *c)
 {
+	if (c->control.stopped_ns)
+		watch_leave(&c->watch);
 	drain_finish(c->drain);
 	watch_finish(&c->watch);
 	apply_all(c);

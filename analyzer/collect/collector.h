@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "collect/control.h"
 #include "collect/cow.h"
 #include "collect/doorbell.h"
 #include "collect/drain.h"
@@ -32,6 +33,7 @@ struct collector {
 	struct spaces spaces;
 	struct cows cows;
 	struct judge judge;
+	struct control control;
 	struct pressure *pressure; /* NULL in recover */
 	struct store *store; /* NULL: the database cannot be written */
 	struct stack_source stacks;

@@ -68,6 +68,8 @@ static void wake_main(struct doorbell *d)
 
 static void event_drop(struct bell_event *e)
 {
+	if (e->what == BELL_ASKED)
+		close(e->reply_fd);
 	if (e->what != BELL_RANG)
 		return;
 	if (e->pidfd >= 0)
@@ -147,13 +149,35 @@ static void identify(int fd, struct bell_event *e)
 	e->cwd = read_link(e->proc_fd, "cwd");
 }
 
-/* Reads the note.  False: not there yet. */
+/* Somebody wants something of the recording: its owner, or root. */
+static void asked(struct doorbell *d, int fd, struct bell_event *e, const struct mms_request *request)
+{
+	struct bell_event asked = {.what = BELL_ASKED, .request = *request, .reply_fd = fd, .uid = e->uid,
+		.pidfd = -1, .proc_fd = -1};
+	bool may = e->pid && (e->uid == 0 || e->uid == geteuid());
+	event_drop(e);
+	if (may && request->magic == MMS_SESSION_MAGIC)
+		queue_put(d, &asked);
+	else
+		close(fd);
+}
+
+/* Reads what a caller sends.  False: not there yet. */
 static bool receive(struct doorbell *d, int fd, struct bell_event *e)
 {
-	ssize_t n = recv(fd, &e->note, sizeof(e->note), MSG_DONTWAIT);
+	union {
+		struct mms_doorbell note;
+		struct mms_request request;
+	} got;
+	ssize_t n = recv(fd, &got, sizeof(got), MSG_DONTWAIT | MSG_TRUNC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	if (n == (ssize_t)sizeof(e->note))
+	if (n == (ssize_t)sizeof(got.request)) {
+		asked(d, fd, e, &got.request);
+		return true;
+	}
+	e->note = got.note;
+	if (n == (ssize_t)sizeof(got.note))
 		queue_put(d, e);
 	else
 		event_drop(e);
@@ -200,7 +224,7 @@ static void hear_caller(struct doorbell *d, int fd)
 
 static void report_gone(struct doorbell *d, uint32_t key)
 {
-	struct bell_event e = {.what = BELL_GONE, .key = key, .pidfd = -1, .proc_fd = -1};
+	struct bell_event e = {.what = BELL_GONE, .key = key, .reply_fd = -1, .pidfd = -1, .proc_fd = -1};
 	queue_put(d, &e);
 }
 

@@ -16,12 +16,14 @@
 
 struct doorbell;
 
-enum bell_what { BELL_RANG, BELL_GONE };
+enum bell_what { BELL_RANG, BELL_GONE, BELL_ASKED };
 
 struct bell_event {
 	enum bell_what what;
 	uint32_t key;              /* BELL_GONE: as given to doorbell_watch */
 	struct mms_doorbell note;  /* BELL_RANG: what the process says of itself */
+	struct mms_request request; /* BELL_ASKED */
+	int reply_fd;              /* BELL_ASKED: where the answer goes.  The taker owns it */
 	pid_t pid;                 /* as this process sees it; 0: not visible from here */
 	uid_t uid;
 	int pidfd;                 /* -1: none.  The taker owns it */

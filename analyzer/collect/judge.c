@@ -230,6 +230,9 @@ void judge_finish(const struct judge *j, struct store *store)
 				why == MMS_NO_REACH_PARTIAL ?
 					"Not all blocks were recorded (sampling, or a pause), so whether"
 					" something points to a block cannot be told." :
+				p->runs_on ?
+					"The process was still running when the recording was ended:"
+					" its blocks are unclassified." :
 					"The process lived shorter than 10 ms or ended without a last word:"
 					" its blocks are unclassified.");
 	}

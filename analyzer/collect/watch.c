@@ -287,6 +287,8 @@ void watch_round(struct watch *w, uint64_t now_ns)
 	while (doorbell_take(w->bell, &e)) {
 		if (e.what == BELL_RANG)
 			heard_ring(w, &e, now_ns);
+		else if (e.what == BELL_ASKED)
+			w->asked(w->asked_arg, &e);
 		else
 			heard_gone(w, e.key, now_ns);
 	}
@@ -314,6 +316,15 @@ bool watch_over(const struct watch *w, uint64_t now_ns)
 	if (w->n_alive || w->n_waiting || hidden_alive(w))
 		return false;
 	return now_ns - w->last_change_ns >= LINGER;
+}
+
+void watch_leave(struct watch *w)
+{
+	for (size_t i = 1; i < w->n_images; i++) {
+		struct model_process *m = w->images[i].gone ? NULL : model_process_find(w->model, i);
+		if (m && m->end == MMS_END_NONE)
+			m->runs_on = true;
+	}
 }
 
 void watch_finish(struct watch *w)

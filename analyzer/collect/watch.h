@@ -62,6 +62,8 @@ struct watch {
 	size_t n_waiting; /* gone, status not known yet */
 	size_t n_forks_seen;
 	size_t n_unseen_execs; /* images that became one that did not join, unseen from outside */
+	void (*asked)(void *arg, struct bell_event *e); /* takes requests and their descriptors */
+	void *asked_arg;
 	uint64_t last_change_ns, now_ns; /* now_ns: of the last round */
 	bool finishing;
 };
@@ -85,6 +87,9 @@ bool watch_over(const struct watch *w, uint64_t now_ns);
 
 /* Writes what is known from outside into the model. */
 void watch_apply(struct watch *w);
+
+/* The recording ends here, those that live do not. */
+void watch_leave(struct watch *w);
 
 /* The last try for exit statuses; all images count as gone afterwards. */
 void watch_finish(struct watch *w);

@@ -135,6 +135,7 @@ struct model_process *model_process(struct model *m, uint64_t number)
 	p->state->epoch = 1;
 	p->sampled = m->untold_interval != 0;
 	p->state->untold_interval = m->untold_interval;
+	p->state->partial = &m->partial;
 	live_init(p->live);
 	m->processes[m->n_processes++] = p;
 	return p;

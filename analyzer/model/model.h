@@ -83,6 +83,7 @@ struct model_process {
 	bool unrecorded; /* known from outside only: a program that the preload cannot enter */
 	uint32_t begin;   /* enum mms_begin; 0 unknown */
 	uint32_t end;     /* enum mms_end */
+	bool runs_on;     /* the recording was ended before it */
 	int32_t status;
 	bool status_known;
 	uint64_t begin_ns, end_ns;
@@ -162,6 +163,7 @@ struct model {
 	size_t n_forks;
 	struct model_failure *failures; /* the first MODEL_FAILURES_MAX */
 	size_t n_failures;
+	bool partial; /* not all births are known: a free of an unknown block says nothing */
 	uint64_t untold_interval; /* model_sampling of threads whose word was lost; 0 as a rule */
 	uint64_t now_ns; /* time of the latest event */
 	uint64_t n_dropped;      /* events for which there was no memory */

@@ -31,7 +31,7 @@ void pair_free_unknown(struct model_process *p, uint64_t address)
 
 	if (inherit_find(p, address, &part))
 		inherit_gone(p, address, &part);
-	else if (!p->sampled) /* else it was no sample */
+	else if (!*p->state->partial)
 		p->unknown_frees++;
 }
 

@@ -101,6 +101,7 @@ struct process_state {
 	uint32_t site_at;     /* position of the site used last */
 	uint64_t epoch;       /* of the peak, sites.c */
 	uint64_t untold_interval; /* of threads that told nothing */
+	const bool *partial;  /* model.partial */
 
 	struct early *early;
 	size_t n_early, early_capacity;

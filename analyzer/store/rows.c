@@ -34,7 +34,7 @@ static const char *end_word(const struct model_process *p)
 	case MMS_END_EXEC:
 		return "exec";
 	default:
-		return p->end_ns ? "unknown" : "running";
+		return p->end_ns && !p->runs_on ? "unknown" : "running";
 	}
 }
 
@@ -120,7 +120,7 @@ static int write_process_row(struct store *s, const struct model_process *p)
 	row_text(&r, begin_word(p->begin));
 	row_int(&r, p->begin_ns);
 	row_text(&r, end_word(p));
-	row_maybe(&r, p->end_ns != 0, p->end_ns);
+	row_maybe(&r, p->end_ns != 0 && !p->runs_on, p->end_ns);
 	row_maybe(&r, p->status_known, (uint64_t)(int64_t)p->status);
 	row_int(&r, p->peak_bytes);
 	row_maybe(&r, p->peak_bytes != 0, p->peak_ns);

@@ -335,6 +335,15 @@ int store_coverage(struct store *s, uint64_t process, const char *kind, uint64_t
 	return store_run(s, &r);
 }
 
+int store_pause(struct store *s, uint64_t begin_ns, uint64_t end_ns)
+{
+	struct row r = row_of(store_statement(s, ST_PAUSE));
+
+	row_int(&r, begin_ns);
+	row_maybe(&r, end_ns != 0, end_ns);
+	return store_run(s, &r);
+}
+
 int store_heap_event(struct store *s, uint64_t process, uint32_t thread, uint64_t t_ns,
 	const char *op, uint64_t address, uint64_t size, uint32_t stack)
 {

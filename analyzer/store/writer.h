@@ -110,6 +110,9 @@ int store_victim(struct store *s, const struct store_victim *victim);
 int store_heap_event(struct store *s, uint64_t process, uint32_t thread, uint64_t t_ns,
 	const char *op, uint64_t address, uint64_t size, uint32_t stack);
 
+/* A time without heap events; end_ns 0: it goes on. */
+int store_pause(struct store *s, uint64_t begin_ns, uint64_t end_ns);
+
 /* What was not seen, and why.  One row per (process, kind): a later call
  * replaces it; count 0 removes it.  process 0: the whole capture.  text: one
  * plain sentence.  The writer itself adds those that stand in

@@ -324,4 +324,28 @@ struct mms_doorbell {
 	uint64_t number; /* process number */
 };
 
+/* The same address takes requests of `mmscope ctl`, told apart by their size.
+ * The collector carries them out, answers with one mms_reply and closes. */
+enum mms_request_what {
+	MMS_REQUEST_STATUS = 1,
+	MMS_REQUEST_PAUSE = 2,
+	MMS_REQUEST_RESUME = 3,
+	MMS_REQUEST_SAMPLE = 4, /* value: interval in bytes; 0: every block */
+	MMS_REQUEST_STOP = 5,   /* recording is over, the targets go on */
+};
+struct mms_request {
+	uint64_t magic; /* MMS_SESSION_MAGIC */
+	uint32_t what;  /* enum mms_request_what */
+	uint32_t pad;
+	uint64_t value;
+};
+struct mms_reply {
+	int32_t error;      /* -errno; 0: done */
+	uint32_t recording; /* enum mms_recording from now on */
+	uint64_t interval;  /* bytes between samples; 0: every block */
+	uint64_t t_ns;      /* since the capture's start: when it took effect */
+	uint64_t n_pauses;
+};
+_Static_assert(sizeof(struct mms_request) != sizeof(struct mms_doorbell), "told apart by size");
+
 #endif
