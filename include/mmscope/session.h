@@ -60,7 +60,7 @@ enum mms_mode { MMS_MODE_EXACT = 1, MMS_MODE_SAMPLE = 2 };
 enum mms_recording {
 	MMS_RECORDING_OFF = 0,     /* nothing at all, for good */
 	MMS_RECORDING_EXACT = 1,   /* every one */
-	MMS_RECORDING_SAMPLE = 2,  /* sampled blocks, their births and their ends */
+	MMS_RECORDING_SAMPLE = 2,  /* also a bit of THINNED: sampled blocks, their births and their ends */
 	MMS_RECORDING_THINNED = 3, /* sampled births and all frees: once there were
 	                            * blocks in the books that were not sampled */
 	MMS_RECORDING_PAUSED = 4,  /* none */

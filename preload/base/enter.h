@@ -24,6 +24,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/ours.h"
+
 /* Before the definition of each wrapper: all else is hidden. */
 #define WRAPPER __attribute__((visibility("default")))
 
@@ -32,7 +34,7 @@ enum preload_state {
 	PRELOAD_STARTING = 1, /* somebody is in the first stage */
 	PRELOAD_READY = 2,    /* next is filled; recording, or passive for ever */
 };
-extern _Atomic uint32_t preload_state; /* init.c alone writes */
+OURS extern _Atomic uint32_t preload_state; /* init.c alone writes */
 bool preload_start(void);              /* init.c */
 
 static inline bool preload_enter(void)

@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/ours.h"
+
 struct next {
 	void *(*malloc)(size_t);
 	void *(*calloc)(size_t, size_t);
@@ -67,14 +69,14 @@ struct next {
 	int (*pthread_setname_np)(pthread_t, const char *);
 };
 
-extern struct next next;
+OURS extern struct next next;
 
 /* Fills the table.  Called once, by the start; calls dlsym, which may come
  * back through our malloc and calloc. */
 void next_resolve(void);
 
 #define NEXT_EARLY_BYTES 65536u
-extern unsigned char next_early_arena[NEXT_EARLY_BYTES];
+OURS extern unsigned char next_early_arena[NEXT_EARLY_BYTES];
 static inline bool next_is_early(const void *p)
 {
 	return (uintptr_t)p - (uintptr_t)next_early_arena < NEXT_EARLY_BYTES;

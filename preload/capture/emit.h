@@ -20,11 +20,13 @@
 #include <mmscope/record.h>
 #include <mmscope/session.h>
 
+#include "base/ours.h"
+
 /* What is recorded now, read by every wrapper: the session's own word, so that
  * the collector's change of it is seen by the next call, or a word of ours that
  * stays MMS_RECORDING_OFF: before a session is joined, and for good when this
  * process's recording ends (dead collector, failed self check). */
-extern const _Atomic uint32_t *capture_word;
+OURS extern const _Atomic uint32_t *capture_word;
 static inline uint32_t capture_state(void)
 {
 	return atomic_load_explicit(__atomic_load_n(&capture_word, __ATOMIC_RELAXED), memory_order_relaxed);

@@ -8,6 +8,8 @@
 
 #include <mmscope/session.h>
 
+#include "base/ours.h"
+
 /* Private memory: a forked child has its parent's until identity_fork(). */
 struct identity {
 	struct mms_session session;
@@ -18,7 +20,7 @@ struct identity {
 	_Atomic uint32_t context;     /* module context; a child begins with its parent's */
 	_Atomic uint32_t next_thread; /* number for the next thread */
 };
-extern struct identity identity;
+OURS extern struct identity identity;
 
 /* A new image: START, EXEC or SPAWN.  0, or -ENOSPC when no slot was free. */
 int identity_begin(const struct mms_session *s);

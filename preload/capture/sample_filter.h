@@ -28,6 +28,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/ours.h"
+
 #define FILTER_WINDOW 4u
 
 struct filter_set {
@@ -35,7 +37,7 @@ struct filter_set {
 	_Atomic uintptr_t *place; /* FILTER_WINDOW - 1 more than that; 0: empty */
 };
 /* NULL: nobody asks, every free is recorded. */
-extern _Atomic(const struct filter_set *) filter_current;
+OURS extern _Atomic(const struct filter_set *) filter_current;
 
 static inline const _Atomic uintptr_t *filter_window(const struct filter_set *f, uintptr_t address)
 {

@@ -19,6 +19,7 @@
 #include <mmscope/ring.h>
 #include <mmscope/session.h>
 
+#include "base/ours.h"
 #include "capture/stack.h"
 
 struct thread_state {
@@ -45,7 +46,7 @@ enum thread_flag {
 	THREAD_ROBUST = 2,   /* the kernel will tell of our death */
 };
 
-extern struct thread_state thread_sentinel;
+OURS extern struct thread_state thread_sentinel;
 extern __thread struct thread_state *thread_current __attribute__((tls_model("initial-exec")));
 extern __thread struct stack_thread *thread_stack __attribute__((tls_model("initial-exec")));
 

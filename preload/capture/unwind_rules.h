@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/ours.h"
+
 enum rule_kind {
 	RULE_NONE = 0,    /* not known: resolve it */
 	RULE_SP = 1,      /* CFA = sp + cfa */
@@ -65,7 +67,7 @@ struct rule_view {
 	unsigned shift; /* RULE_PC_BITS - bits of the set index */
 };
 
-extern uint64_t rules_table; /* address | bits of the set index (low 6 bits) */
+OURS extern uint64_t rules_table; /* address | bits of the set index (low 6 bits) */
 
 static inline struct rule_view rules_view(void)
 {

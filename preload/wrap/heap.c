@@ -61,17 +61,15 @@ INLINE bool is_targets(void)
 /* Not every birth is recorded: is this one? */
 INLINE bool is_due(uint32_t state, size_t size)
 {
-	if (state != MMS_RECORDING_PAUSED)
+	if (__builtin_expect(state & MMS_RECORDING_SAMPLE, 1)) /* or THINNED */
 		return sample_countdown(size) && sample_due(size) && is_targets();
 	is_targets();
 	return false;
 }
 
-/* The first call of the process. */
-static __attribute__((noinline, cold)) bool first_birth(size_t size)
+/* Paused, or the first call of the process has just started us. */
+static __attribute__((noinline, cold)) bool seldom_due(size_t size)
 {
-	if (!preload_enter())
-		return false;
 	uint32_t state = capture_state();
 	return state == MMS_RECORDING_EXACT ? is_targets() : is_due(state, size);
 }
@@ -82,7 +80,9 @@ INLINE bool recording(size_t size)
 	uint32_t state = capture_state();
 	if (__builtin_expect(state == MMS_RECORDING_EXACT, 1))
 		return is_targets();
-	return state == MMS_RECORDING_OFF ? first_birth(size) : is_due(state, size);
+	if (__builtin_expect(state & MMS_RECORDING_SAMPLE, 1))
+		return is_due(state, size);
+	return (state != MMS_RECORDING_OFF || preload_enter()) && seldom_due(size);
 }
 
 /* Is the end of this block to be recorded?  p is not NULL. */

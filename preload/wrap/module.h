@@ -14,12 +14,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/ours.h"
+
 struct module_watch {
 	uintptr_t loader;      /* ld.so's own text; written with the first list */
 	size_t loader_bytes;
 	_Atomic uint32_t stir; /* 1: the loader has been at work */
 };
-extern struct module_watch module_watch;
+OURS extern struct module_watch module_watch;
 
 /* Compares the loader's counters with what was told, tells what is new; when
  * something was unloaded: a new module context, all rules forgotten.  The
