@@ -1,12 +1,12 @@
 """known.py - what the generator did against what mmscope says it did.
 
-    known.py FIRST_SEED N_SEEDS [run|preload|forked]
+    known.py FIRST_SEED N_SEEDS [run|preload|forked|sampled]
 
 The program known prints its own truth per function; the JSON of `sites`,
 `leaks` and `report` is added up by the innermost function of each stack and
 must be the same number for number.  Seeds go round 1 to 8 threads; the ordered
 ones also check the peak and its composition.  `forked`: both sides of a fork,
-each against its own truth, read from the tables.
+each against its own truth, read from the tables.  `sampled`: a sample in each byte.
 """
 import json
 import os
@@ -29,7 +29,8 @@ def parameters(seed):
 def record(work, seed, mode):
     arguments, ordered = parameters(seed)
     db = work.db(mode)
-    command = mms.prefix(mode, db) if mode == 'preload' else [mms.MMSCOPE, 'run', '--wait', '-o', db, '--']
+    options = ['--sample', '1'] if mode == 'sampled' else []
+    command = mms.prefix(mode, db) if mode == 'preload' else [mms.MMSCOPE, 'run', '--wait', *options, '-o', db, '--']
     if mode == 'forked':
         arguments[1:] = ['1', str(OPERATIONS), 'forked']
         ordered = False
@@ -39,6 +40,18 @@ def record(work, seed, mode):
         raise AssertionError('known ended with %d: %s' % (r.returncode, r.stderr.decode()))
     truths = [json.loads(t) for t in r.stdout.decode().replace('}\n{', '}\0{').split('\0')]
     return db, truths, ordered
+
+
+class Nearly(mms.Faults):
+    """With a sample in each byte all blocks are samples but some of less than
+    16 bytes, and they count for what they are: one in 40 blocks has no size."""
+
+    def equal(self, got, want, what):
+        if isinstance(got, tuple) and len(got) == len(want):
+            for g, w in zip(got, want):
+                self.equal(g, w, what)
+        elif not (isinstance(got, int) and isinstance(want, int) and abs(got - want) <= 18):
+            super().equal(got, want, what)
 
 
 def function_of(site):
@@ -143,7 +156,7 @@ def check_seed(work, seed, mode, faults):
 def main():
     first, n = int(sys.argv[1]), int(sys.argv[2])
     mode = sys.argv[3] if len(sys.argv) > 3 else 'run'
-    faults = mms.Faults()
+    faults = Nearly() if mode == 'sampled' else mms.Faults()
     with mms.Work('known') as work:
         for seed in range(first, first + n):
             try:

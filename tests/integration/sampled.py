@@ -1,12 +1,17 @@
 """sampled.py - recordings that sample, against what the program says it did.
 
     sampled.py SEED-FROM RUNS
+    sampled.py programs
+
+programs: real ones, and the recorded program of this folder with threads, forks
+and every kind of realloc, do under sampling what they do without.
 
 A18: over all sites and runs the estimates are right on average, and as many
 intervals as they promise hold the truth.  Every run is random: the bounds
 below are wide enough that chance breaks them less than once in 10,000 times.
 """
 import json
+import os
 import subprocess
 import sys
 
@@ -66,7 +71,57 @@ def check_run(work, seed, faults, sums):
             faults.add('leaks: %r' % s)
 
 
+PROGRAMS = [
+    ['/bin/bash', '-c', 'for i in $(seq 60); do x=$(echo $i | sed s/1/2/); done; echo $x'],
+    ['/usr/bin/python3', '-c', 'import os,json,threading\nd=[json.dumps({str(i): [i]*9}) for i in range(20000)]\n'
+     't=[threading.Thread(target=lambda: sorted(map(str, range(20000)))) for _ in range(4)]\n'
+     '[x.start() for x in t]\np=os.fork()\nif p==0: os._exit(len(d)%7)\n[x.join() for x in t]\n'
+     'print(len(d), os.waitpid(p,0)[1])'],
+    ['/usr/bin/git', '--version'],
+    ['/usr/bin/perl', '-e', 'my %h; $h{$_ % 5000} .= "x$_" for 1..200000; print length(join("", map { $h{$_} } sort keys %h)), "\n"'],
+    ['/usr/bin/sqlite3', ':memory:', 'create table t(a); with recursive n(i) as (select 1 union all select i+1 from n where '
+     'i<30000) insert into t select hex(i) from n; select count(*), max(a) from t;'],
+    [SAMPLED, '5', '4', 'fork'],
+]
+
+
+def programs(faults):
+    """1 byte: every block is a sample; 300: the filter grows, often."""
+    with mms.Work('sampled') as work:
+        for argv in PROGRAMS:
+            name = argv[0].rsplit('/', 1)[-1]
+            if not os.path.exists(argv[0]):
+                print(name + ' is not installed')
+                continue
+            plain = mms.observe(work, 'plain', argv, env={'PYTHONMALLOC': 'malloc'})
+            for size in ('1', '300', '512K'):
+                o = mms.observe(work, 'run', argv, env={'PYTHONMALLOC': 'malloc'}, options=['--sample', size])
+                what = '%s, --sample %s' % (name, size)
+                faults.equal((o.status, o.stdout, o.stderr), (plain.status, plain.stdout, plain.stderr), what)
+                if not mms.wait_finished(o.db, 60):
+                    faults.add(what + ': the database is not finished')
+                    continue
+                mms.integrity(o.db, faults)
+                lost = mms.rows(o.db, 'SELECT sum(lost_records) AS n, sum(unknown_frees) AS u FROM process')[0]
+                faults.equal((lost['n'], lost['u']), (0, 0), what + ': lost records, unknown frees')
+                if size == '1':
+                    check_whole(o.db, faults, what)
+                os.unlink(o.db)
+    return faults.done('programs')
+
+
+def check_whole(db, faults, what):
+    """Weights of 1: but for blocks of a few bytes samples are all blocks."""
+    for r in mms.rows(db, 'SELECT h.alloc_blocks AS blocks, e.samples, h.min_size FROM heap_site h '
+                          'JOIN heap_estimate e USING (process_id, stack_id) WHERE h.min_size > 40'):
+        if r['blocks'] != r['samples']:
+            faults.add('%s: %d blocks, %d samples' % (what, r['blocks'], r['samples']))
+            return
+
+
 def main():
+    if sys.argv[1] == 'programs':
+        return programs(mms.Faults())
     first, n = int(sys.argv[1]), int(sys.argv[2])
     faults = mms.Faults()
     sums = {key: [] for key in KEYS + ('temporary_blocks', 'covered')}
