@@ -31,23 +31,36 @@ struct estimate_part estimate_part(uint64_t size, uint64_t interval, uint64_t ke
 	uint64_t random = hash(key);
 
 	return (struct estimate_part){ .blocks = whole(1 / p, random), .bytes = whole(bytes, hash(random)),
-		.variance = bytes * bytes * missed, .sampled = true, .step = bytes * missed };
+		.sampled = true, .of_blocks = { missed / (p * p), missed / p },
+		.of_bytes = { bytes * bytes * missed, bytes * missed } };
+}
+
+static void spread_add(struct estimate_spread *to, const struct estimate_spread *from)
+{
+	to->variance += from->variance;
+	if (from->step > to->step)
+		to->step = from->step;
 }
 
 void estimate_add(struct estimate_sum *sum, const struct estimate_part *part)
 {
 	sum->n += part->sampled;
-	sum->variance += part->variance;
-	if (part->step > sum->step)
-		sum->step = part->step;
+	spread_add(&sum->of_blocks, &part->of_blocks);
+	spread_add(&sum->of_bytes, &part->of_bytes);
+}
+
+static void spread_subtract(struct estimate_spread *to, const struct estimate_spread *from, bool none_left)
+{
+	to->variance -= from->variance;
+	if (none_left || to->variance < 0)
+		to->variance = 0; /* what rounding left */
 }
 
 void estimate_subtract(struct estimate_sum *sum, const struct estimate_part *part)
 {
 	sum->n -= part->sampled && sum->n;
-	sum->variance -= part->variance;
-	if (sum->n == 0 || sum->variance < 0)
-		sum->variance = 0; /* what rounding left */
+	spread_subtract(&sum->of_blocks, &part->of_blocks, sum->n == 0);
+	spread_subtract(&sum->of_bytes, &part->of_bytes, sum->n == 0);
 }
 
 /* ---- the gamma distribution ---- */
@@ -139,18 +152,18 @@ static double scaled_quantile(double mean, double variance, double q)
 	return scale * estimate_gamma_quantile(mean / scale, q);
 }
 
-struct estimate_range estimate_range(uint64_t bytes, const struct estimate_sum *sum)
+struct estimate_range estimate_range(uint64_t figure, const struct estimate_spread *spread)
 {
-	double y = (double)bytes, v = sum->variance, w = sum->step;
-	struct estimate_range r = { bytes, bytes };
+	double y = (double)figure, v = spread->variance, w = spread->step;
+	struct estimate_range r = { figure, figure };
 
 	if (y > 0 && v > 0)
 		r.low = (uint64_t)scaled_quantile(y, v, TAIL);
 	if (w > 0)
 		r.high = (uint64_t)ceil(scaled_quantile(y + w, v + w * w, 1 - TAIL));
-	if (r.low > bytes)
-		r.low = bytes;
-	if (r.high < bytes)
-		r.high = bytes;
+	if (r.low > figure)
+		r.low = figure;
+	if (r.high < figure)
+		r.high = figure;
 	return r;
 }

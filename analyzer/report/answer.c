@@ -123,7 +123,8 @@ static void read_estimates(struct answer *a)
 {
 	for (size_t i = 0; i < a->n_processes; i++) {
 		struct answer_process *p = &a->processes[i];
-		p->sampled = sampled_whole(a, p->alloc_bytes, p->live_bytes, p->peak_bytes);
+		const struct figures f = {{p->alloc_bytes, p->live_bytes, p->peak_bytes, p->alloc_blocks, p->live_blocks}};
+		p->sampled = sampled_whole(a, &f);
 	}
 	struct query *q = answer_query(a, sql_process_estimates);
 	while (answer_row(a, q)) {

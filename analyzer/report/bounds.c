@@ -17,20 +17,35 @@ static struct bounds whole(const struct answer *a, uint64_t figure)
 	return (struct bounds){.low = figure, .high = figure, .unknown = !known};
 }
 
-struct sampled sampled_whole(const struct answer *a, uint64_t alloc, uint64_t live, uint64_t peak)
+static void list(struct sampled *s, struct bounds *ret[SAMPLED_FIGURES])
 {
-	return (struct sampled){.alloc = whole(a, alloc), .live = whole(a, live), .peak = whole(a, peak)};
+	ret[0] = &s->alloc;
+	ret[1] = &s->live;
+	ret[2] = &s->peak;
+	ret[3] = &s->alloc_blocks;
+	ret[4] = &s->live_blocks;
+}
+
+struct sampled sampled_whole(const struct answer *a, const struct figures *f)
+{
+	struct sampled s = {.samples = 0};
+	struct bounds *bounds[SAMPLED_FIGURES];
+	list(&s, bounds);
+	for (size_t i = 0; i < SAMPLED_FIGURES; i++)
+		*bounds[i] = whole(a, f->of[i]);
+	return s;
 }
 
 void sampled_read(struct sampled *s, const struct answer *a, struct query *q, int column)
 {
-	struct bounds *const bounds[] = {&s->alloc, &s->live, &s->peak};
+	struct bounds *bounds[SAMPLED_FIGURES];
 	if (query_null(q, column))
 		return;
+	list(s, bounds);
 	s->samples = (uint64_t)query_int(q, column++);
 	s->live_samples = (uint64_t)query_int(q, column++);
 	s->peak_samples = (uint64_t)query_int(q, column++);
-	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+	for (size_t i = 0; i < SAMPLED_FIGURES; i++) {
 		bounds[i]->low = (uint64_t)query_int(q, column++);
 		bounds[i]->high = (uint64_t)query_int(q, column++);
 		bounds[i]->unknown = a->lost_records != 0 || a->n_pauses;
@@ -47,14 +62,17 @@ void bounds_add(struct bounds *to, uint64_t a, const struct bounds *from, uint64
 	to->unknown |= from->unknown;
 }
 
-void sampled_add(struct sampled *to, const uint64_t a[3], const struct sampled *from, const uint64_t b[3])
+void sampled_add(struct sampled *to, const struct figures *a, const struct sampled *from, const struct figures *b)
 {
+	struct sampled other = *from;
+	struct bounds *mine[SAMPLED_FIGURES], *theirs[SAMPLED_FIGURES];
+	list(to, mine);
+	list(&other, theirs);
 	to->samples += from->samples;
 	to->live_samples += from->live_samples;
 	to->peak_samples += from->peak_samples;
-	bounds_add(&to->alloc, a[0], &from->alloc, b[0]);
-	bounds_add(&to->live, a[1], &from->live, b[1]);
-	bounds_add(&to->peak, a[2], &from->peak, b[2]);
+	for (size_t i = 0; i < SAMPLED_FIGURES; i++)
+		bounds_add(mine[i], a->of[i], theirs[i], b->of[i]);
 }
 
 void bounds_json(struct json *j, const char *key, const struct bounds *b)

@@ -19,13 +19,18 @@ struct answer;
 /* samples, live_samples and bounds of a row or a process. */
 struct sampled {
 	uint64_t samples, live_samples, peak_samples;
-	struct bounds alloc, live, peak;
+	struct bounds alloc, live, peak, alloc_blocks, live_blocks;
+};
+/* The figures that these are the bounds of, in their order. */
+#define SAMPLED_FIGURES 5
+struct figures {
+	uint64_t of[SAMPLED_FIGURES];
 };
 
 /* Of figures that were recorded whole, or of which nothing is known. */
-struct sampled sampled_whole(const struct answer *a, uint64_t alloc, uint64_t live, uint64_t peak);
+struct sampled sampled_whole(const struct answer *a, const struct figures *f);
 
-/* Reads the nine columns from `column` on, as the SQL texts order them.  Where
+/* Reads the thirteen columns from `column` on, as the SQL texts order them.  Where
  * they are NULL nothing is changed. */
 struct query;
 void sampled_read(struct sampled *s, const struct answer *a, struct query *q, int column);
@@ -33,7 +38,7 @@ void sampled_read(struct sampled *s, const struct answer *a, struct query *q, in
 /* Adds what is independent of it: half widths add up by their squares (Zou and
  * Donner 2008).  a and b are the figures. */
 void bounds_add(struct bounds *to, uint64_t a, const struct bounds *from, uint64_t b);
-void sampled_add(struct sampled *to, const uint64_t a[3], const struct sampled *from, const uint64_t b[3]);
+void sampled_add(struct sampled *to, const struct figures *a, const struct sampled *from, const struct figures *b);
 
 /* KEY_low and KEY_high, null when they are not known. */
 void bounds_json(struct json *j, const char *key, const struct bounds *b);

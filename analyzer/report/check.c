@@ -99,6 +99,7 @@ static void judge_site(struct check *c, struct check_rule *r, const struct site_
 	}
 	struct noise n = noise_of(before, c->n_baselines, floor);
 	free(before);
+	n.limit += (int64_t)side_slack(g->site->slack[r->measure], g->site->slack[r->measure]);
 	if (!known || g->now[r->measure] <= n.limit)
 		return;
 	if (r->measure == M_PEAK_BYTES && !own_peak_grew(c, g, floor))
@@ -134,7 +135,9 @@ static bool judge_total(const struct check *c, struct check_rule *r, const struc
 		r->value = c->now.total[r->measure];
 		r->usual = n.median;
 		r->limit = n.limit;
-		r->total_failed = r->value > n.limit;
+		if (r->measure < N_SITE_MEASURES)
+			r->limit += (int64_t)side_slack(c->now.total_slack[r->measure], c->now.total_slack[r->measure]);
+		r->total_failed = r->value > r->limit;
 	}
 	free(before);
 	return known;

@@ -46,7 +46,8 @@ static bool is_more_than_allowed(const struct diff *d, const struct place *p, en
 {
 	int64_t change = llabs(place_change(p, m));
 	int64_t least = measures[m].unit == UNIT_BYTES ? d->min_bytes : d->min_blocks;
-	return change > 0 && change >= least &&
+	double slack = side_slack(p->older ? p->older->slack[m] : 0, p->newer ? p->newer->slack[m] : 0);
+	return change > 0 && change >= least && (double)change >= slack &&
 		(double)change * 100 >= (double)d->min_percent * (double)p->old_value[m];
 }
 
@@ -248,6 +249,8 @@ static void print_notes(struct diff *d)
 		const char *word = i ? "new" : "old";
 		if (!a->exact)
 			printf("The %s recording is sampled: its figures are estimates.\n", word);
+		if (a->n_pauses)
+			printf("The %s recording was paused for a while.\n", word);
 		if (a->lost_records)
 			printf("The %s recording lost %" PRIu64 " records.\n", word, a->lost_records);
 		if (capture_state(a->capture) != CAPTURE_COMPLETE)

@@ -77,15 +77,18 @@ static void entry_json(struct json *j, const struct leaks *l, const struct row *
 	uint64_t bytes = e->facts.bytes[reach];
 	/* A verdict has the bounds of its site where nothing was lost; where blocks
 	 * were sampled there is only one verdict. */
-	struct bounds bounds = row->sampled.live;
-	if (!bounds.unknown && l->a.exact)
+	struct bounds bounds = row->sampled.live, of_blocks = row->sampled.live_blocks;
+	if (!bounds.unknown && l->a.exact) {
 		bounds.low = bounds.high = bytes;
+		of_blocks.low = of_blocks.high = e->facts.blocks[reach];
+	}
 	json_object(j, NULL);
 	json_string(j, "id", row->id[0] ? row->id : NULL);
 	json_string(j, "verdict", reach_word(reach));
 	json_u64(j, "blocks", e->facts.blocks[reach]);
 	json_u64(j, "bytes", bytes);
 	bounds_json(j, "bytes", &bounds);
+	bounds_json(j, "blocks", &of_blocks);
 	if (l->a.exact)
 		json_null(j, "samples");
 	else

@@ -90,11 +90,15 @@ static void table_grow(struct merge_table *t, size_t n_rows)
 	}
 }
 
+static struct figures figures_of(const struct row *r)
+{
+	return (struct figures){{r->alloc_bytes, r->live_bytes, r->peak_bytes, r->alloc_blocks, r->live_blocks}};
+}
+
 static void add_counts(struct row *to, const struct row *r)
 {
-	const uint64_t a[] = {to->alloc_bytes, to->live_bytes, to->peak_bytes};
-	const uint64_t b[] = {r->alloc_bytes, r->live_bytes, r->peak_bytes};
-	sampled_add(&to->sampled, a, &r->sampled, b);
+	const struct figures mine = figures_of(to), theirs = figures_of(r);
+	sampled_add(&to->sampled, &mine, &r->sampled, &theirs);
 	to->alloc_blocks += r->alloc_blocks;
 	to->alloc_bytes += r->alloc_bytes;
 	to->free_blocks += r->free_blocks;
@@ -163,7 +167,8 @@ static void read_row(struct row *r, const struct answer *a, struct query *q)
 	r->first_ns = (uint64_t)query_int(q, c++);
 	r->last_ns = (uint64_t)query_int(q, c++);
 	r->life_ns_sum = (uint64_t)query_int(q, c++);
-	r->sampled = sampled_whole(a, r->alloc_bytes, r->live_bytes, r->peak_bytes);
+	const struct figures f = figures_of(r);
+	r->sampled = sampled_whole(a, &f);
 	sampled_read(&r->sampled, a, q, c);
 	r->n_stacks = 1;
 }

@@ -6,6 +6,7 @@
  * different moments do not add up.  Called by diff and check; writes nothing.
  */
 #include <fnmatch.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,11 @@ static void copy_word(char *to, size_t size, const char *from)
 	snprintf(to, size, "%s", from ? from : "");
 }
 
+double side_slack(double a, double b)
+{
+	return 1.8 * hypot(a, b);
+}
+
 static void read_site(struct side_site *site, struct answer *a, struct query *q)
 {
 	static const enum measure order[] = {M_LIVE_BYTES, M_LIVE_BLOCKS, M_PEAK_BYTES, M_ALLOC_BYTES,
@@ -30,7 +36,10 @@ static void read_site(struct side_site *site, struct answer *a, struct query *q)
 		site->value[i] = UNKNOWN;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
 		site->value[order[i]] = query_int(q, c++);
-	site->own_peak = query_int(q, c);
+	site->own_peak = query_int(q, c++);
+	for (size_t i = 0; i + 1 < sizeof(order) / sizeof(order[0]); i++)
+		site->slack[order[i]] = sqrt(query_real(q, c++));
+	site->slack[M_TEMPORARY_BLOCKS] = site->slack[M_ALLOC_BLOCKS]; /* a part of those */
 	copy_word(site->id, sizeof(site->id), query_text(q, 0));
 	copy_word(site->own, sizeof(site->own), query_text(q, 1));
 	site->stack = answer_stack(a, query_int(q, 2));
@@ -45,6 +54,8 @@ static void read_sites(struct side *s, bool all)
 			continue;
 		XGROW(s->site, s->n, s->capacity);
 		read_site(&s->site[s->n++], &s->a, q);
+		for (size_t m = 0; m < N_SITE_MEASURES; m++)
+			s->total_slack[m] = hypot(s->total_slack[m], s->site[s->n - 1].slack[m]);
 	}
 	query_close(q);
 }

@@ -17,6 +17,7 @@ struct side_site {
 	char own[16];
 	const struct capture_stack *stack; /* the one that allocated most */
 	int64_t value[N_SITE_MEASURES];
+	double slack[N_SITE_MEASURES]; /* how far an estimate may be off; 0: it is none */
 	int64_t own_peak; /* of peaks at any time: tells a peak that moved from one that grew */
 };
 
@@ -24,6 +25,7 @@ struct side {
 	struct answer a;
 	struct side_site *site; /* by id */
 	size_t n, capacity;
+	double total_slack[N_SITE_MEASURES];
 	int64_t total[N_MEASURES]; /* peak: of the process with the highest one */
 };
 
@@ -32,6 +34,10 @@ struct side {
  * exit status, after the message. */
 int side_open(struct side *s, const char *verb, const char *path, bool all);
 int side_close(struct side *s, int status);
+
+/* What the difference of two estimates must exceed to be one: nearly twice as
+ * much as both together may be off, since there are many sites. */
+double side_slack(double a, double b);
 
 /* True when any function of the site's stack, or its id, fits the pattern. */
 bool side_site_fits(const struct side_site *site, const char *pattern);

@@ -40,6 +40,8 @@ static void sampled_json(struct json *j, const struct sites *s, const struct sam
 	bounds_json(j, "alloc_bytes", &e->alloc);
 	bounds_json(j, "live_bytes", &e->live);
 	bounds_json(j, "peak_bytes", &e->peak);
+	bounds_json(j, "alloc_blocks", &e->alloc_blocks);
+	bounds_json(j, "live_blocks", &e->live_blocks);
 }
 
 static void process_totals_json(struct json *j, const struct sites *s, const struct answer_process *p)

@@ -243,9 +243,11 @@ static int write_process(struct store *s, const struct model_process *p, struct 
 		error = write_coverage(s, p);
 	if (!error)
 		error = store_write_sites(s, p, w, stacks);
-	if (!error && p->sampled)
-		error = store_write_estimate(s, p->number, -1, &p->sums, p->alloc_bytes, p->live_bytes,
-			p->peak_bytes);
+	if (!error && p->sampled) {
+		const struct store_amounts amounts = {p->alloc_bytes, p->alloc_blocks, p->live_bytes, p->live_blocks,
+			p->peak_bytes, p->peak_blocks};
+		error = store_write_estimate(s, p->number, -1, &p->sums, &amounts);
+	}
 	if (!error)
 		error = store_write_process_series(s, p);
 	w->digest = digest;

@@ -159,10 +159,16 @@ CREATE TABLE heap_estimate (
 	peak_samples INTEGER NOT NULL,         -- of peak_blocks
 	alloc_low INTEGER NOT NULL,            -- 95 % interval of alloc_bytes
 	alloc_high INTEGER NOT NULL,
+	alloc_blocks_low INTEGER NOT NULL,     -- of alloc_blocks
+	alloc_blocks_high INTEGER NOT NULL,
 	live_low INTEGER NOT NULL,             -- of live_bytes
 	live_high INTEGER NOT NULL,
+	live_blocks_low INTEGER NOT NULL,      -- of live_blocks
+	live_blocks_high INTEGER NOT NULL,
 	peak_low INTEGER NOT NULL,             -- of peak_bytes
 	peak_high INTEGER NOT NULL,
+	peak_blocks_low INTEGER NOT NULL,      -- of peak_blocks
+	peak_blocks_high INTEGER NOT NULL,
 	PRIMARY KEY (process_id, stack_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -48,22 +48,37 @@ static int write_site(struct store *s, uint64_t process, const struct heap_site 
 }
 
 int store_write_estimate(struct store *s, uint64_t process, int64_t stack, const struct sampled_sums *sums,
-	uint64_t alloc_bytes, uint64_t live_bytes, uint64_t peak_bytes)
+	const struct store_amounts *amounts)
 {
 	struct row r = row_of(store_statement(s, ST_ESTIMATE));
-	const struct estimate_range range[] = {estimate_range(alloc_bytes, &sums->alloc),
-		estimate_range(live_bytes, &sums->live), estimate_range(peak_bytes, &sums->peak)};
+	const struct {
+		const struct estimate_sum *sum;
+		uint64_t bytes, blocks;
+	} part[] = {{&sums->alloc, amounts->alloc_bytes, amounts->alloc_blocks},
+		{&sums->live, amounts->live_bytes, amounts->live_blocks},
+		{&sums->peak, amounts->peak_bytes, amounts->peak_blocks}};
 
 	row_int(&r, process);
 	row_int(&r, (uint64_t)stack);
-	row_int(&r, sums->alloc.n);
-	row_int(&r, sums->live.n);
-	row_int(&r, sums->peak.n);
-	for (size_t i = 0; i < sizeof(range) / sizeof(range[0]); i++) {
-		row_int(&r, range[i].low);
-		row_int(&r, range[i].high);
+	for (size_t i = 0; i < 3; i++)
+		row_int(&r, part[i].sum->n);
+	for (size_t i = 0; i < 3; i++) {
+		struct estimate_range bytes = estimate_range(part[i].bytes, &part[i].sum->of_bytes);
+		struct estimate_range blocks = estimate_range(part[i].blocks, &part[i].sum->of_blocks);
+		row_int(&r, bytes.low);
+		row_int(&r, bytes.high);
+		row_int(&r, blocks.low);
+		row_int(&r, blocks.high);
 	}
 	return store_run(s, &r);
+}
+
+static int write_site_estimate(struct store *s, uint64_t process, const struct heap_site *h)
+{
+	const struct store_amounts amounts = {h->alloc_bytes, h->alloc_blocks, h->live_bytes, h->live_blocks,
+		h->peak_bytes, h->peak_blocks};
+
+	return store_write_estimate(s, process, h->stack, h->sampled, &amounts);
 }
 
 static int by_peak(const void *a, const void *b)
@@ -123,8 +138,7 @@ int store_write_sites(struct store *s, const struct model_process *p, struct wri
 		if (!error)
 			error = write_site(s, p->number, h);
 		if (!error && h->sampled)
-			error = store_write_estimate(s, p->number, h->stack, h->sampled, h->alloc_bytes,
-				h->live_bytes, h->peak_bytes);
+			error = write_site_estimate(s, p->number, h);
 		w->sites[i] = digest;
 	}
 	return error;

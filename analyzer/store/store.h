@@ -105,8 +105,11 @@ void store_pressure_free(struct store *s);
 /* Totals of the sites that changed. */
 int store_write_sites(struct store *s, const struct model_process *p, struct written_process *w,
 	const struct stack_source *stacks);
+struct store_amounts {
+	uint64_t alloc_bytes, alloc_blocks, live_bytes, live_blocks, peak_bytes, peak_blocks;
+};
 int store_write_estimate(struct store *s, uint64_t process, int64_t stack, const struct sampled_sums *sums,
-	uint64_t alloc_bytes, uint64_t live_bytes, uint64_t peak_bytes);
+	const struct store_amounts *amounts);
 int store_write_process_series(struct store *s, const struct model_process *p);
 /* Series of all sites, and live blocks, within what room there is. */
 int store_write_all_series(struct store *s, const struct model *m);

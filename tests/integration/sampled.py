@@ -41,6 +41,16 @@ def by_function(sites):
     return found
 
 
+def check_chance(work, faults):
+    """Two runs that do the same do not differ; one that does more is worse."""
+    once, again, more = (record(work, [str(seed), str(mib)], ['--sample', '64K'])[0] for seed, mib in ((1, 8), (2, 8), (3, 40)))
+    faults.equal(json.loads(mms.verb('diff', '--format', 'json', once, again)[1])['sites'], [], 'sites that differ')
+    faults.equal(mms.verb('diff', '--fail', once, more)[0], 1, 'diff of a run that does five times as much')
+    status, out, err = mms.verb('check', '--baseline', once, again)
+    faults.equal(status, 0, 'check of two that do the same: ' + out + err)
+    faults.equal(mms.verb('check', '--baseline', once, more)[0], 1, 'check of a run that does five times as much')
+
+
 def check_run(work, seed, faults, sums):
     db, (child, main) = record(work, [str(seed), '12', 'fork'], ['--sample', '16K'])
     answer = mms.ask('sites', db)
@@ -128,6 +138,7 @@ def main():
     with mms.Work('sampled') as work:
         for seed in range(first, first + n):
             check_run(work, seed, faults, sums)
+        check_chance(work, faults)
     # A site of a run has about 770 samples (a child's half as many), a quarter
     # of them live at the end: the means below have errors of 0.5 and 0.9 %, of
     # the one temporary site 1.2 %.
