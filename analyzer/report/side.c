@@ -206,6 +206,13 @@ static void read_verdicts(struct side *s)
 			s->total[m] = sum[m];
 }
 
+static void read_threads(struct side *s)
+{
+	struct query *q = answer_query(&s->a, sql_side_threads);
+	s->threads = answer_row(&s->a, q) && query_int(q, 0);
+	query_close(q);
+}
+
 int side_open(struct side *s, const char *verb, const char *path, bool all)
 {
 	memset(s, 0, sizeof(*s));
@@ -219,6 +226,7 @@ int side_open(struct side *s, const char *verb, const char *path, bool all)
 	sum_sites(s);
 	read_cow(s);
 	read_verdicts(s);
+	read_threads(s);
 	return 0;
 }
 

@@ -27,6 +27,7 @@ struct side {
 	size_t n, capacity;
 	double total_slack[N_SITE_MEASURES];
 	int64_t total[N_MEASURES]; /* peak: of the process with the highest one */
+	bool threads;              /* two threads of one process allocated, so chance has a part in its peak */
 };
 
 /* Opens and reads; with `all` also the sites of the loader and the C and C++

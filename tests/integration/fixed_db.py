@@ -136,9 +136,9 @@ class Maker:
             before = v
         self.insert('heap_series', process_id=process, stack_id=stack, start_ns=start_ns, bucket_ns=width_ns, data=data)
 
-    def thread(self, process, number, tid, name):
+    def thread(self, process, number, tid, name, alloc_blocks=0):
         self.insert('thread', process_id=process, number=number, tid=tid, name=name, begin_ns=0, end_ns=None,
-                    alloc_blocks=0, alloc_bytes=0)
+                    alloc_blocks=alloc_blocks, alloc_bytes=64 * alloc_blocks)
 
     def done(self):
         """Sets the totals of the processes from their sites."""
@@ -239,6 +239,17 @@ def many_sites(path, n=1000, depth=0):
         between = [m.frame('part_%d_of_level_%d' % (i % 2 ** min(d, 11), d), 'src/level_%d.c' % d, d + 1) for d in range(depth)]
         stack = m.stack(outer, *between, m.frame('site_%d' % i, 'src/file_%d.c' % (i % 17), i + 1))
         m.heap(1, stack, m.site('%016x' % i, 'site_%d < main' % i), i + 2, 16 + i, i % 3)
+    m.done()
+
+
+def one_peak(path, size, n_threads):
+    """A program whose peak is 1000 blocks of SIZE, allocated by N_THREADS."""
+    m = Maker(path)
+    head(m)
+    m.process(1, 100, '/srv/bin/prog', ['prog'])
+    m.heap(1, m.stack(m.frame('fill', 'src/fill.c', 5)), m.site('00000000000000aa', 'fill'), 1000, size, 0, 1000)
+    for n in range(n_threads):
+        m.thread(1, n + 1, 100 + n, 'worker', 1000 // n_threads)
     m.done()
 
 

@@ -252,6 +252,23 @@ def check_forks(path, faults):
         faults.equal('dictResize' in result[1], status == 1, 'the site that broke most is named')
 
 
+def check_peak_of_threads(work, faults):
+    """Of a program with threads chance has a part in the peak: 2 % are let
+    pass then, and 4 % are not."""
+    base, now = work.path('peak-base'), work.path('peak.db')
+    for n_threads, size, failed in ((1, 1020, ['peak.bytes', 'alloc.bytes']), (2, 1020, ['alloc.bytes']),
+                                    (2, 1040, ['peak.bytes', 'alloc.bytes'])):
+        shutil.rmtree(base, ignore_errors=True)
+        os.mkdir(base)
+        for n in range(5):
+            fixed_db.one_peak(os.path.join(base, '%d.db' % n), 1000, n_threads)
+        fixed_db.one_peak(now, size, n_threads)
+        status, out, err = mms.verb('check', '--baseline', base, '--format=json', now)
+        rules = json.loads(out)['rules'] if out else []
+        faults.equal((status, sorted(r['measure'] for r in rules if r['state'] != 'ok')), (1, sorted(failed)),
+                     'peak of %d threads, blocks of %d: %s' % (n_threads, size, err))
+
+
 def check_colour(path, faults):
     """Colour on a terminal, and not with NO_COLOR; 160 columns are used."""
     script = "import pty, sys; sys.exit(pty.spawn([sys.argv[1], 'report', sys.argv[2]]) >> 8)"
@@ -287,6 +304,7 @@ def main():
         check_verdicts(databases['verdicts'], faults)
         check_rules(databases['verdicts'], work, faults)
         check_forks(databases['forks'], faults)
+        check_peak_of_threads(work, faults)
         check_colour(databases['small'], faults)
         check_full_output(databases['small'], faults)
     return faults.done('verbs')
