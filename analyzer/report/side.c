@@ -32,6 +32,7 @@ static void read_site(struct side_site *site, struct answer *a, struct query *q)
 	static const enum measure order[] = {M_LIVE_BYTES, M_LIVE_BLOCKS, M_PEAK_BYTES, M_ALLOC_BYTES,
 		M_ALLOC_BLOCKS, M_TEMPORARY_BLOCKS};
 	int c = 4;
+	memset(site, 0, sizeof(*site));
 	for (size_t i = 0; i < N_SITE_MEASURES; i++)
 		site->value[i] = UNKNOWN;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
