@@ -2,9 +2,11 @@
  * sample_filter.c - see the law in sample_filter.h.
  *
  * Grows by eight when an address finds its window full.  Who comes while
- * another thread grows it waits a moment, and gives its sample up when that was
- * not enough: the program does not stand still for us, and a sample that was
- * never recorded needs no end.
+ * another thread grows it waits, first without and then with giving up the
+ * processor: the copy takes less than a look at each place, but the thread that
+ * makes it may have none.  When that was not enough (it has a lower real-time
+ * priority) the sample is given up: the program does not stand still for us,
+ * and a sample that was never recorded needs no end.
  */
 #include "sample_filter.h"
 
@@ -17,7 +19,9 @@
 #define FIRST_LOG 9u /* 512 places: a page */
 #define STEP_LOG 3u
 #define SETS 8u /* up to 2^30 places */
-#define PATIENCE 20000 /* looks at a set that another thread makes larger */
+/* Looks at a set that another thread makes larger: with a pause, with a yield. */
+#define LOOKS 2000
+#define YIELDS 2000
 
 static _Atomic uintptr_t first_place[(1u << FIRST_LOG) + FILTER_WINDOW - 1];
 static struct filter_set sets[SETS];
@@ -117,8 +121,11 @@ static bool make_room(const struct filter_set *old)
 {
 	if (!doorbell_is_silent())
 		grow(old);
-	for (int i = 0; i < PATIENCE && atomic_load(&growing); i++)
-		__builtin_ia32_pause();
+	for (int i = 0; i < LOOKS + YIELDS && atomic_load(&growing); i++)
+		if (i < LOOKS)
+			__builtin_ia32_pause();
+		else
+			mms_sched_yield();
 	return atomic_load(&filter_current) != old;
 }
 
