@@ -66,6 +66,13 @@ static void draw(char cell[PLOT_ROWS][PLOT_WIDTH + 1], const struct oom_limit *l
 	}
 }
 
+static void cut_blanks(char *line)
+{
+	size_t n = strlen(line);
+	while (n && line[n - 1] == ' ')
+		line[--n] = 0;
+}
+
 /* Usage against the limit over the window, and as it goes on at this pace. */
 static void print_plot(const struct oom_limit *l)
 {
@@ -81,6 +88,8 @@ static void print_plot(const struct oom_limit *l)
 		cell[y][PLOT_WIDTH] = 0;
 	}
 	draw(cell, l, from_s, width);
+	for (int y = 0; y < PLOT_ROWS; y++)
+		cut_blanks(cell[y]);
 	putchar('\n');
 	for (int y = PLOT_ROWS - 1; y >= 0; y--)
 		printf("  %12s |%s%s\n", y == PLOT_ROWS - 1 ? amount(size, l, (int64_t)l->limit) : y == 0 ? "0" : "",
@@ -129,7 +138,7 @@ static void print_growth(const char *name, const struct growth *g, bool counts)
 		printf("%.1f areas a second (%.1f to %.1f)", g->per_s, g->low, g->high);
 	else
 		printf("%s a second (%s to %s)", text_size(rate, at), text_size(low, least), text_size(high, most));
-	printf(", over the last %s\n", seconds(window, g->window_s));
+	printf(", over %s\n", seconds(window, g->window_s));
 }
 
 static void print_time(const struct oom_limit *l)

@@ -39,6 +39,7 @@ TEXTS = [
     ('cow-forks-one', 'forks', ['cow', '--fork', '2', '--limit', '1']),
     ('cow-forks-unwatched', 'forks', ['cow', '--fork', '5']),
     ('cow-empty', 'empty', ['cow']),
+    ('oom-pressed', 'pressed', ['oom']),
     ('sites-small-count', 'small', ['sites', '--by', 'count', '--limit', '2', '--frames', '3']),
     ('sites-many-sites', 'many-sites', ['sites', '--by', 'live', '--limit', '3']),
 ]
