@@ -121,14 +121,8 @@ static void suppress_row(struct leaks *l, struct row *row)
 /* The built-in rule that covers all of the row. */
 static struct suppress_rule *known_row(struct leaks *l, const struct row *row)
 {
-	const struct verdict_facts *f = &leaks_evidence(l, row)->facts;
-	struct suppress_rule *rule = NULL;
-	for (int k = 0; k < N_REACH; k++) {
-		struct suppress_rule *other = f->blocks[k] ? suppress_find(&l->built_in, row->stack, (enum reach)k) : NULL;
-		if (f->blocks[k] && !other)
-			return NULL;
-		rule = other ? other : rule;
-	}
+	struct suppress_rule *rule =
+		suppress_find_all(&l->built_in, row->stack, leaks_evidence(l, row)->facts.blocks);
 	if (rule) {
 		rule->sites++;
 		rule->blocks += row->live_blocks;

@@ -337,6 +337,19 @@ struct suppress_rule *suppress_find(const struct suppressions *s, const struct c
 	return NULL;
 }
 
+struct suppress_rule *suppress_find_all(const struct suppressions *s, const struct capture_stack *stack,
+	const uint64_t blocks[N_REACH])
+{
+	struct suppress_rule *rule = NULL;
+	for (int k = 0; k < N_REACH; k++) {
+		struct suppress_rule *other = blocks[k] ? suppress_find(s, stack, (enum reach)k) : NULL;
+		if (blocks[k] && !other)
+			return NULL;
+		rule = other ? other : rule;
+	}
+	return rule;
+}
+
 void suppress_done(struct suppressions *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
