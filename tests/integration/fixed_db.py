@@ -251,6 +251,8 @@ def pressed(path):
     stack = m.stack(m.frame('main', 'src/main.c', 10), m.frame('grow', 'src/grow.c', 5))
     m.heap(1, stack, m.site('00000000000000aa', 'grow < main'), 59, 2 << 20, 59)
     m.series(1, -1, [n << 21 for n in range(60)])
+    m.insert('vma', process_id=1, start=0x7f0000000000, end=0x7f0000400000, perms='rw-p', kind='anon', stack_id=stack,
+             born_ns=5, present=384, zero=1, swapped=2, huge=0, touched=387)
     for n in range(60):
         t_ns, usage = n * 1000000000, (100 << 20) + (n << 21)
         m.insert('sample', process_id=1, t_ns=t_ns, rss=usage, live_bytes=n << 21, live_blocks=n)

@@ -39,6 +39,8 @@ def check_file(text, name, faults):
             faults.add('%s: the page names something outside: %s' % (name, word))
     if "default-src 'none'" not in rest or '@style@' in rest or '@data@' in rest:
         faults.add(name + ': a part of the page is missing')
+    names = re.findall(r'^(?:function|class|const|let) (\w+)', rest, re.M)
+    faults.equal([n for n in set(names) if names.count(n) > 1], [], 'two things of one name in the scripts')
     return parsed
 
 
@@ -80,6 +82,7 @@ def check_limit(b, path, faults):
     for part in ('/srv/web', '256.0 MiB', '38.0 MiB left', 'Risk of running out: ' + oom['verdict']):
         if part not in text:
             faults.add('the limit: %r is not in %s' % (part, text))
+    faults.equal('1.50 MiB' in b.text('#space-table'), True, 'what of an area is in memory: ' + b.text('#space-table'))
     got = b.run('return [timeChart.risk.point_s, timeChart.risk.limit_bytes]')
     faults.equal(got, [oom['time_to_limit_s']['point'], oom['binding']['limit_bytes']], 'the projection is that of oom')
     lines = b.run('''return [...document.querySelectorAll("#time-chart path[stroke='" + cssColour("limit") + "']")]
@@ -141,6 +144,8 @@ def open_page(b, page, faults, name):
     faults.equal(b.run(LOADED), True, name + ': loaded')
     messages = [m['message'] for m in b.messages()]
     faults.equal(messages, [], name + ': messages in the console')
+    for word in ('NaN', 'undefined', 'Infinity', '[object'):
+        faults.equal(word in b.run('return document.body.innerText'), False, '%s: %s is to be read' % (name, word))
     # Its own time: from the start of the load to the end of the last script.
     return b.run('const t = performance.getEntriesByType("navigation")[0]; return t.domContentLoadedEventEnd')
 
