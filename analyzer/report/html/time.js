@@ -82,8 +82,8 @@ class TimeChart {
 
 	/* A limit far above all would press the rest flat: it is told in words. */
 	limitIsNear() {
-		const r = this.risk;
-		return r && !r.areas && (r.per_s !== null || r.headroom_bytes < 0.75 * r.limit_bytes);
+		const r = this.risk, most = Math.max(this.process.peak_bytes, ...this.samples.map(s => s.rss));
+		return r && !r.areas && r.limit_bytes < 20 * most && (r.per_s !== null || r.headroom_bytes < 0.75 * r.limit_bytes);
 	}
 
 	/* Room for the projection, at most as wide as three times the recording. */
