@@ -9,12 +9,11 @@
 
 #include "report/alloc.h"
 #include "report/answer.h"
-#include "report/evidence.h"
 #include "report/html_data.h"
 #include "report/intern.h"
+#include "report/judged.h"
 #include "report/oom_judge.h"
 #include "report/render.h"
-#include "report/suppress.h"
 #include "report_sql.h"
 
 #define MAX_BUCKETS 1024
@@ -28,8 +27,7 @@ struct page {
 	struct answer *a;
 	struct json j;
 	struct rows rows;
-	struct evidence *evidence; /* by row.number */
-	struct suppressions built_in;
+	struct judged judged;
 	struct intern texts, frames, nodes;
 };
 
@@ -134,11 +132,8 @@ static void processes_json(struct page *p)
  * that are not the program's own. */
 static void verdict_json(struct page *p, const struct row *r)
 {
-	struct evidence *e = &p->evidence[r->number];
-	bool apart = r->live_blocks == 0 || row_is_apart(r) ||
-		suppress_find_all(&p->built_in, r->stack, e->facts.blocks);
-	if (!apart)
-		verdict_judge(&e->facts, &e->verdict);
+	const struct evidence *e = judged_evidence(&p->judged, r);
+	bool apart = r->live_blocks == 0 || judged_apart(&p->judged, r);
 	number(p, text_number(p, apart ? "" : class_word(e->verdict.class)));
 	number(p, text_number(p, apart ? "" : e->verdict.why));
 	for (int i = 0; i < N_REACH; i++)
@@ -382,8 +377,7 @@ void html_data(struct answer *a, FILE *out)
 	intern_init(&p.nodes, 2);
 	rows_load(&p.rows, a, false, 0);
 	rows_sort(&p.rows, a, BY_PEAK);
-	p.evidence = evidence_load(a, &p.rows);
-	suppress_built_in(&p.built_in);
+	judged_load(&p.judged, a, &p.rows);
 	answer_begin_json(&p.j, a, out);
 	processes_json(&p);
 	rows_json(&p);
@@ -393,8 +387,7 @@ void html_data(struct answer *a, FILE *out)
 	areas_json(&p);
 	tables_json(&p);
 	json_finish(&p.j);
-	evidence_free(p.evidence);
-	suppress_done(&p.built_in);
+	judged_done(&p.judged);
 	rows_done(&p.rows);
 	intern_done(&p.texts);
 	intern_done(&p.frames);
