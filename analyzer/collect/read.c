@@ -153,7 +153,11 @@ static enum found hole(struct stream *s, uint32_t behind)
 			d->order.horizon = s->prev;
 		return FOUND_NOTHING;
 	}
+	struct seen_process *p = slots_process(d, s->who.process);
+
 	d->stats.n_holes++;
+	if (p)
+		p->lost++;
 	d->cells[s->cell].has_hole = true;
 	d->cells[s->cell].dirty = true;
 	s->hole_ticks = 0;

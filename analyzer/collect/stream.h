@@ -62,7 +62,7 @@ struct stream {
 /* A process slot as drain knows it. */
 struct seen_process {
 	uint64_t number; /* 0: slot not in use */
-	uint64_t lost;   /* by threads whose slots were given back */
+	uint64_t lost;   /* by threads whose slots were given back, and holes */
 	uint32_t n_streams;
 	bool begun;      /* process_begin was delivered */
 	bool gone;

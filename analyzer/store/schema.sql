@@ -38,7 +38,7 @@ CREATE TABLE process (
 	unknown_frees INTEGER NOT NULL,        -- frees of blocks never seen given out
 	failed_allocs INTEGER NOT NULL,
 	hiwater_rss   INTEGER,                 -- VmHWM in bytes: at its last word, else last seen
-	lost_records  INTEGER NOT NULL,
+	lost_records  INTEGER NOT NULL,        -- found no room, or begun and never finished
 	engine        TEXT,                    -- own, libunwind
 	followed      INTEGER NOT NULL DEFAULT 1 -- 0: known by name only (not recorded)
 ) STRICT;
