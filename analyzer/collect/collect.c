@@ -197,9 +197,21 @@ static int open_session(struct collector *c, const char *path)
 	if (r < 0)
 		return r;
 	catch_signals(h);
-	session_file_start(&c->file);
-	atomic_store(&h->collector_state, MMS_COLLECTOR_ALIVE);
 	return 0;
+}
+
+/* Real memory for the ring takes a while.  A target that may wait for room
+ * begins meanwhile; one that would lose records does not. */
+static void start_session(struct collector *c)
+{
+	struct mms_header *h = c->file.session.header;
+	bool waits = h->policy == MMS_POLICY_BLOCK;
+	if (!waits)
+		session_file_start(&c->file);
+	atomic_store(&h->collector_state, MMS_COLLECTOR_ALIVE);
+	tell("R");
+	if (waits)
+		session_file_start(&c->file);
 }
 
 int verb_collect(int argc, char **argv)
@@ -217,7 +229,7 @@ int verb_collect(int argc, char **argv)
 		fprintf(stderr, "mmscope collect: %s: %s\n", argv[1], strerror(-r));
 		return VERB_USAGE;
 	}
-	tell("R");
+	start_session(&c);
 	r = record(&c);
 	if (r == 0)
 		unlink(c.session_path);

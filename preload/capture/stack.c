@@ -135,9 +135,17 @@ static uintptr_t busy(const struct stack_level *l)
 	return atomic_load_explicit(&l->busy, memory_order_relaxed);
 }
 
+static void mark_level(struct stack_level *l, uintptr_t fp, uint32_t *ret_ticket)
+{
+	*ret_ticket = atomic_load_explicit(&l->ticket, memory_order_relaxed) + 1;
+	atomic_store_explicit(&l->ticket, *ret_ticket, memory_order_relaxed);
+	atomic_store_explicit(&l->busy, fp, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
 /* The level for a walk from fp, LEVELS when all are taken.  Levels are taken
  * in order; one whose frame is not above ours was left for good. */
-static unsigned take_level(struct stack_thread *t, uintptr_t fp, uint32_t *ret_ticket)
+static __attribute__((noinline)) unsigned take_any_level(struct stack_thread *t, uintptr_t fp, uint32_t *ret_ticket)
 {
 	unsigned n = LEVELS;
 
@@ -147,13 +155,20 @@ static unsigned take_level(struct stack_thread *t, uintptr_t fp, uint32_t *ret_t
 		return n;
 	for (unsigned i = n + 1; i < LEVELS; i++)
 		atomic_store_explicit(&t->level[i].busy, 0, memory_order_relaxed);
-	if (!n && __builtin_expect(busy(&t->level[0]) != 0, 0))
+	if (!n && busy(&t->level[0]) != 0)
 		unwind_abandoned(t->unwind);
-	*ret_ticket = atomic_load_explicit(&t->level[n].ticket, memory_order_relaxed) + 1;
-	atomic_store_explicit(&t->level[n].ticket, *ret_ticket, memory_order_relaxed);
-	atomic_store_explicit(&t->level[n].busy, fp, memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst);
+	mark_level(&t->level[n], fp, ret_ticket);
 	return n;
+}
+
+/* The same, where no walk is under way, as a rule. */
+static inline unsigned take_level(struct stack_thread *t, uintptr_t fp, uint32_t *ret_ticket)
+{
+	_Static_assert(LEVELS == 2, "both are looked at");
+	if (__builtin_expect(busy(&t->level[0]) || busy(&t->level[1]), 0))
+		return take_any_level(t, fp, ret_ticket);
+	mark_level(&t->level[0], fp, ret_ticket);
+	return 0;
 }
 
 /* False: another walk had the level meanwhile. */

@@ -103,6 +103,11 @@ static uint64_t word_at(uint64_t at)
  * Returns the outermost frame whose state is confirmed. */
 static size_t confirm(const struct join_frame *f, size_t k)
 {
+	/* Nearly all frames of nearly all stacks.  A key with flags is no pc, and is
+	 * left to what follows. */
+	if (__builtin_expect(f[k].plain, 1))
+		while (k > 0 && word_at(f[k - 1].sp - 8) == f[k - 1].key)
+			k--;
 	for (; k > 0; k--) {
 		const struct join_frame *older = &f[k - 1];
 		uint32_t slot = f[k].rbp_slot;
@@ -217,6 +222,7 @@ static void settle(struct join_frame *f, const struct join_frame *older, uint32_
 	f->rbp_slot = saves && older_live ? (uint16_t)(rule_rbp(f->rule) >> 3) : 0;
 	if (kind != RULE_SP && kind != RULE_BP)
 		f->rbp_slot = JOIN_MUST_STEP;
+	f->plain = !older || (!f->rbp_slot && older->plain);
 	f->hash = mms_stack_hash(older ? older->hash : mms_stack_hash(0, context), f->key);
 }
 

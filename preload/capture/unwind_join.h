@@ -36,6 +36,7 @@ struct join_frame {
 	uint16_t rbp_slot; /* eight-byte words below the CFA to compare with the older rbp; 0: none;
 	                    * JOIN_MUST_STEP: its step is made again each time (a guess, DRAP, WIDE) */
 	bool live;
+	bool plain; /* no rbp_slot from here outward: pcs are all there is to compare */
 };
 #define JOIN_MUST_STEP 0xffffu
 

@@ -35,6 +35,17 @@ rule own_resolve(uint64_t pc);
 /* The steps that are not RULE_SP or RULE_BP within their bounds. */
 enum own_step own_step_rare(struct own_state *s, rule r, struct reach *reach);
 
+/* On a copy: a state whose address goes elsewhere is kept in memory all along,
+ * and each step then waits for its own stores. */
+static inline enum own_step own_step_seldom(struct own_state *s, rule r, struct reach *reach)
+{
+	struct own_state at = *s;
+	enum own_step e = own_step_rare(&at, r, reach);
+
+	*s = at;
+	return e;
+}
+
 /* One step by rule r.  Everything the target's threads do all day is the
  * first two cases. */
 static inline enum own_step own_step(struct own_state *s, rule r, struct reach *reach)
@@ -46,9 +57,9 @@ static inline enum own_step own_step(struct own_state *s, rule r, struct reach *
 	else if (rule_kind(r) == RULE_BP)
 		cfa = s->rbp + rule_cfa(r);
 	else
-		return own_step_rare(s, r, reach);
+		return own_step_seldom(s, r, reach);
 	if (__builtin_expect(cfa - s->sp - 1 >= OWN_SPAN_MAX || cfa > reach->limit || reach->distrust, 0))
-		return own_step_rare(s, r, reach);
+		return own_step_seldom(s, r, reach);
 	if (rule_rbp(r))
 		rbp = *(const volatile uint64_t *)(uintptr_t)(cfa - rule_rbp(r));
 	s->pc = *(const volatile uint64_t *)(uintptr_t)(cfa - 8);

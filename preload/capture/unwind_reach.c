@@ -14,7 +14,7 @@
 #include "base/doorbell.h"
 #include "base/sys.h"
 
-#define PAGE 4096ull
+#define PAGE REACH_PAGE
 #define GUESS_SPAN (1ull << 20) /* how far above sp a frame pointer is believed */
 #define MAIN_STACK_SPAN (128ull << 20) /* the kernel keeps this much free below a stack */
 
@@ -31,26 +31,6 @@ void reach_own_stack(uintptr_t sp, uintptr_t *ret_low, uintptr_t *ret_high)
 	}
 	__asm__("movq %%fs:0, %0" : "=r"(end));
 	*ret_low = *ret_high = end;
-}
-
-void reach_move(struct reach *r, uintptr_t sp)
-{
-	r->low = sp;
-	if (sp >= r->own_low && sp < r->own_high) {
-		r->high = r->limit = r->own_high;
-		return;
-	}
-	/* What was pushed last lies in this page. */
-	r->high = ((sp - 8) & ~(PAGE - 1)) + PAGE;
-	r->limit = (uintptr_t)1 << 47;
-}
-
-void reach_init(struct reach *r, uintptr_t sp, uintptr_t own_low, uintptr_t own_high)
-{
-	r->own_low = own_low;
-	r->own_high = own_high;
-	r->distrust = false;
-	reach_move(r, sp);
 }
 
 static bool prove_pages(uintptr_t from, uintptr_t to)

@@ -28,11 +28,29 @@ struct reach {
  * which libc puts at the top. */
 void reach_own_stack(uintptr_t sp, uintptr_t *ret_low, uintptr_t *ret_high);
 
-/* The reach of a walk that starts at sp. */
-void reach_init(struct reach *r, uintptr_t sp, uintptr_t own_low, uintptr_t own_high);
+#define REACH_PAGE 4096ull
 
 /* The walk goes on at sp, perhaps on another stack (behind a signal frame). */
-void reach_move(struct reach *r, uintptr_t sp);
+static inline void reach_move(struct reach *r, uintptr_t sp)
+{
+	r->low = sp;
+	if (__builtin_expect(sp >= r->own_low && sp < r->own_high, 1)) {
+		r->high = r->limit = r->own_high;
+		return;
+	}
+	/* What was pushed last lies in this page. */
+	r->high = ((sp - 8) & ~(REACH_PAGE - 1)) + REACH_PAGE;
+	r->limit = (uintptr_t)1 << 47;
+}
+
+/* The reach of a walk that starts at sp. */
+static inline void reach_init(struct reach *r, uintptr_t sp, uintptr_t own_low, uintptr_t own_high)
+{
+	r->own_low = own_low;
+	r->own_high = own_high;
+	r->distrust = false;
+	reach_move(r, sp);
+}
 
 /* Readable, as far as is known; asks the kernel where it is not known. */
 bool reach_prove(struct reach *r, uintptr_t at, uintptr_t bytes);

@@ -35,7 +35,7 @@ struct wide_step {
 
 static uint64_t first_table[TABLE_WORDS(FIRST_BITS)] __attribute__((aligned(64)));
 static uintptr_t reserve; /* room of the bigger tables, smallest first */
-static uint64_t generation;
+uint64_t rules_generation_word;
 static uint64_t n_learnt; /* since the start */
 static uint64_t n_stored; /* since the table was empty */
 static struct wide_step wide[N_WIDE];
@@ -144,7 +144,7 @@ void rules_insert(uint64_t pc, rule r, uint64_t resolved_in)
 
 	bool is_new = put_word(words, bits, hash, word);
 	__atomic_fetch_add(&n_learnt, 1, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&generation, __ATOMIC_SEQ_CST) != resolved_in) {
+	if (rules_generation() != resolved_in) {
 		uint64_t *set = words + (hash >> (RULE_PC_BITS - bits)) * 4;
 		for (int i = 0; i < 4; i++) {
 			uint64_t mine = word;
@@ -159,14 +159,9 @@ void rules_insert(uint64_t pc, rule r, uint64_t resolved_in)
 
 void rules_clear(void)
 {
-	__atomic_fetch_add(&generation, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&rules_generation_word, 1, __ATOMIC_SEQ_CST);
 	zero_table(__atomic_load_n(&rules_table, __ATOMIC_SEQ_CST));
 	__atomic_store_n(&n_stored, 0, __ATOMIC_RELAXED);
-}
-
-uint64_t rules_generation(void)
-{
-	return __atomic_load_n(&generation, __ATOMIC_SEQ_CST);
 }
 
 uint64_t rules_count(void)

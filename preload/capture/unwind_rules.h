@@ -104,7 +104,11 @@ void rules_clear(void);
 
 /* Odd or even, it only ever grows: whoever remembers something that follows
  * from rules remembers this with it. */
-uint64_t rules_generation(void);
+OURS extern uint64_t rules_generation_word;
+static inline uint64_t rules_generation(void)
+{
+	return __atomic_load_n(&rules_generation_word, __ATOMIC_SEQ_CST);
+}
 
 uint64_t rules_count(void); /* rules learnt since the start */
 unsigned rules_bits(void);  /* size of the table: 2^bits sets */
