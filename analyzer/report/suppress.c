@@ -23,7 +23,7 @@ static const char built_in[] =
 	"{\nlibc: name services\nMemcheck:Leak\nmatch-leak-kinds: reachable\n...\nfun:__nss_*\n}\n"
 	"{\nlibc: functions at exit\nMemcheck:Leak\nmatch-leak-kinds: reachable\nfun:__new_exitfn\n}\n"
 	"{\nloader: modules\nMemcheck:Leak\nmatch-leak-kinds: reachable\nobj:*/ld-linux*\n}\n"
-	"{\nloader: messages\nMemcheck:Leak\nmatch-leak-kinds: reachable\n...\nfun:_dlerror_run\n}\n";
+	"{\nloader: messages\nMemcheck:Leak\nmatch-leak-kinds: reachable\nfun:_dlerror_run\n}\n";
 
 struct reader {
 	const char *text, *end;       /* of the file */

@@ -68,8 +68,8 @@ def run_case(name):
 
     def setup(cwd):
         for file, text in case.files.items():
-            with open(os.path.join(cwd, file), 'w') as f:
-                f.write(text)
+            with open(os.path.join(cwd, file), 'wb') as f:
+                f.write(text if isinstance(text, bytes) else text.encode())
 
     with mms.Work(name) as work:
         def once(mode):
