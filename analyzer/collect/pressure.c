@@ -18,6 +18,7 @@
 
 #include "collect/cgroups.h"
 #include "collect/debts.h"
+#include "collect/hurry.h"
 #include "collect/limit.h"
 #include "collect/victims.h"
 #include "store/writer.h"
@@ -251,7 +252,11 @@ static void look_at_pages(struct look *l, uint64_t now_ns)
 		return;
 	if (l->looked && now_ns - l->pages_ns < l->pages.cost_ns * COST_SHARE)
 		return;
+	struct hurry before = { .size = 0 };
+	if (!l->family) /* stacks alone: short */
+		hurry_begin(&before);
 	l->looked = debts_look(l->limits.folder_fd, l->family, &l->pages);
+	hurry_end(&before);
 	l->pages_ns = now_ns;
 }
 

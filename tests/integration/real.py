@@ -21,6 +21,7 @@ def settle(o, faults, mode):
         faults.add('%s: the database is not finished after 20 s' % mode)
         return []
     mms.integrity(o.db, faults)
+    print('%s: %d address spaces agree with the kernel' % (mode, mms.drift(o.db, faults)))
     return mms.rows(o.db, 'SELECT * FROM process ORDER BY begin_ns, id')
 
 
