@@ -317,8 +317,8 @@ CREATE TABLE sample (
 CREATE TABLE limit_point (
 	place       INTEGER NOT NULL,
 	process_id  INTEGER NOT NULL,          -- 0: of the place; else the process's own
-	kind        TEXT NOT NULL,             -- cgroup1, cgroup1.memsw, cgroup2, cgroup2.high, host, commit,
-	                                       -- RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK,
+	kind        TEXT NOT NULL,             -- cgroup1, cgroup1.memsw, cgroup2, cgroup2.high,
+	                                       -- cgroup2.swap, host, committed, commit, RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK,
 	                                       -- task_size, max_map_count
 	path        TEXT NOT NULL,             -- cgroup folder, or the name of the setting
 	t_ns        INTEGER NOT NULL,
@@ -327,10 +327,11 @@ CREATE TABLE limit_point (
 	reclaimable INTEGER NOT NULL,          -- file pages inside usage
 	residue     INTEGER,                   -- usage that no statistic of the cgroup names
 	swap        INTEGER,
-	failures    INTEGER,                   -- v1 failcnt, v2 memory.events max
+	failures    INTEGER,                   -- v1 failcnt, v2 the event max (of high: high)
 	oom_kills   INTEGER,
 	stall_us    INTEGER,                   -- PSI some, full
 	full_stall_us INTEGER,
+	peak        INTEGER,                   -- most that a cgroup ever used
 	PRIMARY KEY (place, process_id, kind, path, t_ns)
 ) STRICT, WITHOUT ROWID;
 

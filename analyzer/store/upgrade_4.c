@@ -103,4 +103,5 @@ const char upgrade_to_4[] =
 	"CREATE TABLE pause ( "
 	"begin_ns INTEGER PRIMARY KEY, "
 	"end_ns INTEGER "
-	") STRICT; ";
+	") STRICT; "
+	"ALTER TABLE limit_point ADD COLUMN peak INTEGER; ";

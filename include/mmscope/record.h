@@ -102,7 +102,7 @@ enum mms_long {
 	MMS_LONG_EXEC = 26,      /* struct mms_exec + path; before the call */
 	MMS_LONG_EXEC_FAIL = 27, /* struct mms_exec; the image goes on */
 	MMS_LONG_EXIT = 28,      /* struct mms_exit; the last word of the process */
-	MMS_LONG_HEAP_FAIL = 29, /* struct mms_heap_fail: an allocation returned NULL */
+	MMS_LONG_HEAP_FAIL = 29, /* struct mms_heap_fail: an allocation or a mapping was refused */
 	MMS_LONG_PAGES = 40,     /* struct mms_pages + states of pages (pages.h) */
 	MMS_LONG_AREA = 41,      /* struct mms_area + name + states of pages */
 	MMS_LONG_SPACE = 42,     /* struct mms_space; closes the AREA records before it */
@@ -263,9 +263,9 @@ struct mms_sampling {
 };
 
 struct mms_heap_fail {
-	uint64_t size;
+	uint64_t size; /* 0: a fork */
 	int32_t error;
-	uint32_t op; /* enum mms_op */
+	uint32_t op; /* enum mms_op; 0: no block, but a mapping, the break or a fork */
 };
 
 /* The accounting of an address space, in bytes where nothing else is said;

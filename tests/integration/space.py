@@ -252,7 +252,10 @@ def upgrade(work, faults):
     old = work.path('old.db')
     os.rename(db, old)
     with sqlite3.connect(old) as c:
+        tables = [name for kind, name in added() if kind == 'TABLE']
         for kind, name in sorted(added(), reverse=True):  # views first
+            if kind == 'COLUMN' and name.split()[0] in tables:
+                continue  # gone with its table
             if kind == 'COLUMN':
                 c.execute('ALTER TABLE ' + name.replace(' ADD ', ' DROP '))
             else:
