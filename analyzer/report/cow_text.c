@@ -172,6 +172,35 @@ static void print_paragraphs(const struct cow_fork *f)
 	print_paragraph(f, how);
 }
 
+/* The figures above, each with its interval; then what stands below of them. */
+static void print_intervals(const struct cow_parts *p)
+{
+	static const struct {
+		const char *name, *text;
+	} words[] = {{"parent_broke", "broken by the parent"}, {"child_broke", "by the child"}, {"both_broke", "by both"},
+		{"still_shared", "still shared"}, {"new_parent", "new in the parent"}, {"new_child", "new in the child"},
+		{"copies", "copied"}};
+	char low[TEXT_NUMBER], high[TEXT_NUMBER], *text = NULL;
+	size_t size;
+	FILE *s = p->n_intervals ? open_memstream(&text, &size) : NULL;
+	if (!s)
+		return;
+	fprintf(s, "With 95 %% certainty the pages are:");
+	const char *between = " ";
+	for (size_t w = 0; w < COUNT(words); w++)
+		for (size_t i = 0; i < p->n_intervals; i++) {
+			if (strcmp(p->interval[i].name, words[w].name) != 0)
+				continue;
+			fprintf(s, "%s%s %s to %s", between, words[w].text, text_count(low, (uint64_t)p->interval[i].low),
+				text_count(high, (uint64_t)p->interval[i].high));
+			between = ", ";
+		}
+	fprintf(s, ". Areas and sites, below, are counted in the part that was watched.");
+	fclose(s);
+	render_paragraph(2, NULL, text);
+	free(text);
+}
+
 static void print_advice(struct answer *a, const struct cow_fork *f, const struct cow_parts *p)
 {
 	bool any = false;
@@ -345,6 +374,7 @@ static void print_fork(struct answer *a, const struct cow_fork *f, size_t limit)
 	}
 	cow_parts_load(&p, a, f);
 	print_paragraphs(f);
+	print_intervals(&p);
 	print_advice(a, f, &p);
 	print_points(f, &p);
 	print_sides(f);
