@@ -140,7 +140,7 @@ static void say_method(FILE *s, const struct cow_fork *f)
 	else
 		fprintf(s, f->exact == 1 ? "exact" : "not exact");
 	if (f->n[COW_ERROR] > 0)
-		fprintf(s, "%s at most %s %s", f->exact == 1 ? " but for" : ", off by",
+		fprintf(s, "%s at most %s %s", f->exact == 1 ? " but for" : f->share < 1 ? ", besides off by" : ", off by",
 			text_count(count, (uint64_t)f->n[COW_ERROR]), text_plural((uint64_t)f->n[COW_ERROR], "page", "pages"));
 	if (f->arm_parent_ns >= 0)
 		fprintf(s, "; it cost the parent %s", text_duration(time, (uint64_t)f->arm_parent_ns));
