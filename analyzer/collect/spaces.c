@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collect/page_blob.h"
 #include "collect/space.h"
-#include "mirror/page_runs.h"
 #include "model/live.h"
 
 #define VMAS_MAX 150000u   /* rows */
@@ -434,31 +434,6 @@ void spaces_note(struct spaces *s, const struct order_writer *w, const struct or
 
 /* ---- the end ---- */
 
-struct blob {
-	uint8_t *bytes;
-	size_t n, capacity;
-	bool failed;
-};
-
-static void keep(void *arg, uint64_t first, const uint8_t *bytes, size_t n)
-{
-	struct blob *b = arg;
-
-	(void)first;
-	if (b->n + n > b->capacity) {
-		size_t capacity = b->capacity * 2 + n + 4096;
-		void *more = realloc(b->bytes, capacity);
-		if (!more) {
-			b->failed = true;
-			return;
-		}
-		b->bytes = more;
-		b->capacity = capacity;
-	}
-	memcpy(b->bytes + b->n, bytes, n);
-	b->n += n;
-}
-
 /* The state of the page, and how far on all planes agree with it. */
 static enum mms_page_state state_at(const struct space *sp, uint64_t page, uint64_t end, uint64_t *ret_end)
 {
@@ -491,27 +466,24 @@ static enum mms_page_state state_at(const struct space *sp, uint64_t page, uint6
 
 static void write_pages(struct spaces *s, const struct space *sp, const struct area *x)
 {
-	uint8_t buffer[4096];
-	struct blob blob = { .bytes = NULL };
-	struct page_runs runs = { .buffer = buffer, .room = sizeof(buffer), .full = keep, .arg = &blob };
+	struct page_blob blob;
 	uint64_t end = x->a.end >> 12;
 
 	if (!x->id || !x->touched)
 		return;
-	page_runs_begin(&runs, x->a.start >> 12);
+	page_blob_begin(&blob, x->a.start >> 12);
 	for (uint64_t page = x->a.start >> 12, next; page < end; page = next) {
 		enum mms_page_state state = state_at(sp, page, end, &next);
 		if (state != MMS_PAGE_ABSENT)
-			page_runs_add(&runs, page, next - page, state);
+			page_runs_add(&blob.runs, page, next - page, state);
 	}
-	page_runs_end(&runs);
-	keep(&blob, 0, buffer, runs.used);
+	bool made = page_blob_end(&blob);
 	s->page_bytes += blob.n;
 	if (s->page_bytes > PAGES_MAX)
 		s->n_pages_cut++;
-	else if (!blob.failed)
+	else if (made)
 		store_vma_pages(*s->store, x->id, blob.bytes, blob.n);
-	free(blob.bytes);
+	page_blob_free(&blob);
 }
 
 static void finish_one(struct spaces *s, struct space *sp)

@@ -222,7 +222,7 @@ CREATE TABLE fork (
 	                                       -- none: not watched; NULL: no memory was shared
 	exact         INTEGER,                 -- 1: the sets of pages are exact
 	why           TEXT,                    -- why not watched, not exact, or not the better method
-	watched_share REAL,                    -- of the shared pages; below 1 the counts are estimates
+	watched_share REAL,                    -- of the shared pages; below 1 the counts are estimates (cow_interval)
 	areas         INTEGER,                 -- VMAs that the fork copied
 	page_tables   INTEGER,                 -- bytes of page tables that it copied
 	arm_parent_ns INTEGER,                 -- what protecting the pages cost each side
@@ -264,6 +264,7 @@ CREATE TABLE cow_vma (
 	child_broke  INTEGER,
 	both_broke   INTEGER,
 	huge         INTEGER NOT NULL,         -- of the shared pages, in 2 MiB entries
+	pages        BLOB,                     -- what became of each page (data-model.md); NULL: left out
 	PRIMARY KEY (fork_id, start)
 ) STRICT, WITHOUT ROWID;
 
@@ -295,6 +296,15 @@ CREATE TABLE cow_sample (
 	new_parent   INTEGER,
 	new_child    INTEGER,
 	PRIMARY KEY (fork_id, t_ns)
+) STRICT, WITHOUT ROWID;
+
+-- Where a share of the memory was watched: 95 % intervals of the fork's figures.
+CREATE TABLE cow_interval (
+	fork_id      INTEGER NOT NULL REFERENCES fork(id),
+	name         TEXT NOT NULL,            -- column of fork
+	low          INTEGER NOT NULL,
+	high         INTEGER NOT NULL,
+	PRIMARY KEY (fork_id, name)
 ) STRICT, WITHOUT ROWID;
 
 -- One row per tick and process, read from outside.

@@ -26,6 +26,7 @@
 #ifndef MMSCOPE_RECORD_H
 #define MMSCOPE_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum mms_op {
@@ -173,8 +174,10 @@ struct mms_fork {
 	uint64_t faults;      /* minor faults of the parent so far */
 	uint32_t watch;       /* enum mms_watch: what will be known of copy-on-write */
 	uint32_t witness;     /* pid of the witness; 0: none */
+	uint32_t share;       /* of MMS_COW_SHARE_ALL: pages that both sides protect */
+	uint32_t unused;
 };
-_Static_assert(sizeof(struct mms_fork) == 40, "fork payload");
+_Static_assert(sizeof(struct mms_fork) == 48, "fork payload");
 
 /* Is a fork watched, and why not. */
 enum mms_watch {
@@ -225,9 +228,29 @@ struct mms_cow_arm {
 	int32_t error;        /* -errno: nothing is protected */
 	uint32_t areas;       /* of the address space */
 	uint32_t refused;     /* areas with an error */
-	uint32_t chunks, chunks_armed; /* pieces of 2 MiB: a random share of them is protected */
+	uint32_t chunks, chunks_armed; /* pieces of areas within 2 MiB of addresses, and those asked for */
+	uint64_t resident;    /* of `pages`, those not in swap */
+	uint64_t anonymous;   /* private pages in memory that could have been protected; 0: not known */
+	uint64_t page_tables; /* bytes, after the fork and before anything was protected; 0: not known */
+	uint32_t share;       /* of MMS_COW_SHARE_ALL: mms_cow_is_chosen says which 2 MiB are protected */
+	uint32_t unused;
 };
-_Static_assert(sizeof(struct mms_cow_arm) == 72, "cow arm payload");
+_Static_assert(sizeof(struct mms_cow_arm) == 104, "cow arm payload");
+
+#define MMS_COW_SHARE_ALL 1024u
+
+/* Is the piece of 2 MiB with this number (address / 2 MiB) in the share?  Each
+ * by the hash of its number alone (the finalizer of MurmurHash3): what a
+ * smaller share has, a larger one has too. */
+static inline bool mms_cow_is_chosen(uint64_t chunk, uint32_t share)
+{
+	chunk ^= chunk >> 33;
+	chunk *= 0xff51afd7ed558ccdull;
+	chunk ^= chunk >> 33;
+	chunk *= 0xc4ceb9fe1a85ec53ull;
+	chunk ^= chunk >> 33;
+	return (chunk & (MMS_COW_SHARE_ALL - 1)) < share;
+}
 
 /* The COW_PAGES before it are what is written now. */
 struct mms_cow_last {

@@ -42,7 +42,7 @@ static void before(uint32_t stack)
 	if (!p)
 		return;
 	forker = p->number;
-	fork_note.watch = cow_decide(stack);
+	cow_decide(stack, &fork_note);
 	fork_note.faults = doorbell_is_silent() ? 0 : cow_faults();
 	fork_note.begin_stamp = capture_stamp();
 }
