@@ -46,8 +46,12 @@ def after_exact(work, folder, result):
     """Keeps the figures about ourselves, and the largest database."""
     db = os.path.join(folder, 'm.db')
     result.self_cost = mms.ask('report', db)['self_cost']
-    rows = mms.rows(db, "SELECT count(*) AS threads, (SELECT max(coalesce(hiwater_rss, 0)) FROM process) AS rss FROM thread")
-    result.threads, result.rss = rows[0]['threads'], rows[0]['rss']
+    meta = mms.rows(db, "SELECT key, value FROM meta WHERE key IN ('preload_bytes', 'session_bytes')")
+    result.self_cost.update((r['key'], int(r['value'])) for r in meta)
+    found = mms.rows(db, 'SELECT (SELECT count(*) FROM thread WHERE process_id = p.id) AS threads, coalesce(hiwater_rss, 0) AS rss'
+                         ' FROM process p ORDER BY 1')
+    one = len(found) == 1
+    result.threads, result.rss = found[0]['threads'] if one else 1, found[0]['rss'] if one else 0
     if not os.path.exists(largest(work)) or os.path.getsize(db) > os.path.getsize(largest(work)):
         shutil.copyfile(db, largest(work))
 
@@ -221,19 +225,22 @@ def database(table, work, found):
 
 
 def preload(table, found):
-    """The largest share of what it may take, over all loads."""
-    worst = None
+    """The largest share of what it may take, over all loads.  Where it is the
+    child of a fork that is largest, threads and RSS may be another process's:
+    the limit counts one thread and no RSS then."""
+    worst, session = None, 0
     for name, here in found.items():
         cost = here['exact'].self_cost
-        if not cost or not cost.get('target_bytes'):
+        if not cost or cost.get('preload_bytes', -1) < 0:
             continue
+        session = max(session, cost['session_bytes'])
         limit = 2 * 2 ** 20 + 65536 * here['exact'].threads + here['exact'].rss // 1000
-        share = cost['target_bytes'] / limit
-        if not worst or share > worst[0]:
-            worst = share, name, cost['target_bytes'], limit
+        if not worst or cost['preload_bytes'] / limit > worst[0]:
+            worst = cost['preload_bytes'] / limit, name, cost['preload_bytes'], limit
     if worst:
         table.judge('the preload in the target, MiB, where it is nearest its limit', worst[3] / 2 ** 20, worst[2] / 2 ** 20,
-                    '%.2f (%s)' % (worst[2] / 2 ** 20, worst[1]), '%.2f')
+                    '%.2f (%s); beside it the session file that all share, at most %.0f MiB' % (
+                        worst[2] / 2 ** 20, worst[1], session / 2 ** 20), '%.2f')
 
 
 def rows(work, args, found, ns):
