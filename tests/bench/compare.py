@@ -5,7 +5,8 @@
 Every load of loads.py runs under every way of field.py, interleaved and in
 changing order, so that what changes on the machine meanwhile hits all of them.
 Ratios are to the median plain run: median (smallest-largest).  Wall is until
-the program has ended; CPU is that of everything together, collectors too.
+the program has ended; CPU is that of everything together, collectors too, and
+of that what came after the program's end.
 Peak, bytes on disk and the time to the first report are of one more run each.
 Another tool that takes more than 3 s runs once;
 gperftools and Valgrind get a tenth of each load and are compared with plain
@@ -101,7 +102,7 @@ def mib(value):
 def show(table, load, way, found):
     here = found[way]
     if here.failure():
-        table.row(load.name, way, here.failure(), '', '', '', '', '', '')
+        table.row(load.name, way, here.failure(), *[''] * 7)
         return
     look = here.look
     if way == 'plain':
@@ -112,7 +113,8 @@ def show(table, load, way, found):
         cells = [spread([v / wall for v in here.values(lambda r: r.wall)]) + ' x',
                  spread([v / cpu for v in here.values(lambda r: r.cpu)]) + ' x']
     disk = None if way == 'plain' else look.disk / 2 ** 20
-    table.row(load.name, way, cells[0], cells[1], mib(look.peak), mib(disk),
+    after = statistics.median(here.values(lambda r: r.after))
+    table.row(load.name, way, cells[0], cells[1], '-' if way == 'plain' else '%.2f s' % after, mib(look.peak), mib(disk),
               '-' if look.report is None else '%.2f' % look.report, len(here.runs), '' if way == 'plain' else note(load, here))
 
 
@@ -122,15 +124,15 @@ def compare(work, args, until):
     for w in field.ways():
         if w.missing:
             print('no column %s: %s' % (w.name, w.missing))
-    table = tables.Table(['program', 'way', 'wall', 'CPU of everything', 'peak MiB', 'disk MiB', 'first report s', 'runs', ''],
-                         [28, 10, 22, 22, 9, 9, 14, 4, 40])
+    table = tables.Table(['program', 'way', 'wall', 'CPU of everything', 'after the end', 'peak MiB', 'disk MiB', 'first report s', 'runs', ''],
+                         [28, 10, 22, 22, 13, 9, 9, 14, 4, 40])
     all_found = {}
     scale = 6 if args.quick else 1
     every = [x for x in zip(loads.all_loads(work, scale), loads.all_loads(work, scale * PART)) if args.only in x[0].name]
     for i, (load, part) in enumerate(every):
         reason = load.missing()
         if reason:
-            table.row(load.name, '-', reason, '', '', '', '', '', '')
+            table.row(load.name, '-', reason, *[''] * 7)
             continue
         now = time.monotonic()
         here = [w for w in ways if w.name in OURS or now < until + 30]
@@ -140,7 +142,7 @@ def compare(work, args, until):
             if w.name in found:
                 show(table, load, w.name, found)
             else:
-                table.row(load.name, w.name, 'no time was left', '', '', '', '', '', '')
+                table.row(load.name, w.name, 'no time was left', *[''] * 7)
     return table, all_found
 
 

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'integration'))
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'integration'))
 import mms  # noqa: E402
 
 BENCH = os.path.join(mms.BUILD, 'tests', 'bench')
@@ -156,6 +156,18 @@ class Sampler(threading.Thread):
         return self.peak / 1024
 
 
+def on_cpu_s(pid):
+    """Of all threads of a process that lives."""
+    total = 0
+    try:
+        for task in os.listdir('/proc/%d/task' % pid):
+            with open('/proc/%d/task/%s/schedstat' % (pid, task)) as f:
+                total += int(f.read().split()[0])
+    except (OSError, IndexError):
+        pass
+    return total / 1e9
+
+
 def used(before):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
@@ -184,8 +196,9 @@ def folder_bytes(folder):
 
 
 class Run:
-    """Wall and CPU seconds; with `look` also peak MiB, bytes on disk and the
-    seconds to the first report.  load.drive, where there is one, works the
+    """Wall and CPU seconds, and how much of the CPU came after the program had
+    ended; with `look` also peak MiB, bytes on disk and the seconds to the first
+    report.  load.drive, where there is one, works the
     program from outside; its processes do not count."""
 
     def __init__(self, work, way, load, look=False, limit=60):
@@ -209,11 +222,13 @@ class Run:
                 others += load.drive(cwd, but, limit)
             self.failed = self.wait(p, begin + limit)
             self.wall = time.monotonic() - begin
+            until_end = used(before) - others + sum(on_cpu_s(c) for c in family(os.getpid(), but))
             if look and way.report and not self.failed:
                 others += self.first_report(way, load.argv(cwd)[0], but)
             if not reap(30 if not self.failed else 5):
                 self.failed = self.failed or 'its helpers did not end'
             self.cpu = used(before) - others
+            self.after = max(0, self.cpu - until_end)
             out.seek(0)
             self.out = out.read()
         if look:

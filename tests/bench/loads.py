@@ -115,7 +115,7 @@ def compiler():
 
 def all_loads(work, scale):
     yield from pair_loads(scale)
-    yield Load('C++ map and string churn', [os.path.join(BENCH, 'churn'), str(40 // scale)])
+    yield Load('C++ map and string churn', [os.path.join(BENCH, 'churn'), str(max(1, 40 // scale))])
     yield Load('python3, PYTHONMALLOC=malloc', ['/usr/bin/python3', '-c', PYTHON % (60000 // scale)],
                env={'PYTHONMALLOC': 'malloc'})
     yield redis_load(scale)
