@@ -20,22 +20,24 @@
 
 #define GROUPS_MAX 16
 #define NAMESPACE_OF_INIT 4026531835u /* PROC_CGROUP_INIT_INO, include/linux/proc_ns.h */
-#define UNLIMITED_V1 0x7ffffffffffff000ull
 
-enum group_file { USAGE, LIMIT, HIGH, STAT, EVENTS, FAILURES, KERNEL, BOTH_USAGE, BOTH_LIMIT, PRESSURE, SWAP, FILES };
+enum group_file { USAGE, LIMIT, HIGH, STAT, EVENTS, FAILURES, KERNEL, BOTH_USAGE, BOTH_LIMIT, PRESSURE, SWAP,
+	SWAP_LIMIT, SWAP_EVENTS, PEAK, FILES };
 
 static const char *const file_v1[FILES] = { [USAGE] = "memory.usage_in_bytes", [LIMIT] = "memory.limit_in_bytes",
 	[STAT] = "memory.stat", [EVENTS] = "memory.oom_control", [FAILURES] = "memory.failcnt",
 	[KERNEL] = "memory.kmem.usage_in_bytes", [BOTH_USAGE] = "memory.memsw.usage_in_bytes",
-	[BOTH_LIMIT] = "memory.memsw.limit_in_bytes" };
+	[BOTH_LIMIT] = "memory.memsw.limit_in_bytes", [PEAK] = "memory.max_usage_in_bytes" };
 static const char *const file_v2[FILES] = { [USAGE] = "memory.current", [LIMIT] = "memory.max",
 	[HIGH] = "memory.high", [STAT] = "memory.stat", [EVENTS] = "memory.events",
-	[PRESSURE] = "memory.pressure", [SWAP] = "memory.swap.current" };
+	[PRESSURE] = "memory.pressure", [SWAP] = "memory.swap.current", [SWAP_LIMIT] = "memory.swap.max",
+	[SWAP_EVENTS] = "memory.swap.events", [PEAK] = "memory.peak" };
 
 /* One cgroup: the process's own or an ancestor. */
 struct group {
 	char *path, *folder;
 	bool v2;
+	bool nearest; /* of its hierarchy */
 	int fd[FILES];
 };
 
@@ -44,7 +46,7 @@ struct cgroup_place {
 	struct group group[GROUPS_MAX];
 	size_t n_groups;
 	bool hidden;
-	int meminfo_fd, vmstat_fd, pressure_fd, overcommit_fd;
+	int meminfo_fd, vmstat_fd, pressure_fd, overcommit_fd, admin_fd, user_fd;
 };
 
 /* A number, or LIMIT_NONE for "max", "unlimited" and nothing at all. */
@@ -127,6 +129,7 @@ static void add_group(struct cgroup_place *p, const char *folder, bool v2)
 	g->folder = strdup(folder);
 	g->path = strdup(folder + strlen(p->root));
 	g->v2 = v2;
+	g->nearest = p->n_groups == 0 || p->group[p->n_groups - 1].v2 != v2;
 	if (g->path && g->folder && g->fd[USAGE] >= 0) {
 		p->n_groups++;
 		return;
@@ -200,7 +203,7 @@ struct cgroup_place *cgroup_place_open(const char *root, const char *cgroup)
 
 	if (!p)
 		return NULL;
-	p->meminfo_fd = p->vmstat_fd = p->pressure_fd = p->overcommit_fd = -1;
+	p->meminfo_fd = p->vmstat_fd = p->pressure_fd = p->overcommit_fd = p->admin_fd = p->user_fd = -1;
 	p->root = strdup(root);
 	p->text = strdup(cgroup);
 	if (!p->root || !p->text) {
@@ -216,6 +219,8 @@ struct cgroup_place *cgroup_place_open(const char *root, const char *cgroup)
 	p->vmstat_fd = limit_open(folder, "vmstat");
 	p->pressure_fd = limit_open(folder, "pressure/memory");
 	p->overcommit_fd = limit_open(folder, "sys/vm/overcommit_memory");
+	p->admin_fd = limit_open(folder, "sys/vm/admin_reserve_kbytes");
+	p->user_fd = limit_open(folder, "sys/vm/user_reserve_kbytes");
 	return p;
 }
 
@@ -233,6 +238,8 @@ void cgroup_place_close(struct cgroup_place *p)
 	close_fd(p->vmstat_fd);
 	close_fd(p->pressure_fd);
 	close_fd(p->overcommit_fd);
+	close_fd(p->admin_fd);
+	close_fd(p->user_fd);
 	free(p->root);
 	free(p->text);
 	free(p);
@@ -301,6 +308,22 @@ static uint64_t residue_of(const struct group *g, const char *stat, uint64_t usa
 	return usage > named ? usage - named : 0;
 }
 
+/* memory.high, and what may be swapped out. */
+static void read_soft(struct limit_points *ret, const struct group *g, uint64_t high, const char *events,
+	const struct limit_point *like)
+{
+	struct limit_point *point = limit_put(ret, LIMIT_CGROUP2_HIGH, g->path, high, like->usage, like->reclaimable);
+	char swap_events[256];
+
+	if (point)
+		point->failures = limit_field(events, "high");
+	if (g->fd[SWAP_LIMIT] < 0)
+		return;
+	point = limit_put(ret, LIMIT_CGROUP2_SWAP, g->path, number_of(g->fd[SWAP_LIMIT]), number_of(g->fd[SWAP]), 0);
+	if (point)
+		point->failures = limit_field(limit_text(g->fd[SWAP_EVENTS], swap_events, sizeof swap_events), "max");
+}
+
 static void read_group(struct limit_points *ret, const struct group *g)
 {
 	char stat[8192], events[512];
@@ -309,8 +332,10 @@ static void read_group(struct limit_points *ret, const struct group *g)
 
 	if (usage == LIMIT_NONE)
 		return;
-	limit = limit >= UNLIMITED_V1 ? LIMIT_NONE : limit;
-	both = both >= UNLIMITED_V1 ? LIMIT_NONE : both;
+	limit = limit >= LIMIT_UNLIMITED ? LIMIT_NONE : limit;
+	both = both >= LIMIT_UNLIMITED ? LIMIT_NONE : both;
+	if (limit == LIMIT_NONE && g->nearest)
+		limit = LIMIT_UNLIMITED;
 	if (limit == LIMIT_NONE && high == LIMIT_NONE && both == LIMIT_NONE)
 		return;
 	limit_text(g->fd[STAT], stat, sizeof stat);
@@ -321,6 +346,7 @@ static void read_group(struct limit_points *ret, const struct group *g)
 	if (point) {
 		point->failures = g->v2 ? limit_field(events, "max") : number_of(g->fd[FAILURES]);
 		point->oom_kills = limit_field(events, "oom_kill");
+		point->peak = number_of(g->fd[PEAK]);
 		point->residue = residue_of(g, stat, usage);
 		point->swap = g->v2 ? number_of(g->fd[SWAP]) :
 			both_usage != LIMIT_NONE && both_usage >= usage ? both_usage - usage : LIMIT_NONE;
@@ -329,7 +355,8 @@ static void read_group(struct limit_points *ret, const struct group *g)
 	/* The same number again says nothing: no swap may be used then. */
 	if (both != LIMIT_NONE && both != limit && both_usage != LIMIT_NONE)
 		limit_put(ret, LIMIT_CGROUP1_SWAP, g->path, both, both_usage, file);
-	limit_put(ret, LIMIT_CGROUP2_HIGH, g->path, high, usage, file);
+	if (g->v2)
+		read_soft(ret, g, high, events, &(struct limit_point){ .usage = usage, .reclaimable = file });
 }
 
 static uint64_t kib(const char *text, const char *key)
@@ -337,7 +364,26 @@ static uint64_t kib(const char *text, const char *key)
 	return zero_if_none(limit_field(text, key)) << 10;
 }
 
-static void read_host(struct limit_points *ret, const struct cgroup_place *p)
+static void read_commit(struct limit_points *ret, const struct cgroup_place *p, const char *meminfo,
+	struct limit_commit *ret_commit)
+{
+	static const char *const path[] = { "vm.overcommit_memory=0", "vm.overcommit_memory=1" };
+	struct limit_commit *c = ret_commit;
+	uint64_t admin, user;
+
+	*c = (struct limit_commit){ .mode = number_of(p->overcommit_fd), .limit = kib(meminfo, "CommitLimit"),
+		.committed = kib(meminfo, "Committed_AS"), .admin_reserve = LIMIT_NONE, .user_reserve = LIMIT_NONE };
+	if (c->mode < 2)
+		limit_put(ret, LIMIT_COMMITTED, path[c->mode], c->limit, c->committed, 0);
+	if (c->mode != 2)
+		return;
+	admin = number_of(p->admin_fd);
+	user = number_of(p->user_fd);
+	c->admin_reserve = admin == LIMIT_NONE ? LIMIT_NONE : admin << 10;
+	c->user_reserve = user == LIMIT_NONE ? LIMIT_NONE : user << 10;
+}
+
+static void read_host(struct limit_points *ret, const struct cgroup_place *p, struct limit_commit *ret_commit)
 {
 	char text[8192], vmstat[16384];
 	uint64_t total, available;
@@ -355,14 +401,12 @@ static void read_host(struct limit_points *ret, const struct cgroup_place *p)
 			read_pressure(point, p->pressure_fd);
 		}
 	}
-	if (number_of(p->overcommit_fd) == 2)
-		limit_put(ret, LIMIT_COMMIT, "vm.overcommit_memory=2", kib(text, "CommitLimit"),
-			kib(text, "Committed_AS"), 0);
+	read_commit(ret, p, text, ret_commit);
 }
 
-void cgroup_place_read(const struct cgroup_place *p, struct limit_points *ret)
+void cgroup_place_read(const struct cgroup_place *p, struct limit_points *ret, struct limit_commit *ret_commit)
 {
 	for (size_t i = 0; i < p->n_groups; i++)
 		read_group(ret, &p->group[i]);
-	read_host(ret, p);
+	read_host(ret, p, ret_commit);
 }

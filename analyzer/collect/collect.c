@@ -79,7 +79,7 @@ static uint64_t nap(const struct collector *c, uint64_t now_ns)
 {
 	uint64_t quiet = now_ns - c->last_record_ns;
 	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
-	if (c->judge.later_ns)
+	if (c->judge.later_ns || c->spaces.looking)
 		return MS;
 	if (c->watch.n_alive == 0)
 		return 2 * MS;
@@ -126,6 +126,7 @@ static bool round_once(struct collector *c)
 		c->next_tick_ns = now + pressure_take(c->pressure, &c->watch, c->store, now);
 		c->dirty = c->dirty || c->watch.n_alive;
 	}
+	spaces_step(&c->spaces, now);
 	if (c->dirty && collector_flush_due(c, now))
 		collector_flush(c);
 	return !control_over(&c->control, now) && (n || !watch_over(&c->watch, now));

@@ -202,8 +202,8 @@ static void write_coverage(struct collector *c)
 	drain_stats(c->drain, &d);
 	if (d.n_holes)
 		store_coverage(c->store, 0, "holes", d.n_holes,
-			"Records that were begun and not finished in time: a thread died, left a signal "
-			"handler by a jump, or its handler had to wait for room.");
+			"Lost records that were begun and never finished: a thread died in the middle, or left a "
+			"signal handler by a jump.");
 	if (d.n_bad)
 		store_coverage(c->store, 0, "damaged", d.n_bad, "Words in the ring that were no record.");
 	if (d.n_torn)

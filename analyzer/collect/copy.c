@@ -105,7 +105,7 @@ static int list_areas(struct copy *c, int proc_fd)
 		return -errno;
 	if (mm_read_stat(proc_fd, "stat", &mm) == 0)
 		l.origin.exe = mm.start_code;
-	int r = proc_maps_read(fd, text, sizeof(text), one_line, &l);
+	int r = proc_maps_walk(fd, text, sizeof(text), one_line, &l);
 	close(fd);
 	return r < 0 ? r : c->no_memory ? -ENOMEM : c->n_areas == 0 ? -ESRCH : 0;
 }

@@ -137,28 +137,33 @@ void cow_plane_add_common(struct page_plane *to, const struct page_plane *from, 
 	}
 }
 
+void cow_plane_take_away(struct page_plane *from, const struct page_plane *what)
+{
+	struct page_run r = { .first = 0 };
+
+	while (page_plane_run(what, r.first + r.n, 1ull << 36, &r))
+		page_plane_clear(from, r.first, r.n);
+}
+
 static void find_gone(struct cow_side *s, const struct page_plane *written, const struct page_plane *clean)
 {
 	struct page_plane *gone = &s->plane[COW_GONE];
-	struct page_run r = { .first = 0 };
 
 	cow_plane_free(gone);
 	cow_plane_add_common(gone, &s->plane[COW_ARMED], &s->plane[COW_ARMED]);
-	while (page_plane_run(written, r.first + r.n, 1ull << 36, &r))
-		page_plane_clear(gone, r.first, r.n);
-	r = (struct page_run){ .first = 0 };
-	while (page_plane_run(clean, r.first + r.n, 1ull << 36, &r))
-		page_plane_clear(gone, r.first, r.n);
+	cow_plane_take_away(gone, written);
+	cow_plane_take_away(gone, clean);
 }
 
-static uint64_t count_new(const struct cow_side *s, const struct page_plane *written)
+static void find_new(struct cow_side *s, const struct page_plane *written)
 {
-	struct page_plane common = { .slot = NULL };
+	struct page_plane *fresh = &s->plane[COW_NEW];
 
-	cow_plane_add_common(&common, written, &s->plane[COW_ARMED]);
-	uint64_t n = written->n_set - common.n_set;
-	cow_plane_free(&common);
-	return n;
+	cow_plane_free(fresh);
+	cow_plane_add_common(fresh, written, written);
+	cow_plane_take_away(fresh, &s->plane[COW_ARMED]);
+	cow_share_only_chosen(fresh, s->share);
+	s->new_known = true;
 }
 
 void cow_credit(struct cows *c, uint64_t number, const struct page_plane *written,
@@ -176,8 +181,7 @@ void cow_credit(struct cows *c, uint64_t number, const struct page_plane *writte
 			cow_plane_add_common(&s->plane[COW_WRITTEN], written, &s->plane[COW_ARMED]);
 			if (p && p->newest == f) {
 				cow_plane_add_common(&s->plane[COW_FIRST], written, &s->plane[COW_ARMED]);
-				s->n_new = count_new(s, written);
-				s->new_known = true;
+				find_new(s, written);
 			}
 			if (whole)
 				find_gone(s, written, clean);
@@ -241,8 +245,11 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 	s->cost_ns = v->cost_ns;
 	s->window = v->window;
 	s->faults_from = v->faults - v->window;
-	s->chunks = v->chunks;
-	s->chunks_armed = v->chunks_armed;
+	s->share = v->share < MMS_COW_SHARE_ALL ? v->share : MMS_COW_SHARE_ALL;
+	s->pages = v->pages;
+	s->resident = v->resident;
+	s->anonymous = v->anonymous;
+	s->page_tables = v->page_tables;
 	s->refused = v->refused;
 	s->n_areas = v->areas;
 	cow_plane_add_common(&s->plane[COW_ARMED], &p->written, &p->written);
@@ -490,7 +497,7 @@ void cows_flush(struct cows *c)
 
 		if (!f->changed || !f->id || !f->over)
 			continue;
-		if (store_cow_fork(*c->store, &f->row) == 0)
+		if (store_cow_fork(*c->store, &f->row) == 0 && cow_write_ranges(c, f) == 0)
 			f->changed = false;
 	}
 }

@@ -32,6 +32,7 @@ struct cows {
 	size_t first_open; /* all before it are over and written */
 	struct cow_process **processes; /* by number */
 	size_t n_processes;
+	uint64_t page_bytes; /* of cow_vma.pages, so far */
 };
 
 void cows_init(struct cows *c, struct model *m, struct watch *w, const struct stamp_clock *clock,

@@ -71,8 +71,10 @@ bool cow_ask(struct cows *c, struct cow_fork *f, int side)
 	scan.pagemap_fd = openat(p->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
 	if (scan.pagemap_fd < 0)
 		return false;
-	for (size_t i = 0; i < f->n_areas && r == 0; i++)
+	for (size_t i = 0; i < f->n_areas && r == 0; i++) {
+		scan.of_file = f->areas[i].name[0] == '/';
 		r = cow_scan_range(&scan, f->areas[i].a.start, f->areas[i].a.end);
+	}
 	close(scan.pagemap_fd);
 	bool some = found.written.n_set || found.clean.n_set;
 	if (r == 0 && some)

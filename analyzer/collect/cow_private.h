@@ -7,6 +7,7 @@
 
 #include "collect/cow.h"
 #include "mirror/page_shadow.h"
+#include "model/cow_estimate.h"
 #include "store/cow.h"
 
 enum { PARENT, CHILD, SIDES };
@@ -18,6 +19,7 @@ enum cow_plane {
 	COW_FIRST,   /* of these, before this process forked again */
 	COW_GONE,    /* armed, and not there at the last look */
 	COW_HUGE,    /* armed, in a 2 MiB entry */
+	COW_NEW,     /* not armed, and written: never shared */
 	COW_PLANES
 };
 
@@ -32,9 +34,11 @@ struct cow_side {
 	int error;        /* why nothing is protected */
 	uint64_t cost_ns, window;
 	uint64_t faults_from, faults; /* minor faults at the arming, and latest; STORE_UNKNOWN */
-	uint64_t n_new;   /* written now, not armed: never shared */
 	bool new_known;
-	uint32_t chunks, chunks_armed, refused, n_areas;
+	uint32_t refused, n_areas;
+	/* As in struct mms_cow_arm: */
+	uint32_t share;
+	uint64_t pages, resident, anonymous, page_tables;
 	struct page_plane plane[COW_PLANES];
 };
 
@@ -42,6 +46,10 @@ struct cow_area {
 	struct mms_cow_area a;
 	char *name;
 };
+
+/* Figures of a fork that can be estimates. */
+enum cow_range_of { COW_RANGE_PARENT, COW_RANGE_CHILD, COW_RANGE_BOTH, COW_RANGE_STILL, COW_RANGE_NEW_PARENT,
+	COW_RANGE_NEW_CHILD, COW_RANGE_COPIES, COW_RANGES };
 
 struct cow_fork {
 	uint64_t stamp, parent; /* key: begin of the fork, number of who forked */
@@ -60,6 +68,8 @@ struct cow_fork {
 	struct cow_area *areas;
 	size_t n_areas, areas_room;
 	struct store_cow_fork row;
+	struct cow_range range[COW_RANGES]; /* where a share was watched: low and high of what is known */
+	bool in_part;
 	char why[200];
 };
 
@@ -83,6 +93,7 @@ void cow_credit(struct cows *c, uint64_t number, const struct page_plane *writte
 
 /* Adds to *to the pages of `from` that are in `mask` too. */
 void cow_plane_add_common(struct page_plane *to, const struct page_plane *from, const struct page_plane *mask);
+void cow_plane_take_away(struct page_plane *from, const struct page_plane *what);
 void cow_plane_free(struct page_plane *p);
 
 /* Asks one side from outside; false: it is gone or may not be asked. */
@@ -93,8 +104,31 @@ uint64_t cow_ask_faults(struct cows *c, uint64_t number);
 void cow_tell_over(struct cows *c, const struct cow_fork *f, int side);
 bool cow_is_gone(struct cows *c, uint64_t number);
 
+/* What was watched of a fork, and what it says about all pages. */
+struct cow_share {
+	bool in_part;
+	double p;                        /* a piece of 2 MiB is watched with this probability */
+	const struct page_plane *shared; /* pages that both sides watched */
+	uint64_t all;                    /* those that both sides shared */
+	uint64_t *piece;                 /* numbers of the pieces that hold `shared` */
+	size_t n;
+};
+void cow_share_begin(struct cow_share *s, const struct cow_fork *f, const struct page_plane *shared);
+void cow_share_end(struct cow_share *s);
+/* What a page that was watched stands for. */
+double cow_share_scale(const struct cow_share *s);
+/* Pages of the sets plus, less those of the sets minus; NULL: no set.  Exact
+ * where all was watched.  per_page: how often a page is counted at most. */
+struct cow_range cow_share_pages(const struct cow_share *s, const struct page_plane *const plus[2],
+	const struct page_plane *const minus[2], uint64_t per_page);
+struct cow_range cow_share_new(const struct cow_share *s, const struct page_plane *fresh);
+/* Takes away the pages of pieces that are not in the share. */
+void cow_share_only_chosen(struct page_plane *p, uint32_t share);
+
 /* The fork is over: classes, rows.  Called once. */
 void cow_result(struct cows *c, struct cow_fork *f, uint64_t now_ns);
+/* Intervals of a fork that was watched in part; 0 or -errno. */
+int cow_write_ranges(struct cows *c, const struct cow_fork *f);
 void cow_sample(struct cows *c, struct cow_fork *f, uint64_t now_ns);
 void cow_fork_release(struct cow_fork *f);
 

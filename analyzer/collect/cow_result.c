@@ -18,32 +18,16 @@
 #include <string.h>
 
 #include "collect/cow_private.h"
+#include "collect/page_blob.h"
 #include "model/cow_sites.h"
 
 #define ALL (1ull << 36)
 #define PAGE_SIZE_HERE 4096u
+#define PAGES_MAX (8u << 20) /* bytes of cow_vma.pages in a recording */
 
 struct sets {
 	struct page_plane shared, broke[SIDES], both;
 };
-
-static uint64_t count_common(const struct page_plane *a, const struct page_plane *b)
-{
-	struct page_plane p = { .slot = NULL };
-
-	cow_plane_add_common(&p, a, b);
-	uint64_t n = p.n_set;
-	cow_plane_free(&p);
-	return n;
-}
-
-static void take_away(struct page_plane *from, const struct page_plane *what)
-{
-	struct page_run r = { .first = 0 };
-
-	while (page_plane_run(what, r.first + r.n, ALL, &r))
-		page_plane_clear(from, r.first, r.n);
-}
 
 static void make_sets(const struct cow_fork *f, struct sets *ret)
 {
@@ -69,12 +53,12 @@ static void free_sets(struct sets *s)
 /* ---- copies ---- */
 
 /* Pages whose last sharer wrote: no copy was made for it. */
-static uint64_t count_left(const struct cows *c, const struct cow_fork *f, const struct sets *s)
+static struct page_plane find_left(const struct cows *c, const struct cow_fork *f, const struct sets *s)
 {
 	struct page_plane left = { .slot = NULL }, settled = { .slot = NULL };
 
 	cow_plane_add_common(&left, &f->side[PARENT].plane[COW_FIRST], &s->both);
-	take_away(&left, &f->side[PARENT].plane[COW_HUGE]);
+	cow_plane_take_away(&left, &f->side[PARENT].plane[COW_HUGE]);
 	/* Earlier forks from before the parent's last write shared another frame. */
 	for (size_t i = c->n; i-- > 0 && left.n_set;) {
 		const struct cow_fork *g = c->forks[i];
@@ -83,58 +67,61 @@ static uint64_t count_left(const struct cows *c, const struct cow_fork *f, const
 		struct page_plane waits = { .slot = NULL };
 		cow_plane_add_common(&settled, &g->side[PARENT].plane[COW_FIRST], &s->shared);
 		cow_plane_add_common(&waits, &g->side[CHILD].plane[COW_ARMED], &left);
-		take_away(&waits, &g->side[CHILD].plane[COW_WRITTEN]);
-		take_away(&waits, &settled);
-		take_away(&left, &waits);
+		cow_plane_take_away(&waits, &g->side[CHILD].plane[COW_WRITTEN]);
+		cow_plane_take_away(&waits, &settled);
+		cow_plane_take_away(&left, &waits);
 		cow_plane_free(&waits);
 	}
-	uint64_t n = left.n_set;
-	cow_plane_free(&left);
 	cow_plane_free(&settled);
-	return n;
+	return left;
 }
 
 /* Written by one side, given away by the other. */
-static uint64_t count_unsure(const struct cow_fork *f, const struct sets *s)
+static struct page_plane find_unsure(const struct cow_fork *f, const struct sets *s)
 {
-	uint64_t n = 0;
+	struct page_plane unsure = { .slot = NULL };
 
-	for (int side = 0; side < SIDES; side++) {
-		struct page_plane p = { .slot = NULL };
-		cow_plane_add_common(&p, &s->broke[side], &f->side[!side].plane[COW_GONE]);
-		take_away(&p, &s->both);
-		n += p.n_set;
-		cow_plane_free(&p);
-	}
-	return n;
+	for (int side = 0; side < SIDES; side++)
+		cow_plane_add_common(&unsure, &s->broke[side], &f->side[!side].plane[COW_GONE]);
+	cow_plane_take_away(&unsure, &s->both);
+	return unsure;
 }
 
-static void fill_copies(const struct cows *c, struct cow_fork *f, const struct sets *s)
+static void fill_copies(const struct cows *c, struct cow_fork *f, const struct sets *s, const struct cow_share *share)
 {
 	struct store_cow_fork *r = &f->row;
 
 	if (!f->side[PARENT].armed || !f->side[CHILD].armed)
 		return;
-	r->copies_high = count_common(&f->side[PARENT].plane[COW_FIRST], &s->shared) +
-		count_common(&f->side[CHILD].plane[COW_FIRST], &s->shared) - count_left(c, f, s);
-	uint64_t unsure = count_unsure(f, s);
-	r->copies_low = r->copies_high > unsure ? r->copies_high - unsure : 0;
-	if (r->copies_low == r->copies_high)
-		r->copies = r->copies_high;
+	struct page_plane left = find_left(c, f, s), unsure = find_unsure(f, s), first[SIDES];
+	for (int side = 0; side < SIDES; side++) {
+		first[side] = (struct page_plane){ .slot = NULL };
+		cow_plane_add_common(&first[side], &f->side[side].plane[COW_FIRST], &s->shared);
+	}
+	const struct page_plane *const plus[] = { &first[PARENT], &first[CHILD] };
+	const struct page_plane *const sure[] = { &left, NULL }, *const perhaps[] = { &left, &unsure };
+	struct cow_range high = cow_share_pages(share, plus, sure, 2);
+	struct cow_range low = cow_share_pages(share, plus, perhaps, 2);
+	f->range[COW_RANGE_COPIES] = (struct cow_range){ high.point, low.low, high.high };
+	r->copies_low = low.low;
+	r->copies_high = high.high;
+	r->copies = low.point == high.point ? high.point : STORE_UNKNOWN;
+	cow_plane_free(&left);
+	cow_plane_free(&unsure);
+	cow_plane_free(&first[PARENT]);
+	cow_plane_free(&first[CHILD]);
 }
 
-static uint64_t count_still(const struct cow_fork *f, const struct sets *s)
+static struct page_plane find_still(const struct cow_fork *f, const struct sets *s)
 {
 	struct page_plane p = { .slot = NULL };
 
 	cow_plane_add_common(&p, &s->shared, &s->shared);
 	for (int side = 0; side < SIDES; side++) {
-		take_away(&p, &s->broke[side]);
-		take_away(&p, &f->side[side].plane[COW_GONE]);
+		cow_plane_take_away(&p, &s->broke[side]);
+		cow_plane_take_away(&p, &f->side[side].plane[COW_GONE]);
 	}
-	uint64_t n = p.n_set;
-	cow_plane_free(&p);
-	return n;
+	return p;
 }
 
 /* ---- the row of the fork ---- */
@@ -164,14 +151,6 @@ static void fill_unwatched(struct cow_fork *f)
 	r->why = f->why;
 }
 
-/* The share of 2 MiB pieces that were protected. */
-static double share_of(const struct cow_fork *f)
-{
-	const struct cow_side *s = f->side[PARENT].armed ? &f->side[PARENT] : &f->side[CHILD];
-
-	return s->chunks && s->chunks_armed < s->chunks ? (double)s->chunks_armed / s->chunks : 1;
-}
-
 static bool known_at_end(const struct cow_side *s)
 {
 	return s->told || s->asked;
@@ -195,7 +174,7 @@ static void fill_why(struct cow_fork *f, double share)
 		snprintf(f->why, sizeof(f->why), "The %s ended without a last word: what was written after the last "
 			"look is not known.", p->died || !known_at_end(p) ? "parent" : "child");
 		r->exact = 0;
-	} else if (share < 1) {
+	} else if (f->in_part) {
 		snprintf(f->why, sizeof(f->why), "To stop the program for 5 ms at most, %.0f %% of its memory "
 			"was watched: counts are estimates.", share * 100);
 		r->exact = 0;
@@ -205,12 +184,6 @@ static void fill_why(struct cow_fork *f, double share)
 		r->exact = 0;
 	}
 	r->why = f->why[0] ? f->why : NULL;
-}
-
-static void scale(uint64_t *value, double share)
-{
-	if (*value != STORE_UNKNOWN && share < 1)
-		*value = (uint64_t)((double)*value / share + 0.5);
 }
 
 static void fill_faults(struct cow_fork *f)
@@ -225,34 +198,72 @@ static void fill_faults(struct cow_fork *f)
 	}
 }
 
+/* known: the figure means something. */
+static uint64_t figure(struct cow_fork *f, enum cow_range_of what, bool known, struct cow_range r)
+{
+	f->range[what] = known ? r : (struct cow_range){ 0, STORE_UNKNOWN, STORE_UNKNOWN };
+	return known ? r.point : STORE_UNKNOWN;
+}
+
+static struct cow_range range_of(const struct cow_share *s, const struct page_plane *p)
+{
+	const struct page_plane *const plus[2] = { p, NULL }, *const minus[2] = { NULL, NULL };
+
+	return cow_share_pages(s, plus, minus, 1);
+}
+
+static void fill_counts(struct cow_fork *f, const struct sets *s, const struct cow_share *share)
+{
+	const struct cow_side *p = &f->side[PARENT], *k = &f->side[CHILD];
+	struct store_cow_fork *r = &f->row;
+	struct page_plane still = find_still(f, s);
+	bool both = p->armed && k->armed;
+
+	r->pages_shared = share->all;
+	r->parent_broke = figure(f, COW_RANGE_PARENT, p->armed, range_of(share, &s->broke[PARENT]));
+	r->child_broke = figure(f, COW_RANGE_CHILD, k->armed, range_of(share, &s->broke[CHILD]));
+	r->both_broke = figure(f, COW_RANGE_BOTH, both, range_of(share, &s->both));
+	r->still_shared = figure(f, COW_RANGE_STILL, both, range_of(share, &still));
+	r->new_parent = figure(f, COW_RANGE_NEW_PARENT, p->new_known, cow_share_new(share, &p->plane[COW_NEW]));
+	r->new_child = figure(f, COW_RANGE_NEW_CHILD, k->new_known, cow_share_new(share, &k->plane[COW_NEW]));
+	cow_plane_free(&still);
+}
+
 static void fill_watched(const struct cows *c, struct cow_fork *f, const struct sets *s)
 {
 	const struct cow_side *p = &f->side[PARENT], *k = &f->side[CHILD];
 	struct store_cow_fork *r = &f->row;
-	double share = share_of(f);
+	struct cow_share share;
 
+	cow_share_begin(&share, f, &s->shared);
+	f->in_part = share.in_part;
+	f->range[COW_RANGE_COPIES] = (struct cow_range){ 0, STORE_UNKNOWN, STORE_UNKNOWN };
 	r->method = "userfaultfd";
-	r->watched_share = share;
+	r->watched_share = 1 / cow_share_scale(&share);
 	r->areas = p->n_areas ? p->n_areas : k->n_areas;
+	r->page_tables = k->page_tables ? k->page_tables : STORE_UNKNOWN;
 	r->page_size = PAGE_SIZE_HERE;
 	r->arm_parent_ns = p->armed ? p->cost_ns : STORE_UNKNOWN;
 	r->arm_child_ns = k->armed ? k->cost_ns : STORE_UNKNOWN;
-	r->pages_shared = s->shared.n_set;
-	r->parent_broke = p->armed ? s->broke[PARENT].n_set : STORE_UNKNOWN;
-	r->child_broke = k->armed ? s->broke[CHILD].n_set : STORE_UNKNOWN;
-	r->both_broke = p->armed && k->armed ? s->both.n_set : STORE_UNKNOWN;
-	r->still_shared = p->armed && k->armed ? count_still(f, s) : STORE_UNKNOWN;
-	r->new_parent = p->new_known ? p->n_new : STORE_UNKNOWN;
-	r->new_child = k->new_known ? k->n_new : STORE_UNKNOWN;
 	if (f->late != STORE_UNKNOWN)
 		r->error_pages = f->late + (p->armed ? p->window : 0) + (k->armed ? k->window : 0);
 	r->watched_ns = f->end_ns > f->t_ns ? f->end_ns - f->t_ns : 0;
-	fill_copies(c, f, s);
-	fill_why(f, share);
-	uint64_t *const scaled[] = { &r->pages_shared, &r->parent_broke, &r->child_broke, &r->both_broke,
-		&r->still_shared, &r->copies, &r->copies_low, &r->copies_high };
-	for (size_t i = 0; i < sizeof(scaled) / sizeof(scaled[0]); i++)
-		scale(scaled[i], share);
+	fill_counts(f, s, &share);
+	fill_copies(c, f, s, &share);
+	fill_why(f, r->watched_share);
+	cow_share_end(&share);
+}
+
+int cow_write_ranges(struct cows *c, const struct cow_fork *f)
+{
+	static const char *const names[COW_RANGES] = { "parent_broke", "child_broke", "both_broke", "still_shared",
+		"new_parent", "new_child", "copies" };
+	int r = 0;
+
+	for (int i = 0; i < COW_RANGES && f->in_part && r == 0; i++)
+		if (f->range[i].low != STORE_UNKNOWN)
+			r = store_cow_interval(*c->store, f->id, names[i], f->range[i].low, f->range[i].high);
+	return r;
 }
 
 /* ---- rows beside it ---- */
@@ -262,7 +273,37 @@ static uint64_t count_in(const struct page_plane *p, const struct mms_cow_area *
 	return page_plane_count(p, a->start >> 12, (a->end - a->start) >> 12);
 }
 
-static void write_areas(const struct cows *c, const struct cow_fork *f, const struct sets *s)
+/* The state of a page, and how far on all sets agree with it. */
+static enum mms_cow_page state_at(const struct sets *s, uint64_t page, uint64_t end, uint64_t *ret_end)
+{
+	const struct page_plane *const plane[] = { &s->shared, &s->broke[PARENT], &s->broke[CHILD] };
+	bool is[3];
+
+	*ret_end = end;
+	for (int i = 0; i < 3; i++) {
+		struct page_run run;
+		bool some = page_plane_run(plane[i], page, *ret_end, &run);
+		is[i] = some && run.first == page;
+		if (some)
+			*ret_end = is[i] && run.first + run.n < *ret_end ? run.first + run.n : is[i] ? *ret_end : run.first;
+	}
+	return !is[0] ? MMS_COW_PAGE_NONE : (enum mms_cow_page)(MMS_COW_PAGE_SHARED + is[1] + 2 * is[2]);
+}
+
+static bool make_pages(struct page_blob *ret, const struct sets *s, const struct mms_cow_area *a)
+{
+	uint64_t end = a->end >> 12;
+
+	page_blob_begin(ret, a->start >> 12);
+	for (uint64_t page = a->start >> 12, next; page < end; page = next) {
+		enum mms_cow_page state = state_at(s, page, end, &next);
+		if (state != MMS_COW_PAGE_NONE)
+			page_runs_add(&ret->runs, page, next - page, (enum mms_page_state)state);
+	}
+	return page_blob_end(ret);
+}
+
+static void write_areas(struct cows *c, const struct cow_fork *f, const struct sets *s)
 {
 	for (size_t i = 0; i < f->n_areas && *c->store; i++) {
 		const struct mms_cow_area *a = &f->areas[i].a;
@@ -272,7 +313,14 @@ static void write_areas(const struct cows *c, const struct cow_fork *f, const st
 		v.parent_broke = f->side[PARENT].armed ? count_in(&s->broke[PARENT], a) : STORE_UNKNOWN;
 		v.child_broke = f->side[CHILD].armed ? count_in(&s->broke[CHILD], a) : STORE_UNKNOWN;
 		v.both_broke = f->side[PARENT].armed && f->side[CHILD].armed ? count_in(&s->both, a) : STORE_UNKNOWN;
+		struct page_blob blob;
+		if (make_pages(&blob, s, a) && c->page_bytes + blob.n <= PAGES_MAX) {
+			v.pages = blob.bytes;
+			v.n_pages = blob.n;
+			c->page_bytes += blob.n;
+		}
 		store_cow_vma(*c->store, &v, c->stacks);
+		page_blob_free(&blob);
 	}
 }
 
@@ -329,20 +377,29 @@ static void write_sites(const struct cows *c, const struct cow_fork *f, const st
 	free(broke[CHILD]);
 }
 
+static uint64_t stands_for(bool known, const struct page_plane *p, double scale)
+{
+	return known ? (uint64_t)((double)p->n_set * scale + 0.5) : STORE_UNKNOWN;
+}
+
 void cow_sample(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 {
 	const struct cow_side *p = &f->side[PARENT], *k = &f->side[CHILD];
+	struct cow_share share;
 	struct sets s;
 
 	if (!*c->store || !f->id)
 		return;
 	make_sets(f, &s);
+	cow_share_begin(&share, f, &s.shared);
+	double scale = cow_share_scale(&share);
 	store_cow_sample(*c->store, &(struct store_cow_sample){ .fork = f->id, .t_ns = now_ns,
-		.parent_broke = p->armed ? s.broke[PARENT].n_set : STORE_UNKNOWN,
-		.child_broke = k->armed ? s.broke[CHILD].n_set : STORE_UNKNOWN,
-		.both_broke = p->armed && k->armed ? s.both.n_set : STORE_UNKNOWN,
-		.new_parent = p->new_known ? p->n_new : STORE_UNKNOWN,
-		.new_child = k->new_known ? k->n_new : STORE_UNKNOWN });
+		.parent_broke = stands_for(p->armed, &s.broke[PARENT], scale),
+		.child_broke = stands_for(k->armed, &s.broke[CHILD], scale),
+		.both_broke = stands_for(p->armed && k->armed, &s.both, scale),
+		.new_parent = stands_for(p->new_known, &p->plane[COW_NEW], 1 / share.p),
+		.new_child = stands_for(k->new_known, &k->plane[COW_NEW], 1 / share.p) });
+	cow_share_end(&share);
 	free_sets(&s);
 }
 
@@ -359,12 +416,12 @@ static void settle_family(struct cows *c, uint64_t parent)
 		struct cow_fork *f = c->forks[i];
 		if (f->parent != parent || f->released || (!f->side[PARENT].armed && !f->side[CHILD].armed))
 			continue;
+		struct cow_share share;
 		struct sets s;
 		make_sets(f, &s);
-		fill_copies(c, f, &s);
-		uint64_t *const scaled[] = { &f->row.copies, &f->row.copies_low, &f->row.copies_high };
-		for (size_t k = 0; k < 3; k++)
-			scale(scaled[k], f->row.watched_share);
+		cow_share_begin(&share, f, &s.shared);
+		fill_copies(c, f, &s, &share);
+		cow_share_end(&share);
 		f->changed = true;
 		free_sets(&s);
 		cow_fork_release(f);

@@ -57,6 +57,7 @@ void drain_close(struct drain *d)
 			struct stream *s = d->buckets[i];
 
 			d->buckets[i] = s->next;
+			holes_forget(s, NO_CELL);
 			free(s);
 		}
 	slots_done(d);
@@ -156,7 +157,9 @@ void block_finished(struct stream *s)
 {
 	struct cell *c = &s->d->cells[s->cell];
 
-	if (c->has_hole && !s->dead) {
+	if (s->dead && c->n_holes)
+		holes_forget(s, s->cell);
+	if (c->n_holes && !s->dead) {
 		c->use = CELL_PARKED;
 		c->parked_ticks = s->d->now;
 		c->next = s->parked;
@@ -175,6 +178,27 @@ static void unpark_from(struct stream *s, uint32_t *link)
 	while (*link != NO_CELL) {
 		uint32_t cell = *link;
 
+		*link = s->d->cells[cell].next;
+		holes_forget(s, cell);
+		block_recycle(s->d, cell, MMS_BLOCK_END);
+	}
+}
+
+/* Late records first; a block whose holes are filled need not be parked. */
+static void late_read(struct stream *s)
+{
+	uint32_t *link = &s->parked;
+
+	if (!s->holes)
+		return;
+	holes_read(s);
+	while (*link != NO_CELL) {
+		uint32_t cell = *link;
+
+		if (s->d->cells[cell].n_holes) {
+			link = &s->d->cells[cell].next;
+			continue;
+		}
 		*link = s->d->cells[cell].next;
 		block_recycle(s->d, cell, MMS_BLOCK_END);
 	}
@@ -316,6 +340,8 @@ static void merge(struct drain *d, uint64_t horizon)
 	/* A stream may find a hole while it is added, and hold the rest back. */
 	d->order.horizon = horizon;
 	slots_add_begins(d);
+	for (struct stream *s = d->busy; s; s = s->next_busy)
+		late_read(s);
 	for (struct stream *s = d->busy; s; s = s->next_busy) {
 		if (!s->block)
 			queue_pop(s);

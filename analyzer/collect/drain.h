@@ -31,7 +31,7 @@ struct drain_stats {
 	uint64_t n_records; /* delivered */
 	uint64_t n_blocks;  /* given back */
 	uint64_t n_late;    /* stamped before a horizon that had passed */
-	uint64_t n_holes;   /* reserved, never published: one lost record each */
+	uint64_t n_holes;   /* reserved, not published so far: a lost record each, or some */
 	uint64_t n_bad;     /* words that are no record (damaged block) */
 	uint64_t n_torn;    /* claimed by a process that died before the header */
 	uint32_t ring_cells, free_cells; /* at the end of the last round */

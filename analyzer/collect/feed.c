@@ -112,7 +112,7 @@ static void note_heap_fail(struct note *c)
 	if (payload(c->n, &v, sizeof(v), &room))
 		model_alloc_failed(c->f->model, &(struct model_failure){
 			.process = c->p->number, .t_ns = c->n->t_ns, .size = v.size, .thread = c->w->thread,
-			.stack = c->n->stack, .error = v.error });
+			.stack = c->n->stack, .error = v.error, .block = v.op != 0 });
 }
 
 static void note_roots(struct note *c)

@@ -26,8 +26,13 @@
 #define TASK_SIZE_32 0xffffe000ull
 #define TASK_SIZE_3GB 0xc0000000ull
 
-static const char *const kind_word[] = { "cgroup1", "cgroup1.memsw", "cgroup2", "cgroup2.high", "host", "commit",
-	"RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_MEMLOCK", "task_size", "max_map_count" };
+/* No memory is kept back from who may administrate, linux/capability.h. */
+#define CAPABILITY_SYS_ADMIN 21
+#define RESERVE_SHARE 32 /* of the size of a process, mm/util.c */
+
+static const char *const kind_word[] = { "cgroup1", "cgroup1.memsw", "cgroup2", "cgroup2.high", "cgroup2.swap", "host",
+	"committed", "commit", "RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_MEMLOCK", "task_size",
+	"max_map_count" };
 
 const char *limit_kind_word(enum limit_kind kind)
 {
@@ -75,7 +80,7 @@ struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, cons
 	if (p->n == LIMITS_MAX || limit == LIMIT_NONE || usage == LIMIT_NONE)
 		return NULL;
 	p->at[p->n] = (struct limit_point){ kind, path, limit, usage, reclaimable > usage ? usage : reclaimable,
-		LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE };
+		LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE };
 	return &p->at[p->n++];
 }
 
@@ -196,7 +201,24 @@ static uint64_t max_map_count(struct limit_process *p)
 	return isdigit((unsigned char)*text) ? strtoull(text, NULL, 10) : LIMIT_NONE;
 }
 
-bool limit_process_read(struct limit_process *p, uint64_t now_ns, struct limit_points *ret)
+/* Mode 2 keeps memory back: for the administrator, and for others from a
+ * process that is large (mm/util.c, __vm_enough_memory). */
+static void put_commit(const struct limit_commit *c, const char *status, uint64_t vm_size, struct limit_points *ret)
+{
+	const char *capabilities = strstr(status, "CapEff:");
+	uint64_t kept = vm_size / RESERVE_SHARE;
+
+	if (c->mode != 2 || c->limit == LIMIT_NONE)
+		return;
+	kept = c->user_reserve != LIMIT_NONE && kept > c->user_reserve ? c->user_reserve : kept;
+	if (c->admin_reserve != LIMIT_NONE && capabilities &&
+		!(strtoull(capabilities + sizeof "CapEff:" - 1, NULL, 16) >> CAPABILITY_SYS_ADMIN & 1))
+		kept += c->admin_reserve;
+	limit_put(ret, LIMIT_COMMIT, "vm.overcommit_memory=2", c->limit > kept ? c->limit - kept : 0, c->committed, 0);
+}
+
+bool limit_process_read(struct limit_process *p, uint64_t now_ns, const struct limit_commit *commit,
+	struct limit_points *ret)
 {
 	char status[4096], limits[4096];
 
@@ -215,6 +237,7 @@ bool limit_process_read(struct limit_process *p, uint64_t now_ns, struct limit_p
 	if (!p->task_size)
 		p->task_size = task_size_of(p);
 	count_when_due(p, now_ns);
+	put_commit(commit, status, vm_size, ret);
 	limit_put(ret, LIMIT_AS, "RLIMIT_AS", soft_limit(limits, "Max address space"), vm_size, 0);
 	limit_put(ret, LIMIT_DATA, "RLIMIT_DATA", soft_limit(limits, "Max data size"), p->data, 0);
 	limit_put(ret, LIMIT_STACK, "RLIMIT_STACK", soft_limit(limits, "Max stack size"), p->stack, 0);

@@ -2,12 +2,14 @@
  * limit.h - every limit that a process can hit, with what is left.
  *
  * Cgroups v1 and v2 with all ancestors that can be seen, host memory and
- * swap and the commit limit belong to a place (cgroups.h); RLIMIT_AS, DATA,
- * STACK and MEMLOCK, the number of areas and the end of the address space to
- * the process (limits_process_read).  Read from kept descriptors.
+ * swap belong to a place (cgroups.h); RLIMIT_AS, DATA, STACK and MEMLOCK, the
+ * number of areas, the end of the address space and the commit limit, of which
+ * the kernel keeps back a share that depends on the process, to the process
+ * (limit_process_read).  Read from kept descriptors.
  *
  * Sources: Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst,
- * mm/overcommit-accounting, proc(5), setrlimit(2), accounting/psi.rst.
+ * mm/overcommit-accounting, proc(5), setrlimit(2), accounting/psi.rst,
+ * __vm_enough_memory in mm/util.c.
  */
 #ifndef COLLECT_LIMITS_H
 #define COLLECT_LIMITS_H
@@ -18,14 +20,17 @@
 
 #define LIMITS_MAX 48
 #define LIMIT_NONE UINT64_MAX /* unlimited, or not known */
+#define LIMIT_UNLIMITED 0x7ffffffffffff000ull /* what cgroup v1 says for no limit */
 
 enum limit_kind {
 	LIMIT_CGROUP1,       /* memory.limit_in_bytes */
 	LIMIT_CGROUP1_SWAP,  /* memory.memsw.limit_in_bytes: memory and swap */
 	LIMIT_CGROUP2,       /* memory.max */
 	LIMIT_CGROUP2_HIGH,  /* memory.high: throttles, does not kill */
+	LIMIT_CGROUP2_SWAP,  /* memory.swap.max: full, nothing can be swapped out */
 	LIMIT_HOST,          /* MemAvailable and free swap */
-	LIMIT_COMMIT,        /* CommitLimit, overcommit mode 2 */
+	LIMIT_COMMITTED,     /* CommitLimit in the overcommit modes 0 and 1: tells, refuses nothing */
+	LIMIT_COMMIT,        /* CommitLimit less reserves, overcommit mode 2: refuses */
 	LIMIT_AS,            /* RLIMIT_AS */
 	LIMIT_DATA,          /* RLIMIT_DATA */
 	LIMIT_STACK,         /* RLIMIT_STACK against the main stack */
@@ -42,9 +47,10 @@ struct limit_point {
 	/* LIMIT_NONE where the kernel does not tell: */
 	uint64_t residue;      /* of a cgroup: usage that none of its statistics names */
 	uint64_t swap;         /* in use by the group or host */
-	uint64_t failures;     /* failcnt, or memory.events max */
+	uint64_t failures;     /* failcnt, or memory.events max (of high: high) */
 	uint64_t oom_kills;    /* of the group; v2: and below; host: of all */
 	uint64_t stall_us, full_stall_us; /* PSI: some, full; since boot */
+	uint64_t peak;         /* most that the group ever used: what lies between two looks, too */
 };
 
 struct limit_points {
@@ -59,7 +65,7 @@ static inline int64_t limit_headroom(const struct limit_point *p)
 }
 
 const char *limit_kind_word(enum limit_kind kind);
-/* Appends a point; NULL when `limit` is LIMIT_NONE or there is no room. */
+/* Appends a point; NULL when `limit` or `usage` is LIMIT_NONE or there is no room. */
 struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, const char *path, uint64_t limit,
 	uint64_t usage, uint64_t reclaimable);
 
@@ -72,18 +78,26 @@ int limit_open(const char *folder, const char *name);
 /* For the cost of a look. */
 uint64_t limit_clock_ns(void);
 
+/* What the machine lets processes commit; LIMIT_NONE: not known. */
+struct limit_commit {
+	uint64_t mode;                        /* vm.overcommit_memory */
+	uint64_t limit, committed;            /* CommitLimit, Committed_AS; bytes */
+	uint64_t admin_reserve, user_reserve; /* bytes kept back in mode 2 */
+};
+
 /* A process's own files. */
 struct limit_process {
 	int folder_fd; /* /proc/PID; not owned */
 	int status_fd, limits_fd, count_fd; /* -1: not open yet; count_fd is max_map_count */
 	uint64_t map_count, counted_ns, count_cost_ns;
-	uint64_t task_size; /* 0: not looked at */
+	uint64_t task_size; /* 0: to be looked at */
 	/* From status, at the last read; LIMIT_NONE: not known. */
 	uint64_t data, stack, anon, swap, page_tables, threads, rss;
 };
 void limit_process_init(struct limit_process *p, int folder_fd);
 void limit_process_done(struct limit_process *p);
 /* False when the process is gone. */
-bool limit_process_read(struct limit_process *p, uint64_t now_ns, struct limit_points *ret);
+bool limit_process_read(struct limit_process *p, uint64_t now_ns, const struct limit_commit *commit,
+	struct limit_points *ret);
 
 #endif

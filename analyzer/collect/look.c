@@ -1,24 +1,43 @@
 /*
- * look.c - a look at an address space from outside.
+ * look.c - looks at address spaces from outside, at ticks.
  *
- * /proc/PID/maps and /proc/PID/pagemap, by the same code that the target uses
- * for itself, in slices of 64 MiB: each holds the target's mmap_lock for 0.2 ms
- * at most.  Nobody empties the rings meanwhile, so what is larger than
- * LOOK_MAX is not looked at page by page.  Called by spaces.c at ticks.
+ * The kernel's list of areas and /proc/PID/pagemap, by the same code that the
+ * target uses for itself.  A question holds the target's mmap_lock, and a
+ * thread of the target that maps or unmaps waits for the answer: longest when
+ * the kernel takes the processor from us in the middle of it.  Therefore
+ *
+ *	tick  list | slice slice | 1 ms | slice slice slice | 1 ms | ... | rows
+ *
+ * a slice is as many bytes as are answered within 0.1 ms (measured, up to
+ * 64 MiB), and after 0.25 ms of them the collector empties the rings and sleeps:
+ * who sleeps often is seldom interrupted.  When all looks of a tick are over,
+ * there is none for 250 times what they took by the clock: 0.4 % of a processor
+ * at most, however many processes there are and however large, and less where
+ * others want it.
+ *
+ * Called by ticks.c, collect.c and spaces.c, in one thread.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "collect/hurry.h"
 #include "collect/space.h"
 #include "mirror/mm.h"
 #include "mirror/origin.h"
-#include "mirror/page_scan.h"
 #include "mirror/proc_maps.h"
 
-#define LOOK_MAX (16ull << 30) /* bytes in memory: 50 ms */
+#define BUDGET 250u
+#define STEP_NS 250000u     /* of our time at once */
+#define STEP_EVERY_NS 1000000u
+#define SLICE_NS 100000u
+#define SLICE_MIN (1ul << 20)
+#define AGAIN_NS 500000000u /* between two looks at one process, at least */
+
+static _Alignas(8) char room[65536]; /* lines, then runs of pages */
 
 struct lines {
 	struct space *sp;
@@ -53,7 +72,6 @@ static bool one_line(void *arg, const struct proc_map *m)
 
 static int read_maps(struct space *sp, int proc_fd)
 {
-	static char text[65536];
 	struct lines l = { .sp = sp };
 	int fd = openat(proc_fd, "maps", O_RDONLY | O_CLOEXEC);
 
@@ -62,7 +80,7 @@ static int read_maps(struct space *sp, int proc_fd)
 	struct mms_mm mm = { .start_code = 0 };
 	if (mm_read_stat(proc_fd, "stat", &mm) == 0)
 		l.origin.exe = mm.start_code;
-	int r = proc_maps_read(fd, text, sizeof(text), one_line, &l);
+	int r = proc_maps_walk(fd, room, sizeof(room), one_line, &l);
 	close(fd);
 	return r < 0 ? r : l.failed ? -ENOMEM : 0;
 }
@@ -79,41 +97,179 @@ static void count_pages(struct space *sp, struct mms_area *a)
 	a->huge = (uint32_t)page_plane_count(&plane[PAGE_HUGE], first, n);
 }
 
-static int read_pages(struct space *sp, int proc_fd, struct store_scan *scan)
+static uint64_t clock_ns(clockid_t clock)
 {
-	struct page_scan ask = { .pagemap_fd = -1 };
-	int r = 0;
+	struct timespec t = { 0 };
 
-	if (sp->rss_now > LOOK_MAX)
-		return -EFBIG;
-	ask.pagemap_fd = openat(proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
-	if (ask.pagemap_fd < 0)
-		return -errno;
-	for (size_t i = 0; i < sp->coming.n && r == 0; i++) {
-		struct mms_area *a = &sp->coming.area[i].a;
-
-		if (a->start >> 47) /* [vsyscall] is the kernel's own */
-			continue;
-		r = page_scan_range(&ask, &sp->coming_pages, a->start, a->end, PAGE_WANT_STATES, false);
-		if (r == 0)
-			count_pages(sp, a);
-	}
-	close(ask.pagemap_fd);
-	for (int i = 0; i < 4; i++)
-		scan->n_pages += ask.n_pages[i];
-	return r;
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-int look_outside(struct space *sp, int proc_fd, struct store_scan *scan)
-{
-	int r;
+/* ---- the list of looks that go on ---- */
 
+static void look_append(struct spaces *s, struct space *sp)
+{
+	struct space **end = &s->looking;
+
+	while (*end)
+		end = &(*end)->look.next;
+	*end = sp;
+	sp->look.on = true;
+}
+
+static void look_remove(struct spaces *s, struct space *sp)
+{
+	struct space **at = &s->looking;
+
+	while (*at && *at != sp)
+		at = &(*at)->look.next;
+	if (*at)
+		*at = sp->look.next;
+	if (sp->look.ask.pagemap_fd >= 0)
+		close(sp->look.ask.pagemap_fd);
+	sp->look = (struct look){ .ask.pagemap_fd = -1 };
+}
+
+void look_drop(struct spaces *s, struct space *sp)
+{
+	if (!sp->look.on)
+		return;
+	look_remove(s, sp);
 	space_drop_coming(sp);
-	r = read_maps(sp, proc_fd);
-	if (r < 0)
-		return r;
-	if (sp->coming.n == 0)
-		return -ESRCH; /* it is just ending */
-	scan->error = -read_pages(sp, proc_fd, scan);
+}
+
+/* ---- one look ---- */
+
+static int look_begin(struct spaces *s, struct space *sp, int proc_fd, uint64_t t_ns, const struct mms_mm *mm)
+{
+	space_drop_coming(sp);
+	int r = read_maps(sp, proc_fd);
+	if (r < 0 || sp->coming.n == 0) /* none: it is just ending */
+		return r < 0 ? r : -ESRCH;
+	int fd = openat(proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
+	sp->look = (struct look){ .scan = { .t_ns = t_ns, .look = MMS_LOOK_TICK, .error = fd < 0 ? errno : 0 },
+		.ask = { .pagemap_fd = fd, .room = room, .room_bytes = sizeof(room) }, .mm = *mm };
+	mm_read_stat(proc_fd, "stat", &sp->look.mm);
+	look_append(s, sp);
 	return 0;
+}
+
+/* Asks about the next bytes, at most `most`.  The bytes; 0: all is known; or
+ * -errno. */
+static int64_t look_slice(struct space *sp, uint64_t most)
+{
+	struct look *l = &sp->look;
+	uint64_t done = 0;
+
+	while (done < most && l->area < sp->coming.n) {
+		const struct mms_area *a = &sp->coming.area[l->area].a;
+		uint64_t start = l->at > a->start ? l->at : a->start;
+		uint64_t end = a->end - start < most - done ? a->end : start + (most - done);
+
+		int r = page_scan_range(&l->ask, &sp->coming_pages, start, end, PAGE_WANT_STATES, false);
+		if (r < 0)
+			return r;
+		done += end - start;
+		l->at = end;
+		l->area += end == a->end;
+	}
+	return (int64_t)done;
+}
+
+static void look_end(struct spaces *s, struct space *sp)
+{
+	struct look l = sp->look;
+
+	for (size_t i = 0; i < l.area; i++)
+		count_pages(sp, &sp->coming.area[i].a);
+	for (int i = 0; i < 4; i++)
+		l.scan.n_pages += l.ask.n_pages[i];
+	l.mm.map_count = (uint32_t)sp->coming.n;
+	look_remove(s, sp);
+	space_take(s, sp, &l.scan);
+	if (*s->store)
+		store_mm(*s->store, sp->number, l.scan.t_ns, &l.mm, true);
+}
+
+/* One slice of the look; its size is fitted to what it takes. */
+static void look_on(struct spaces *s, struct space *sp)
+{
+	struct look *l = &sp->look;
+	uint64_t begin = clock_ns(CLOCK_THREAD_CPUTIME_ID), size = s->slice;
+	int64_t n = l->scan.error ? 0 : look_slice(sp, size);
+	uint64_t took = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+
+	if (took > SLICE_NS && s->slice > SLICE_MIN)
+		s->slice /= 2;
+	else if (took < SLICE_NS / 4 && s->slice < PAGE_SCAN_SLICE)
+		s->slice *= 2;
+	l->scan.cost_ns += took;
+	if (n < 0)
+		l->scan.error = (int)-n;
+	if (n == -ESRCH)
+		look_drop(s, sp);
+	else if (n <= 0)
+		look_end(s, sp);
+}
+
+/* ---- when ---- */
+
+static bool quiet(const struct space *sp, const struct store_tick *now)
+{
+	uint64_t d = sp->rss > (uint64_t)now->rss ? sp->rss - (uint64_t)now->rss : (uint64_t)now->rss - sp->rss;
+
+	return sp->looked && sp->vm_size == (uint64_t)now->vm_size && d < 64 * 4096 &&
+		(uint64_t)now->minflt - sp->minflt < 256;
+}
+
+/* All looks of one tick begin together; while they go on there is no other. */
+static bool due(struct spaces *s, const struct space *sp, uint64_t now_ns)
+{
+	if (s->looking ? s->look_tick_ns != now_ns : now_ns < s->next_look_ns)
+		return false;
+	s->look_tick_ns = now_ns;
+	return !sp->look.on && now_ns >= sp->next_look_ns;
+}
+
+void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now,
+	const struct mms_mm *mm)
+{
+	struct space *sp = space_of(s, now->process);
+
+	if (!sp || sp->final || p->proc_fd < 0 || !due(s, sp, now->t_ns) || quiet(sp, now))
+		return;
+	struct hurry before;
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+	hurry_begin(&before);
+	int r = look_begin(s, sp, p->proc_fd, now->t_ns, mm);
+	hurry_end(&before);
+	uint64_t took = clock_ns(CLOCK_MONOTONIC) - begin;
+	if (r == 0)
+		sp->look.scan.cost_ns = took;
+	s->look_took_ns += took;
+	sp->next_look_ns = now->t_ns + AGAIN_NS;
+	sp->rss = (uint64_t)now->rss;
+	sp->vm_size = (uint64_t)now->vm_size;
+	sp->minflt = (uint64_t)now->minflt;
+}
+
+void spaces_step(struct spaces *s, uint64_t now_ns)
+{
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC), now = begin;
+	struct hurry before;
+
+	if (!s->look_took_ns || now_ns - s->stepped_ns < STEP_EVERY_NS)
+		return;
+	s->stepped_ns = now_ns;
+	hurry_begin(&before);
+	while (s->looking && now - begin < STEP_NS) {
+		look_on(s, s->looking);
+		now = clock_ns(CLOCK_MONOTONIC);
+	}
+	hurry_end(&before);
+	s->look_took_ns += clock_ns(CLOCK_MONOTONIC) - begin;
+	if (s->looking)
+		return;
+	s->next_look_ns = now_ns + s->look_took_ns * BUDGET;
+	s->look_took_ns = 0;
 }

@@ -3,7 +3,8 @@
  *
  * Processes of one cgroup share a place, which is read once a tick.  The rate
  * follows the danger: a tick comes when a sixty-fourth of the time left has
- * passed, between 50 ms and a second.  Kept descriptors cost three a process,
+ * passed, between 50 ms and a second, and four times a second when little is
+ * left at all.  Kept descriptors cost three a process,
  * so at most PROCESSES_MAX are looked at; the rest is a row of coverage.
  * Called by collect.c, in its thread; reads only.
  */
@@ -18,6 +19,7 @@
 
 #include "collect/cgroups.h"
 #include "collect/debts.h"
+#include "collect/hurry.h"
 #include "collect/limit.h"
 #include "collect/victims.h"
 #include "store/writer.h"
@@ -25,20 +27,23 @@
 #define MS 1000000ull
 #define TICK_MAX (1000 * MS)
 #define TICK_MIN (50 * MS)
+#define TICK_SHORT (250 * MS)
 #define TICK_YOUNG (100 * MS) /* while the recording is younger than 16 of them */
 #define LOOKS_AHEAD 64
+#define SHORT_SHARE 16 /* a sixteenth of a limit is left: four ticks a second */
 #define PROCESSES_MAX 128
 #define PLACES_MAX 32
 #define COST_SHARE 200 /* looks at pages and at all processes: half a per cent of the time */
 #define VICTIMS_EVERY (10000 * MS)
 #define VICTIMS_NEAR 4 /* each second when a quarter of the limit is left */
 #define HUGE_SPLIT 512 /* a split huge page needs a page table: a 512th of it */
-#define MOVED_EVERY 16 /* ticks between looks for a change of cgroup */
+#define MOVED_EVERY 16 /* ticks between looks for a change of cgroup and of program */
 
 struct place {
 	struct cgroup_place *cgroups;
 	uint64_t read_ns;
 	struct limit_points now, before;
+	struct limit_commit commit;
 	uint64_t before_ns;
 	uint64_t victims_ns, victims_cost_ns;
 };
@@ -155,6 +160,7 @@ static bool settle(struct pressure *p, struct look *l, const struct watch_proces
 		return l->open;
 	if (!find_place(p, text, &l->place))
 		return l->open;
+	l->limits.task_size = 0; /* it may have become a 32-bit program that did not join */
 	if (!l->open) {
 		limit_process_init(&l->limits, w->proc_fd);
 		l->open = true;
@@ -185,7 +191,7 @@ static void store_points(struct store *store, unsigned place, uint64_t process, 
 			continue;
 		struct store_limit row = {place + 1, process, t_ns, limit_kind_word(l->kind), l->path, l->limit,
 			l->usage, l->reclaimable, l->residue, l->swap, l->failures, l->oom_kills, l->stall_us,
-			l->full_stall_us};
+			l->full_stall_us, l->peak};
 
 		store_limit(store, &row);
 	}
@@ -201,7 +207,7 @@ static void read_place(struct pressure *p, unsigned i, struct store *store, uint
 	place->before_ns = place->read_ns;
 	place->now.n = 0;
 	place->read_ns = now_ns;
-	cgroup_place_read(place->cgroups, &place->now);
+	cgroup_place_read(place->cgroups, &place->now, &place->commit);
 	store_points(store, i, 0, now_ns, &place->now, &place->before);
 }
 
@@ -237,7 +243,7 @@ static void store_debts(struct store *store, const struct look *l, uint64_t proc
 	struct store_debt row = {.process = process, .t_ns = now_ns, .place = l->place + 1,
 		.touch = debt_left(f->data, used), .stack = stack_debt(l), .cow = cow_known ? l->cow : LIMIT_NONE,
 		.cow_huge = cow_known ? l->cow_huge : LIMIT_NONE, .page_tables = f->page_tables,
-		.private_bytes = f->data, .threads = f->threads, .swap = f->swap};
+		.private_bytes = f->data == LIMIT_NONE ? LIMIT_NONE : f->data + zero_if_none(f->stack), .threads = f->threads, .swap = f->swap};
 
 	if (store)
 		store_debt(store, &row);
@@ -251,7 +257,11 @@ static void look_at_pages(struct look *l, uint64_t now_ns)
 		return;
 	if (l->looked && now_ns - l->pages_ns < l->pages.cost_ns * COST_SHARE)
 		return;
+	struct hurry before = { .size = 0 };
+	if (!l->family) /* stacks alone: short */
+		hurry_begin(&before);
 	l->looked = debts_look(l->limits.folder_fd, l->family, &l->pages);
+	hurry_end(&before);
 	l->pages_ns = now_ns;
 }
 
@@ -310,6 +320,12 @@ static void add_up_families(struct pressure *p)
 
 /* --- victims --------------------------------------------------------------------- */
 
+/* Who is killed when it is hit is asked of these alone. */
+static bool kills(enum limit_kind kind)
+{
+	return kind == LIMIT_CGROUP1 || kind == LIMIT_CGROUP1_SWAP || kind == LIMIT_CGROUP2 || kind == LIMIT_HOST;
+}
+
 static const struct limit_point *nearest(const struct limit_points *points)
 {
 	const struct limit_point *least = NULL;
@@ -317,7 +333,7 @@ static const struct limit_point *nearest(const struct limit_points *points)
 	for (size_t i = 0; i < points->n; i++) {
 		const struct limit_point *l = &points->at[i];
 
-		if (l->kind <= LIMIT_HOST && (!least || limit_headroom(l) < limit_headroom(least)))
+		if (kills(l->kind) && (!least || limit_headroom(l) < limit_headroom(least)))
 			least = l;
 	}
 	return least;
@@ -364,7 +380,7 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	l->now.n = 0;
 	l->now_ns = now_ns;
 	l->ticks++;
-	if (!limit_process_read(&l->limits, now_ns, &l->now))
+	if (!limit_process_read(&l->limits, now_ns, &p->places[l->place].commit, &l->now))
 		return;
 	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);
 	look_at_pages(l, now_ns);
@@ -389,16 +405,26 @@ static double seconds_left(const struct limit_points *now, const struct limit_po
 	return least;
 }
 
+/* Little is left: a step of a flat program may be enough. */
+static bool is_short(const struct place *at)
+{
+	const struct limit_point *l = nearest(&at->now);
+
+	return l && limit_headroom(l) < (int64_t)(l->limit / SHORT_SHARE);
+}
+
 static uint64_t next_tick(const struct pressure *p, const struct watch *w, uint64_t now_ns)
 {
 	double left = 1e9;
-	uint64_t young = now_ns / 16 < TICK_YOUNG ? TICK_YOUNG : now_ns / 16;
+	uint64_t young = now_ns / 16 < TICK_YOUNG ? TICK_YOUNG : now_ns / 16, longest = TICK_MAX;
 
 	for (unsigned i = 0; i < p->n_places; i++) {
 		const struct place *at = &p->places[i];
 		double s = at->before_ns && at->read_ns == now_ns ?
 			seconds_left(&at->now, &at->before, (double)(at->read_ns - at->before_ns) / 1e9) : 1e9;
 		left = s < left ? s : left;
+		if (at->read_ns == now_ns && is_short(at))
+			longest = TICK_SHORT;
 	}
 	for (size_t i = 0; i < w->n_processes && i < p->n_looks; i++) {
 		const struct look *l = &p->looks[i];
@@ -407,8 +433,8 @@ static uint64_t next_tick(const struct pressure *p, const struct watch *w, uint6
 		left = s < left ? s : left;
 	}
 	double ns = left * 1e9 / LOOKS_AHEAD;
-	uint64_t due = ns < (double)TICK_MIN ? TICK_MIN : ns > (double)TICK_MAX ? TICK_MAX : (uint64_t)ns;
-	return due < young ? due : young < TICK_MAX ? young : TICK_MAX;
+	uint64_t due = ns < (double)TICK_MIN ? TICK_MIN : ns > (double)longest ? longest : (uint64_t)ns;
+	return due < young ? due : young;
 }
 
 /* Ancestors that cannot be seen may have nearer limits. */

@@ -9,9 +9,10 @@
  *   hole       a record behind it, or the writer has left the block: the
  *              writer was interrupted between reserving and publishing.  It
  *              may still come (a signal handler that runs on top of it), so
- *              wait 100 ms, and hold the horizon back meanwhile: what depends
- *              on the missing record must not overtake it.  A dead thread's
- *              holes are skipped at once.
+ *              wait 100 ms, and hold the horizon back meanwhile: times would
+ *              be later than they were.  Then it is left to holes.c, and at
+ *              once when targets wait for blocks: the handler may be one of
+ *              them.  A dead thread's holes are skipped at once.
  *   the end    of a block that was given back, or whose thread is dead.
  *
  * STAMPS have 38 bits.  A record is younger than everything that was known to
@@ -141,23 +142,32 @@ static bool has_aged(const struct stream *s, uint32_t behind)
 	return after < d->now && d->now - after >= d->hole_wait;
 }
 
+/* What the handler on top of the hole is waiting for.  Not in the round that
+ * first meets the thread, whose process may not have begun for the sink. */
+static bool is_waited_for(const struct stream *s)
+{
+	const struct mms_header *h = s->d->session->header;
+
+	return s->prev <= s->d->done && atomic_load_explicit(&h->n_waiting, memory_order_relaxed);
+}
+
 static enum found hole(struct stream *s, uint32_t behind)
 {
 	struct drain *d = s->d;
 	bool waited = (s->hole_ticks && d->now - s->hole_ticks >= d->hole_wait) || has_aged(s, behind);
 
-	if (!s->dead && !waited) {
+	if (!s->dead && !waited && !is_waited_for(s)) {
 		if (!s->hole_ticks)
 			s->hole_ticks = d->now;
 		if (s->prev < d->order.horizon)
 			d->order.horizon = s->prev;
 		return FOUND_NOTHING;
 	}
-	d->stats.n_holes++;
-	d->cells[s->cell].has_hole = true;
+	behind = behind ? behind : MMS_BLOCK_END;
+	holes_leave(s, s->cell, s->at, behind);
 	d->cells[s->cell].dirty = true;
 	s->hole_ticks = 0;
-	s->at = behind ? behind : MMS_BLOCK_END;
+	s->at = behind;
 	return FOUND_SKIP;
 }
 
@@ -316,6 +326,60 @@ static void deliver(struct stream *s)
 	s->at += n * 16;
 	s->prev = s->source.ticks;
 	anchor_raise(s, s->prev);
+}
+
+/* ---- late records ---- */
+
+static struct slot *slot_in(const struct stream *s, uint32_t cell, uint32_t at)
+{
+	return (struct slot *)(void *)((uint8_t *)mms_cell(s->d->session, cell) + at);
+}
+
+static uint64_t late_ticks(const struct stream *s, uint64_t w0)
+{
+	uint64_t latest = s->d->now + ANCHOR_MARGIN;
+
+	return latest - ((latest - mms_w0_stamp(w0)) & MMS_STAMP_MASK);
+}
+
+/* The slot may be in the middle of being written, as in is_plausible. */
+__attribute__((no_sanitize("thread"))) uint32_t stream_late_slots(const struct stream *s, uint32_t cell, uint32_t at)
+{
+	const struct slot *slot = slot_in(s, cell, at);
+	uint64_t w0 = atomic_load_explicit(&slot->w0, memory_order_acquire);
+	uint32_t gen = ((const struct mms_block *)(const void *)mms_cell(s->d->session, cell))->gen;
+	uint32_t n = slots_of(mms_w1_op(slot->w1), mms_w1_size(slot->w1));
+
+	if (mms_w0_gen(w0) != gen)
+		return 0;
+	return n && at + n * 16 <= MMS_BLOCK_END ? n : 1; /* damaged: deliver() counts it */
+}
+
+__attribute__((no_sanitize("thread"))) bool stream_late_plausible(const struct stream *s, uint32_t cell, uint32_t at)
+{
+	const struct slot *slot = slot_in(s, cell, at);
+	uint64_t ticks = late_ticks(s, atomic_load_explicit(&slot->w0, memory_order_acquire));
+
+	return stream_late_slots(s, cell, at) && mms_w1_op(slot->w1) &&
+		ticks + BASE_MARGIN >= s->d->cells[cell].base_ticks;
+}
+
+void stream_late(struct stream *s, uint32_t cell, uint32_t at)
+{
+	struct stream reading = *s;
+	uint64_t ticks;
+
+	s->block = (struct mms_block *)(void *)mms_cell(s->d->session, cell);
+	s->cell = cell;
+	s->at = at;
+	ticks = late_ticks(s, atomic_load_explicit(&slot_of(s, at)->w0, memory_order_relaxed));
+	s->source.ticks = ticks < s->d->now ? ticks : s->d->now;
+	deliver(s);
+	s->block = reading.block;
+	s->cell = reading.cell;
+	s->at = reading.at;
+	s->prev = reading.prev;
+	s->source.ticks = reading.source.ticks;
 }
 
 bool stream_run(struct order_source *source, uint64_t limit)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "collect/spaces.h"
+#include "mirror/page_scan.h"
 #include "mirror/page_shadow.h"
 #include "mirror/vma_tree.h"
 
@@ -30,8 +31,20 @@ struct gone {
 	uint64_t count, bytes, touched;
 };
 
+/* A look from outside that goes on. */
+struct look {
+	bool on;
+	struct space *next;    /* in spaces.looking */
+	size_t area;           /* of coming: those before it are done */
+	uint64_t at;           /* and of this one what lies below */
+	struct page_scan ask;
+	struct store_scan scan;
+	struct mms_mm mm;      /* at the tick */
+};
+
 struct space {
 	uint64_t number;
+	struct look look;
 	struct vma_tree owners;     /* who mapped what, from the records */
 	struct areas now, coming;
 	struct page_shadow pages;   /* of the newest look */
@@ -41,7 +54,6 @@ struct space {
 	bool final;                 /* the process told of itself; nothing from outside any more */
 	bool no_states;             /* counts alone are known of some pages */
 	int scan_error;             /* -errno of the newest look */
-	uint64_t rss_now;           /* bytes, at the tick of the look */
 	uint64_t next_look_ns, rss, vm_size, minflt;
 	struct gone *gone;
 	size_t n_gone, gone_capacity;
@@ -53,7 +65,10 @@ void space_take(struct spaces *s, struct space *sp, const struct store_scan *sca
 bool space_add(struct space *sp, const struct mms_area *a, const char *name, size_t length);
 void space_drop_coming(struct space *sp);
 
-/* look.c: fills sp->coming from /proc/PID.  0 or -errno. */
-int look_outside(struct space *sp, int proc_fd, struct store_scan *scan);
+/* The space of a process, made when it is new; NULL: no memory. */
+struct space *space_of(struct spaces *s, uint64_t number);
+
+/* look.c: gives up the look from outside that goes on, if one does. */
+void look_drop(struct spaces *s, struct space *sp);
 
 #endif

@@ -18,23 +18,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "collect/page_blob.h"
 #include "collect/space.h"
-#include "mirror/mm.h"
-#include "mirror/page_runs.h"
 #include "model/live.h"
 
 #define VMAS_MAX 150000u   /* rows */
 #define PAGES_MAX (12u << 20) /* bytes of page states in a database */
 #define GONE_MAX 4096u     /* stacks of one process */
-#define LOOK_EVERY 1000000000ull
-#define LOOK_BUDGET 200u   /* a look costs at most 1 / 200 of the time */
+#define SLICE_FIRST (8ul << 20)
 
 void spaces_init(struct spaces *s, struct model *m, const struct stamp_clock *clock, struct store **store,
 	const struct stack_source *stacks)
 {
-	*s = (struct spaces){ .model = m, .clock = clock, .store = store, .stacks = stacks };
+	*s = (struct spaces){ .model = m, .clock = clock, .store = store, .stacks = stacks, .slice = SLICE_FIRST };
 }
 
 static void areas_clear(struct areas *l)
@@ -62,6 +59,8 @@ static void space_free(struct space *sp)
 
 void spaces_done(struct spaces *s)
 {
+	while (s->looking)
+		look_drop(s, s->looking);
 	for (size_t i = 0; i < s->n; i++)
 		space_free(s->space[i]);
 	free(s->space);
@@ -89,7 +88,7 @@ static void inherit(struct spaces *s, struct space *sp)
 	}
 }
 
-static struct space *space_of(struct spaces *s, uint64_t number)
+struct space *space_of(struct spaces *s, uint64_t number)
 {
 	if (number >= s->n) {
 		size_t n = (size_t)number + 64 + s->n / 2;
@@ -105,6 +104,7 @@ static struct space *space_of(struct spaces *s, uint64_t number)
 		if (!sp)
 			return NULL;
 		sp->number = number;
+		sp->look.ask.pagemap_fd = -1;
 		vma_tree_init(&sp->owners);
 		page_shadow_init(&sp->pages);
 		page_shadow_init(&sp->coming_pages);
@@ -412,6 +412,8 @@ void spaces_note(struct spaces *s, const struct order_writer *w, const struct or
 
 	if (!sp)
 		return;
+	if (n->type == MMS_LONG_PAGES || n->type == MMS_LONG_AREA || n->type == MMS_LONG_SPACE)
+		look_drop(s, sp); /* the process knows better, and nothing is mixed */
 	switch (n->type) {
 	case MMS_LONG_PAGES:
 		note_pages(sp, n);
@@ -430,76 +432,7 @@ void spaces_note(struct spaces *s, const struct order_writer *w, const struct or
 	}
 }
 
-/* ---- ticks ---- */
-
-static uint64_t cpu_ns(void)
-{
-	struct timespec t = { 0 };
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static bool quiet(const struct space *sp, const struct store_tick *now)
-{
-	uint64_t d = sp->rss > (uint64_t)now->rss ? sp->rss - (uint64_t)now->rss : (uint64_t)now->rss - sp->rss;
-
-	return sp->looked && sp->vm_size == (uint64_t)now->vm_size && d < 64 * 4096 &&
-		(uint64_t)now->minflt - sp->minflt < 256;
-}
-
-void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now,
-	const struct mms_mm *mm)
-{
-	struct space *sp = space_of(s, now->process);
-
-	if (!sp || sp->final || p->proc_fd < 0 || now->t_ns < sp->next_look_ns || quiet(sp, now))
-		return;
-	struct store_scan scan = { .t_ns = now->t_ns, .look = MMS_LOOK_TICK };
-	uint64_t begin = cpu_ns();
-	sp->rss_now = (uint64_t)now->rss;
-	if (look_outside(sp, p->proc_fd, &scan) == 0) {
-		scan.cost_ns = cpu_ns() - begin;
-		space_take(s, sp, &scan);
-		struct mms_mm whole = *mm;
-		whole.map_count = (uint32_t)sp->now.n;
-		mm_read_stat(p->proc_fd, "stat", &whole);
-		if (*s->store)
-			store_mm(*s->store, sp->number, now->t_ns, &whole, true);
-	}
-	uint64_t pause = (cpu_ns() - begin) * LOOK_BUDGET;
-	sp->next_look_ns = now->t_ns + (pause > LOOK_EVERY ? pause : LOOK_EVERY / 2);
-	sp->rss = (uint64_t)now->rss;
-	sp->vm_size = (uint64_t)now->vm_size;
-	sp->minflt = (uint64_t)now->minflt;
-}
-
 /* ---- the end ---- */
-
-struct blob {
-	uint8_t *bytes;
-	size_t n, capacity;
-	bool failed;
-};
-
-static void keep(void *arg, uint64_t first, const uint8_t *bytes, size_t n)
-{
-	struct blob *b = arg;
-
-	(void)first;
-	if (b->n + n > b->capacity) {
-		size_t capacity = b->capacity * 2 + n + 4096;
-		void *more = realloc(b->bytes, capacity);
-		if (!more) {
-			b->failed = true;
-			return;
-		}
-		b->bytes = more;
-		b->capacity = capacity;
-	}
-	memcpy(b->bytes + b->n, bytes, n);
-	b->n += n;
-}
 
 /* The state of the page, and how far on all planes agree with it. */
 static enum mms_page_state state_at(const struct space *sp, uint64_t page, uint64_t end, uint64_t *ret_end)
@@ -533,27 +466,24 @@ static enum mms_page_state state_at(const struct space *sp, uint64_t page, uint6
 
 static void write_pages(struct spaces *s, const struct space *sp, const struct area *x)
 {
-	uint8_t buffer[4096];
-	struct blob blob = { .bytes = NULL };
-	struct page_runs runs = { .buffer = buffer, .room = sizeof(buffer), .full = keep, .arg = &blob };
+	struct page_blob blob;
 	uint64_t end = x->a.end >> 12;
 
 	if (!x->id || !x->touched)
 		return;
-	page_runs_begin(&runs, x->a.start >> 12);
+	page_blob_begin(&blob, x->a.start >> 12);
 	for (uint64_t page = x->a.start >> 12, next; page < end; page = next) {
 		enum mms_page_state state = state_at(sp, page, end, &next);
 		if (state != MMS_PAGE_ABSENT)
-			page_runs_add(&runs, page, next - page, state);
+			page_runs_add(&blob.runs, page, next - page, state);
 	}
-	page_runs_end(&runs);
-	keep(&blob, 0, buffer, runs.used);
+	bool made = page_blob_end(&blob);
 	s->page_bytes += blob.n;
 	if (s->page_bytes > PAGES_MAX)
 		s->n_pages_cut++;
-	else if (!blob.failed)
+	else if (made)
 		store_vma_pages(*s->store, x->id, blob.bytes, blob.n);
-	free(blob.bytes);
+	page_blob_free(&blob);
 }
 
 static void finish_one(struct spaces *s, struct space *sp)
@@ -580,6 +510,8 @@ static void finish_one(struct spaces *s, struct space *sp)
 
 void spaces_finish(struct spaces *s)
 {
+	while (s->looking)
+		look_drop(s, s->looking);
 	if (!*s->store)
 		return;
 	s->page_bytes = s->n_pages_cut = 0; /* another database may have failed */

@@ -24,6 +24,12 @@ struct spaces {
 	const struct stack_source *stacks;
 	struct space **space; /* by process number */
 	size_t n;
+	struct space *looking;     /* looks from outside that go on (look.c) */
+	uint64_t look_tick_ns;     /* the tick at which they began */
+	uint64_t look_took_ns;      /* what they have taken */
+	uint64_t stepped_ns;       /* when they were last gone on with */
+	uint64_t next_look_ns;     /* no other before */
+	uint64_t slice;            /* bytes that are asked about at once */
 	uint64_t n_vmas;      /* ids given */
 	uint64_t page_bytes, n_pages_cut; /* of vma_pages; areas that found no room there */
 	uint64_t n_left_out, n_broken; /* areas without a row; looks that came in parts */
@@ -36,9 +42,13 @@ void spaces_done(struct spaces *s);
 /* A record about the address space: VM calls, PAGES, AREA, SPACE, GONE. */
 void spaces_note(struct spaces *s, const struct order_writer *w, const struct order_note *n);
 
-/* A look from outside, when it is due and something has changed. */
+/* Begins a look from outside, when it is due and something has changed. */
 void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now,
 	const struct mms_mm *mm);
+
+/* Goes on with what was begun, for 0.25 ms.  While `looking`, to be called
+ * again in a millisecond. */
+void spaces_step(struct spaces *s, uint64_t now_ns);
 
 /* Writes what is kept until the end: pages, sums, what was not seen. */
 void spaces_finish(struct spaces *s);

@@ -3,7 +3,8 @@
  * Private to drain.c, read.c and slots.c.
  *
  *   drain.c  rounds; new blocks; giving blocks back
- *   read.c   records of one stream, in the order of its slots; holes
+ *   read.c   records of one stream, in the order of its slots
+ *   holes.c  records that came too late for that order
  *   slots.c  process and thread slots: who began, who is dead
  */
 #ifndef COLLECT_STREAM_H
@@ -29,11 +30,11 @@ struct cell {
 	enum cell_use use;
 	uint32_t next;    /* in the stream's queue or parked list */
 	uint32_t seq;     /* block.thread_seq */
-	bool has_hole;
 	bool dirty;       /* holds words that are no heads of records */
 	bool keep;        /* holds modules or the like: without them stacks mean nothing */
 	bool uncounted;   /* is no longer part of header->n_full */
 	uint32_t end;     /* kept: offset where reading ended */
+	uint32_t n_holes; /* its thread may come back to: parked when it was read */
 	uint64_t base_ticks;
 	uint64_t parked_ticks;
 };
@@ -54,6 +55,7 @@ struct stream {
 	uint64_t look_ticks;    /* last long look for a hole in a block that stands still */
 
 	uint32_t queue, parked; /* cells */
+	struct hole *holes;     /* that were left, and may be filled yet; newest first */
 	struct stream *next;    /* in the hash chain */
 	struct stream *next_busy; /* has blocks */
 	bool busy;
@@ -62,7 +64,7 @@ struct stream {
 /* A process slot as drain knows it. */
 struct seen_process {
 	uint64_t number; /* 0: slot not in use */
-	uint64_t lost;   /* by threads whose slots were given back */
+	uint64_t lost;   /* by threads whose slots were given back, and holes */
 	uint32_t n_streams;
 	bool begun;      /* process_begin was delivered */
 	bool gone;
@@ -130,6 +132,21 @@ bool stream_next(struct stream *s);
 bool stream_run(struct order_source *source, uint64_t limit);
 /* Starts to read a block. */
 void stream_open_block(struct stream *s, uint32_t cell);
+/* Slots of the record at this offset of a cell that was read; 0: none yet. */
+uint32_t stream_late_slots(const struct stream *s, uint32_t cell, uint32_t at);
+/* The same where no record need begin. */
+bool stream_late_plausible(const struct stream *s, uint32_t cell, uint32_t at);
+/* Delivers the record there. */
+void stream_late(struct stream *s, uint32_t cell, uint32_t at);
+
+/* ---- holes.c ---- */
+
+/* The slots in [from, to) are left without their records. */
+void holes_leave(struct stream *s, uint32_t cell, uint32_t from, uint32_t to);
+/* Begin of a round: what came meanwhile is delivered. */
+void holes_read(struct stream *s);
+/* The cell goes back: nothing more is expected there.  NO_CELL: all do. */
+void holes_forget(struct stream *s, uint32_t cell);
 
 /* ---- slots.c ---- */
 

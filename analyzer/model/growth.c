@@ -201,6 +201,7 @@ int growth_estimate(const struct growth_point *points, size_t n, struct growth *
 	g.level = median(residual, m);
 	g.upper = residual[(m - 1) * 95 / 100] - g.level;
 	g.top = residual[m - 1] - g.level;
+	g.bottom = g.level - residual[0];
 	g.step_s = g.window_s / (double)(n - 1);
 	bool grows = passes_gate(p, m, fabs(g.level), scratch) && g.low > 0;
 	g.verdict = grows ? GROWTH_GROWING : GROWTH_FLAT;
@@ -230,6 +231,22 @@ int growth_recent(const struct growth_point *points, size_t n, struct growth *re
 static double seconds(double way, double per_s)
 {
 	return per_s <= 0 ? INFINITY : way <= 0 ? 0 : way / per_s;
+}
+
+int growth_time_of_peaks(const struct growth *g, double limit, struct growth_time *ret)
+{
+	double way = limit - g->level;
+
+	if (g->verdict != GROWTH_GROWING || g->per_s <= 0)
+		return 0;
+	double step = g->top > g->bottom ? g->top : g->bottom;
+	ret->point_s = seconds(way, g->per_s);
+	double slack = g->step_s + ret->point_s / 100;
+	ret->low_s = seconds(way - step, g->high) - slack;
+	ret->high_s = seconds(way + step, g->low) + slack;
+	if (ret->low_s < 0)
+		ret->low_s = 0;
+	return 1;
 }
 
 int growth_time_to(const struct growth *g, double limit, struct growth_time *ret)

@@ -32,6 +32,7 @@ struct growth {
 	double per_s, low, high; /* value per second; 95 % interval */
 	double level;            /* fitted value at the last point's time */
 	double upper, top;       /* how far above the fit 95 % and all of the points lie at most */
+	double bottom;           /* and how far below it */
 	double step_s;           /* median distance of the points */
 	double window_s;
 	size_t n_points;
@@ -54,5 +55,9 @@ int growth_recent(const struct growth_point *points, size_t n, struct growth *re
  * earliest time from `top` (as a share of the level), the latest from the fit; nothing is told finer
  * than a step. */
 int growth_time_to(const struct growth *g, double limit, struct growth_time *ret);
+
+/* The same of the highest value that there ever was: it goes up in stairs, and
+ * it is at the limit when the value is. */
+int growth_time_of_peaks(const struct growth *g, double limit, struct growth_time *ret);
 
 #endif

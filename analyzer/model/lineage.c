@@ -314,7 +314,7 @@ void model_alloc_failed(struct model *m, const struct model_failure *failure)
 	struct model_process *p = model_process_find(m, failure->process);
 
 	if (p)
-		p->failed_allocs++;
+		p->failed_allocs += failure->block;
 	if (m->n_failures == MODEL_FAILURES_MAX)
 		return;
 	if (!m->failures)

@@ -146,6 +146,7 @@ struct model_failure {
 	uint64_t process, t_ns, size;
 	uint32_t thread, stack;
 	int32_t error;
+	bool block; /* asked of malloc and its kin; else a mapping, the break or (size 0) a fork */
 };
 
 struct model {

@@ -79,6 +79,12 @@ struct cow_point {
 	int64_t t_ns, parent, child, both, new_parent, new_child;
 };
 
+/* Of a figure that is an estimate, by the name of its column; 95 %. */
+struct cow_interval {
+	char name[16];
+	int64_t low, high;
+};
+
 struct cow_parts {
 	struct cow_area *area;
 	size_t n_areas, areas_capacity;
@@ -86,6 +92,8 @@ struct cow_parts {
 	size_t n_places, places_capacity;
 	struct cow_point *point;
 	size_t n_points, points_capacity;
+	struct cow_interval *interval;
+	size_t n_intervals, intervals_capacity;
 };
 
 void cow_parts_load(struct cow_parts *p, struct answer *a, const struct cow_fork *f);

@@ -60,6 +60,23 @@ static void places_json(struct json *j, struct answer *a, const struct cow_parts
 	json_end(j);
 }
 
+/* null: the figures are no estimates. */
+static void intervals_json(struct json *j, const struct cow_parts *p)
+{
+	if (p->n_intervals == 0) {
+		json_null(j, "intervals");
+		return;
+	}
+	json_object(j, "intervals");
+	for (size_t i = 0; i < p->n_intervals; i++) {
+		json_object(j, p->interval[i].name);
+		json_i64(j, "low", p->interval[i].low);
+		json_i64(j, "high", p->interval[i].high);
+		json_end(j);
+	}
+	json_end(j);
+}
+
 static void points_json(struct json *j, const struct cow_parts *p)
 {
 	json_array(j, "samples");
@@ -134,6 +151,7 @@ static void fork_json(struct json *j, struct answer *a, const struct cow_fork *f
 	known(j, "arm_parent_ns", f->arm_parent_ns);
 	known(j, "arm_child_ns", f->arm_child_ns);
 	cow_parts_load(&p, a, f);
+	intervals_json(j, &p);
 	points_json(j, &p);
 	areas_json(j, a, &p, limit);
 	places_json(j, a, &p, limit);

@@ -184,6 +184,15 @@ void cow_parts_load(struct cow_parts *p, struct answer *a, const struct cow_fork
 			number(q, 3), number(q, 4), number(q, 5)};
 	}
 	query_close(q);
+	q = parts_query(a, sql_cow_intervals, f);
+	while (answer_row(a, q)) {
+		XGROW(p->interval, p->n_intervals, p->intervals_capacity);
+		struct cow_interval *x = &p->interval[p->n_intervals++];
+		snprintf(x->name, sizeof(x->name), "%s", query_text(q, 0));
+		x->low = query_int(q, 1);
+		x->high = query_int(q, 2);
+	}
+	query_close(q);
 }
 
 void cow_parts_done(struct cow_parts *p)
@@ -195,4 +204,5 @@ void cow_parts_done(struct cow_parts *p)
 	free(p->area);
 	free(p->place);
 	free(p->point);
+	free(p->interval);
 }

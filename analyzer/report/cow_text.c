@@ -140,7 +140,7 @@ static void say_method(FILE *s, const struct cow_fork *f)
 	else
 		fprintf(s, f->exact == 1 ? "exact" : "not exact");
 	if (f->n[COW_ERROR] > 0)
-		fprintf(s, "%s at most %s %s", f->exact == 1 ? " but for" : ", off by",
+		fprintf(s, "%s at most %s %s", f->exact == 1 ? " but for" : f->share < 1 ? ", besides off by" : ", off by",
 			text_count(count, (uint64_t)f->n[COW_ERROR]), text_plural((uint64_t)f->n[COW_ERROR], "page", "pages"));
 	if (f->arm_parent_ns >= 0)
 		fprintf(s, "; it cost the parent %s", text_duration(time, (uint64_t)f->arm_parent_ns));
@@ -170,6 +170,35 @@ static void print_paragraphs(const struct cow_fork *f)
 	static void (*const how[])(FILE *, const struct cow_fork *) = {say_cost, say_method, NULL};
 	print_paragraph(f, what);
 	print_paragraph(f, how);
+}
+
+/* The figures above, each with its interval; then what stands below of them. */
+static void print_intervals(const struct cow_parts *p)
+{
+	static const struct {
+		const char *name, *text;
+	} words[] = {{"parent_broke", "broken by the parent"}, {"child_broke", "by the child"}, {"both_broke", "by both"},
+		{"still_shared", "still shared"}, {"new_parent", "new in the parent"}, {"new_child", "new in the child"},
+		{"copies", "copied"}};
+	char low[TEXT_NUMBER], high[TEXT_NUMBER], *text = NULL;
+	size_t size;
+	FILE *s = p->n_intervals ? open_memstream(&text, &size) : NULL;
+	if (!s)
+		return;
+	fprintf(s, "With 95 %% certainty the pages are:");
+	const char *between = " ";
+	for (size_t w = 0; w < COUNT(words); w++)
+		for (size_t i = 0; i < p->n_intervals; i++) {
+			if (strcmp(p->interval[i].name, words[w].name) != 0)
+				continue;
+			fprintf(s, "%s%s %s to %s", between, words[w].text, text_count(low, (uint64_t)p->interval[i].low),
+				text_count(high, (uint64_t)p->interval[i].high));
+			between = ", ";
+		}
+	fprintf(s, ". Areas and sites, below, are counted in the part that was watched.");
+	fclose(s);
+	render_paragraph(2, NULL, text);
+	free(text);
 }
 
 static void print_advice(struct answer *a, const struct cow_fork *f, const struct cow_parts *p)
@@ -345,6 +374,7 @@ static void print_fork(struct answer *a, const struct cow_fork *f, size_t limit)
 	}
 	cow_parts_load(&p, a, f);
 	print_paragraphs(f);
+	print_intervals(&p);
 	print_advice(a, f, &p);
 	print_points(f, &p);
 	print_sides(f);

@@ -70,7 +70,7 @@ static void grow(struct stacks *s)
 }
 
 /* Index of the site of a stack; stacks of one site share it. */
-static size_t site_of(struct pass *w, int64_t stack_id)
+static size_t site_index(struct pass *w, int64_t stack_id)
 {
 	struct held *h = w->h;
 	if (w->stacks.n * 2 >= w->stacks.capacity)
@@ -91,6 +91,13 @@ static size_t site_of(struct pass *w, int64_t stack_id)
 	*slot = (struct slot){stack_id, i + 1};
 	w->stacks.n++;
 	return i;
+}
+
+/* Good until the next call: the sites move when there are more. */
+static struct held_site *site_of(struct pass *w, int64_t stack_id)
+{
+	size_t i = site_index(w, stack_id);
+	return &w->h->site[i];
 }
 
 /* ---- runs ---- */
@@ -197,7 +204,7 @@ static void find_area(struct pass *w, uint64_t address)
 
 static void one_block(struct pass *w, uint64_t start, uint64_t size, int64_t stack_id)
 {
-	size_t i = site_of(w, stack_id);
+	size_t i = site_index(w, stack_id);
 	struct held_site *site = &w->h->site[i];
 	uint64_t end = start + (size ? size : 1);
 	if (w->live && start / SPACE_PAGE != w->page)
@@ -239,7 +246,7 @@ static bool is(const struct space_area *x, const char *kind)
 
 static void one_mapping(struct pass *w, const struct space_area *x)
 {
-	struct held_site *site = &w->h->site[site_of(w, x->stack_id)];
+	struct held_site *site = site_of(w, x->stack_id);
 	site->areas++;
 	site->requested += x->end - x->start;
 	site->touched += x->touched * SPACE_PAGE;
@@ -287,7 +294,7 @@ static void all_gone(struct pass *w)
 	struct query *q = answer_query(w->a, sql_gone);
 	query_bind(q, 1, w->h->space.process->id);
 	while (answer_row(w->a, q)) {
-		struct held_site *site = &w->h->site[site_of(w, query_int(q, 0))];
+		struct held_site *site = site_of(w, query_int(q, 0));
 		uint64_t bytes = (uint64_t)query_int(q, 2), touched = (uint64_t)query_int(q, 3) * SPACE_PAGE;
 		site->gone_count += (uint64_t)query_int(q, 1);
 		site->gone_requested += bytes;

@@ -11,8 +11,9 @@
 #include "report/answer.h"
 #include "report/html_data.h"
 #include "report/intern.h"
+#include "report/judged.h"
+#include "report/oom_judge.h"
 #include "report/render.h"
-#include "report/rows.h"
 #include "report_sql.h"
 
 #define MAX_BUCKETS 1024
@@ -26,6 +27,7 @@ struct page {
 	struct answer *a;
 	struct json j;
 	struct rows rows;
+	struct judged judged;
 	struct intern texts, frames, nodes;
 };
 
@@ -126,6 +128,18 @@ static void processes_json(struct page *p)
 	json_end(&p->j);
 }
 
+/* What leaks says of the row; "" for one with nothing live, and for blocks
+ * that are not the program's own. */
+static void verdict_json(struct page *p, const struct row *r)
+{
+	const struct evidence *e = judged_evidence(&p->judged, r);
+	bool apart = r->live_blocks == 0 || judged_apart(&p->judged, r);
+	number(p, text_number(p, apart ? "" : class_word(e->verdict.class)));
+	number(p, text_number(p, apart ? "" : e->verdict.why));
+	for (int i = 0; i < N_REACH; i++)
+		number(p, e->facts.bytes[i]);
+}
+
 static void row_json(struct page *p, const struct row *r)
 {
 	number(p, (uint64_t)r->process->id);
@@ -144,13 +158,15 @@ static void row_json(struct page *p, const struct row *r)
 	number(p, r->max_size);
 	number(p, r->first_ns);
 	number(p, r->last_ns);
+	verdict_json(p, r);
 }
 
 static void rows_json(struct page *p)
 {
 	json_object(&p->j, "sites");
 	columns(p, "process node id own truncated alloc_blocks alloc_bytes live_blocks live_bytes "
-		   "peak_blocks peak_bytes temporary_blocks min_bytes max_bytes first_ns last_ns");
+		   "peak_blocks peak_bytes temporary_blocks min_bytes max_bytes first_ns last_ns class why "
+		   "definite_bytes indirect_bytes possible_bytes reachable_bytes unclassified_bytes");
 	json_array(&p->j, "data");
 	for (size_t i = 0; i < p->rows.n; i++)
 		row_json(p, &p->rows.row[i]);
@@ -180,6 +196,61 @@ static void series_json(struct page *p, struct query *q)
 	for (int i = 0; i < n; i++)
 		number(p, bucket[i].last);
 	json_end(&p->j);
+	json_end(&p->j);
+}
+
+/* ---- limits ---- */
+
+static void or_null(struct json *j, const char *key, bool known, double value)
+{
+	if (known)
+		json_double(j, key, value);
+	else
+		json_null(j, key);
+}
+
+/* What the chart needs: usage over time, the line that was fitted to it and
+ * when that meets the limit.  Times in seconds. */
+static void binding_json(struct json *j, const struct oom_limit *l)
+{
+	char *name = oom_limit_name(l);
+	json_string(j, "limit", name);
+	free(name);
+	json_bool(j, "areas", l->counts);
+	json_u64(j, "limit_bytes", l->limit);
+	json_i64(j, "headroom_bytes", l->headroom);
+	json_string(j, "growth", oom_growth_word(&l->growth));
+	or_null(j, "level", l->has_time, l->growth.level);
+	or_null(j, "per_s", l->has_time, l->growth.per_s);
+	or_null(j, "point_s", l->has_time, l->time.point_s);
+	or_null(j, "low_s", l->has_time, l->time.low_s);
+	or_null(j, "high_s", l->has_time, l->time.high_s);
+	json_array(j, "usage");
+	for (size_t i = 0; i < l->n_points; i++) {
+		json_double(j, NULL, l->points[i].t_s);
+		json_double(j, NULL, l->points[i].value);
+	}
+	json_end(j);
+}
+
+static void risks_json(struct page *p)
+{
+	json_array(&p->j, "risks");
+	for (size_t i = 0; i < p->a->n_processes; i++) {
+		struct oom o;
+		if (oom_judge(&o, p->a, &p->a->processes[i], -1) && o.binding) {
+			json_object(&p->j, NULL);
+			json_i64(&p->j, "process", p->a->processes[i].id);
+			json_string(&p->j, "verdict", oom_verdict_word(o.verdict));
+			json_array(&p->j, "reasons");
+			for (size_t k = 0; k < o.n_reasons; k++)
+				json_string(&p->j, NULL, o.reasons[k]);
+			json_end(&p->j);
+			binding_json(&p->j, o.binding);
+			json_end(&p->j);
+		}
+		oom_done(&o);
+	}
 	json_end(&p->j);
 }
 
@@ -306,14 +377,17 @@ void html_data(struct answer *a, FILE *out)
 	intern_init(&p.nodes, 2);
 	rows_load(&p.rows, a, false, 0);
 	rows_sort(&p.rows, a, BY_PEAK);
+	judged_load(&p.judged, a, &p.rows);
 	answer_begin_json(&p.j, a, out);
 	processes_json(&p);
 	rows_json(&p);
 	time_json(&p);
+	risks_json(&p);
 	forks_json(&p);
 	areas_json(&p);
 	tables_json(&p);
 	json_finish(&p.j);
+	judged_done(&p.judged);
 	rows_done(&p.rows);
 	intern_done(&p.texts);
 	intern_done(&p.frames);

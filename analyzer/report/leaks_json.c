@@ -7,26 +7,20 @@
  */
 #include "report/leaks.h"
 
-static void amount_json(struct json *j, const char *key, bool known, uint64_t blocks, uint64_t bytes)
+static void amount_json(struct json *j, const char *key, uint64_t blocks, uint64_t bytes)
 {
 	json_object(j, key);
-	if (known) {
-		json_u64(j, "blocks", blocks);
-		json_u64(j, "bytes", bytes);
-	} else {
-		json_null(j, "blocks");
-		json_null(j, "bytes");
-	}
+	json_u64(j, "blocks", blocks);
+	json_u64(j, "bytes", bytes);
 	json_end(j);
 }
 
-static void totals_json(struct json *j, const struct leak_totals *t)
+static void totals_json(struct json *j, const struct judged_totals *t)
 {
 	json_object(j, "totals");
-	amount_json(j, "live", true, t->live_blocks, t->live_bytes);
-	for (int i = 0; i < N_REACH; i++)
-		amount_json(j, reach_word((enum reach)i), t->examined || i == REACH_UNCLASSIFIED, t->blocks[i], t->bytes[i]);
-	amount_json(j, "apart", true, t->apart_blocks, t->apart_bytes);
+	amount_json(j, "live", t->live_blocks, t->live_bytes);
+	judged_reach_json(j, t);
+	amount_json(j, "apart", t->apart_blocks, t->apart_bytes);
 	json_end(j);
 }
 
@@ -72,8 +66,8 @@ static void evidence_json(struct json *j, const struct evidence *e)
 
 static void entry_json(struct json *j, const struct leaks *l, const struct row *row, enum reach reach)
 {
-	const struct evidence *e = leaks_evidence(l, row);
-	const struct suppress_rule *known = l->known[row->number];
+	const struct evidence *e = judged_evidence(&l->judged, row);
+	const struct suppress_rule *known = l->judged.known[row->number];
 	uint64_t bytes = e->facts.bytes[reach];
 	/* A verdict has the bounds of its site where nothing was lost; where blocks
 	 * were sampled there is only one verdict. */
@@ -112,7 +106,7 @@ static void sites_json(struct json *j, const struct leaks *l)
 		end = rows_process_end(&l->rows, at);
 		for (size_t i = at; i < end && (l->limit <= 0 || i - at < (size_t)l->limit); i++)
 			for (int k = 0; k < N_REACH; k++)
-				if (leaks_evidence(l, &l->rows.row[i])->facts.blocks[k])
+				if (judged_evidence(&l->judged, &l->rows.row[i])->facts.blocks[k])
 					entry_json(j, l, &l->rows.row[i], (enum reach)k);
 	}
 	json_end(j);
@@ -159,7 +153,7 @@ static void processes_json(struct json *j, const struct leaks *l)
 	json_array(j, "processes");
 	for (size_t at = 0, end; at < l->rows.n; at = end) {
 		end = rows_process_end(&l->rows, at);
-		struct leak_totals t = leaks_totals(l, at, end);
+		struct judged_totals t = leaks_totals(l, at, end);
 		json_object(j, NULL);
 		answer_process_json(j, l->rows.row[at].process);
 		totals_json(j, &t);
@@ -172,15 +166,15 @@ static void processes_json(struct json *j, const struct leaks *l)
 void leaks_json(struct leaks *l)
 {
 	struct json j;
-	struct leak_totals t = leaks_totals(l, 0, l->rows.n);
+	struct judged_totals t = leaks_totals(l, 0, l->rows.n);
 	answer_head_json(&j, &l->a);
 	json_string(&j, "mode", capture_meta(l->a.capture, "mode"));
 	totals_json(&j, &t);
 	sites_json(&j, l);
 	mappings_json(&j, l);
 	json_array(&j, "suppressions");
-	rules_json(&j, &l->rules, false);
-	rules_json(&j, &l->built_in, true);
+	rules_json(&j, &l->judged.rules, false);
+	rules_json(&j, &l->judged.built_in, true);
 	json_end(&j);
 	processes_json(&j, l);
 	json_finish(&j);

@@ -52,23 +52,23 @@ static void print_bounds(const struct leaks *l, const struct row *row)
 
 static void print_row(const struct leaks *l, const struct row *row)
 {
-	const struct evidence *e = leaks_evidence(l, row);
-	const struct suppress_rule *known = l->known[row->number];
+	const struct evidence *e = judged_evidence(&l->judged, row);
+	const struct suppress_rule *known = l->judged.known[row->number];
 	char size[TEXT_NUMBER], count[TEXT_NUMBER], score[TEXT_NUMBER];
 	printf("%s%*s%s%s in %s%s %s, %s", render_style(STYLE_BOLD), 12 - (int)strlen(text_size(size, row->live_bytes)),
 		about(&l->a), size, render_style(STYLE_PLAIN), about(&l->a), text_count(count, row->live_blocks),
 		text_plural(row->live_blocks, "block", "blocks"),
 		known ? known->name : row_is_apart(row) ? row->own : class_word(e->verdict.class));
-	if (!leaks_apart(l, row) && e->verdict.score > 0)
+	if (!judged_apart(&l->judged, row) && e->verdict.score > 0)
 		printf(", %s/s", text_size(score, (uint64_t)(e->verdict.score + 0.5)));
 	if (row->id[0])
 		printf("%s  %s%s", render_style(STYLE_DIM), row->id, render_style(STYLE_PLAIN));
 	putchar('\n');
 	print_bounds(l, row);
-	if (!leaks_apart(l, row))
+	if (!judged_apart(&l->judged, row))
 		render_paragraph(6, NULL, e->verdict.why);
 	render_stack(6, row->stack, l->frames < 0 ? DEFAULT_FRAMES : (size_t)l->frames);
-	if (!leaks_apart(l, row))
+	if (!judged_apart(&l->judged, row))
 		print_thread(e);
 }
 
@@ -80,7 +80,7 @@ static void print_rows(const struct leaks *l, size_t from, size_t to)
 		print_row(l, &l->rows.row[i]);
 	if (end == to)
 		return;
-	struct leak_totals rest = leaks_totals(l, end, to);
+	struct judged_totals rest = leaks_totals(l, end, to);
 	char *amount = amount_text(l, rest.live_bytes, rest.live_blocks, rest.sites);
 	printf("%*sand %s more (--limit 0 shows all)\n", 6, "", amount);
 	free(amount);
@@ -88,7 +88,7 @@ static void print_rows(const struct leaks *l, size_t from, size_t to)
 
 static void print_process(const struct leaks *l, size_t from, size_t to)
 {
-	struct leak_totals t = leaks_totals(l, from, to);
+	struct judged_totals t = leaks_totals(l, from, to);
 	const struct answer_process *p = l->rows.row[from].process;
 	char *end = head_end_text(p), *amount = amount_text(l, t.live_bytes, t.live_blocks, t.sites);
 	char *text = xasprintf("%s (%s)", amount, end);
@@ -109,7 +109,7 @@ static void print_process(const struct leaks *l, size_t from, size_t to)
 /* What stays when the list of processes is cut: one line. */
 static void print_other_processes(const struct leaks *l, size_t at)
 {
-	struct leak_totals t = leaks_totals(l, at, l->rows.n);
+	struct judged_totals t = leaks_totals(l, at, l->rows.n);
 	size_t n = 0;
 	for (; at < l->rows.n; at = rows_process_end(&l->rows, at))
 		n++;
@@ -154,7 +154,7 @@ static void print_mappings(const struct leaks *l)
 }
 
 /* "1.20 KiB in 3 blocks definite, ..." */
-static void print_reach(const struct leak_totals *t)
+static void print_reach(const struct judged_totals *t)
 {
 	char *text = xstrdup("");
 	for (int i = 0; i < N_REACH; i++) {
@@ -178,7 +178,7 @@ static void print_reach(const struct leak_totals *t)
 
 static void print_totals(const struct leaks *l)
 {
-	struct leak_totals t = leaks_totals(l, 0, l->rows.n);
+	struct judged_totals t = leaks_totals(l, 0, l->rows.n);
 	size_t processes = 0;
 	for (size_t at = 0; at < l->rows.n; at = rows_process_end(&l->rows, at))
 		processes++;
@@ -221,8 +221,8 @@ void leaks_text(struct leaks *l)
 	print_totals(l);
 	print_processes(l);
 	print_mappings(l);
-	bool headed = print_rules(&l->rules, "", false);
-	print_rules(&l->built_in, "the built-in rule ", headed);
+	bool headed = print_rules(&l->judged.rules, "", false);
+	print_rules(&l->judged.built_in, "the built-in rule ", headed);
 	head_print_coverage(&l->a, 5);
 }
 
@@ -235,8 +235,8 @@ void leaks_suppressions(const struct leaks *l, bool valgrind)
 		end = rows_process_end(&l->rows, at);
 		for (size_t i = at; i < end && (l->limit <= 0 || i - at < (size_t)l->limit); i++) {
 			const struct row *row = &l->rows.row[i];
-			for (int k = 0; k < N_REACH && !leaks_apart(l, row); k++) {
-				if (!leaks_evidence(l, row)->facts.blocks[k])
+			for (int k = 0; k < N_REACH && !judged_apart(&l->judged, row); k++) {
+				if (!judged_evidence(&l->judged, row)->facts.blocks[k])
 					continue;
 				XGROW(written, n, capacity);
 				written[n] = valgrind ? suppress_write_valgrind(row->stack, row->id[0] ? row->id : "no stack",

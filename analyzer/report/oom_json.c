@@ -21,11 +21,20 @@ static void limit_members(struct json *j, const struct oom_limit *l)
 {
 	json_string(j, "kind", l->kind);
 	json_string(j, "path", l->path);
-	json_u64(j, "limit_bytes", l->limit);
+	if (l->unlimited) {
+		json_null(j, "limit_bytes");
+	} else {
+		json_u64(j, "limit_bytes", l->limit);
+	}
 	json_u64(j, "usage_bytes", l->usage);
-	json_i64(j, "headroom_bytes", l->headroom);
+	if (l->unlimited) {
+		json_null(j, "headroom_bytes");
+	} else {
+		json_i64(j, "headroom_bytes", l->headroom);
+	}
 	json_string(j, "unit", l->counts ? "areas" : "bytes");
 	json_u64(j, "reclaimable_bytes", l->reclaimable);
+	known(j, "peak_bytes", l->peak);
 	known(j, "swap_bytes", l->swap);
 	known(j, "residue_bytes", l->residue);
 	known(j, "failures", l->failures);

@@ -19,6 +19,10 @@
 #define AFTER_DEATH_NS 2000000000ll /* counters are read once more after the end */
 #define LOOK_FOLLOWS_NS 100000000ll
 #define AREAS_OF_A_CALL 2
+#define FILES_SHARE 100 /* so small a share of file pages does not move the peak */
+#define PEAK_PACE 1.5
+#define COMMIT_LAG 256
+#define HEAP_STEP (1 << 20 | 132 << 10) /* what malloc asks for in place of less: 1 MiB, and its padding */
 #define PAGE_TABLE_SHARE 512 /* 8 bytes for a page of 4096 */
 
 const char *oom_verdict_word(enum oom_verdict v)
@@ -53,6 +57,10 @@ char *oom_limit_name(const struct oom_limit *l)
 		return xasprintf("the cgroup %s", l->path);
 	if (is_kind(l, "host"))
 		return xstrdup("the memory of this machine");
+	if (is_kind(l, "cgroup2.swap"))
+		return xasprintf("swap of the cgroup %s", l->path);
+	if (is_kind(l, "committed"))
+		return xasprintf("the rule of %s that no request exceed memory and swap", l->path);
 	if (is_kind(l, "commit"))
 		return xstrdup("the commit limit (vm.overcommit_memory=2)");
 	if (is_kind(l, "task_size"))
@@ -62,6 +70,21 @@ char *oom_limit_name(const struct oom_limit *l)
 
 /* ---- binding limit and growth ---- */
 
+/* What is highest between two looks hits the limit: the kernel keeps it.  It
+ * says nothing while it is of an earlier time, or with pages of files in it. */
+static void judge_peaks(struct oom_limit *l, size_t first)
+{
+	struct growth g;
+	struct growth_time t;
+	bool files = l->reclaimable > l->limit / FILES_SHARE;
+	if (l->n_peaks != l->n_points || files || growth_recent(l->peaks + first, l->n_peaks - first, &g) < 0)
+		return;
+	/* Spikes that are a share of the level rise a little faster. */
+	double pace = g.per_s / l->growth.per_s;
+	if (pace > 1 / PEAK_PACE && pace < PEAK_PACE && growth_time_of_peaks(&g, (double)l->limit, &t))
+		l->time = t;
+}
+
 static void judge_growth(struct oom_limit *l, double now_s)
 {
 	size_t first = 0;
@@ -69,21 +92,31 @@ static void judge_growth(struct oom_limit *l, double now_s)
 		first++;
 	if (growth_recent(l->points + first, l->n_points - first, &l->growth) < 0)
 		return;
-	l->has_time = growth_time_to(&l->growth, (double)l->limit, &l->time);
+	l->has_time = !l->unlimited && growth_time_to(&l->growth, (double)l->limit, &l->time);
+	if (l->has_time)
+		judge_peaks(l, first);
+}
+
+static bool is_scarce(const struct oom_limit *l)
+{
+	return l->headroom < (int64_t)(l->limit / SPECIAL_SHARE);
 }
 
 static bool binds_before(const struct oom_limit *l, const struct oom_limit *best)
 {
-	if (l->n_points == 0)
+	if (l->n_points == 0 || l->tells || l->unlimited)
 		return false;
-	if (l->special) {
-		bool scarce = l->headroom < (int64_t)(l->limit / SPECIAL_SHARE);
-		bool sooner = l->counts && l->has_time && best &&
-			(!best->has_time || l->time.point_s < best->time.point_s);
-		/* A stack or lock limit of megabytes is no limit on memory. */
-		return l->counts ? scarce || sooner : scarce && l->usage > 0 && !best;
+	if (l->special) { /* a stack or lock limit of megabytes is no limit on memory */
+		bool sooner = l->has_time && best && (!best->has_time || l->time.point_s < best->time.point_s);
+		return l->counts && (is_scarce(l) || sooner);
 	}
-	return !best || (best->counts ? false : l->headroom < best->headroom);
+	return !best || l->headroom < best->headroom;
+}
+
+/* The kernel kills when it is hit: others refuse, or slow down. */
+static bool kills(const struct oom_limit *l)
+{
+	return is_kind(l, "host") || (is_cgroup(l) && !is_kind(l, "cgroup2.high") && !l->tells && !l->unlimited);
 }
 
 static void find_binding(struct oom *o)
@@ -94,6 +127,11 @@ static void find_binding(struct oom *o)
 		for (size_t i = 0; i < o->n_limits; i++)
 			if (o->limits[i].special == special && binds_before(&o->limits[i], o->binding))
 				o->binding = &o->limits[i];
+	for (size_t i = 0; i < o->n_limits; i++) {
+		const struct oom_limit *l = &o->limits[i];
+		if (kills(l) && l->n_points && (!o->killing || l->headroom < o->killing->headroom))
+			o->killing = l;
+	}
 }
 
 /* ---- debts ---- */
@@ -115,51 +153,97 @@ static void judge_debts(struct oom *o)
 
 /* ---- the end ---- */
 
-/* What was left when the allocation failed: a look follows at once. */
+/* What was left when the allocation failed: a look follows at once.  Areas are
+ * counted later, when they are many: the next count is taken. */
 static int64_t headroom_at(const struct oom_limit *l, int64_t t_ns)
 {
-	double value = l->n_points ? l->points[0].value : 0;
-	for (size_t i = 0; i < l->n_points && l->points[i].t_s <= (double)(t_ns + LOOK_FOLLOWS_NS) / 1e9; i++)
+	double value = l->n_points ? l->points[0].value : 0, until = (double)(t_ns + LOOK_FOLLOWS_NS) / 1e9;
+	size_t i = 0;
+	for (; i < l->n_points && l->points[i].t_s <= until; i++)
+		value = l->points[i].value;
+	if (l->counts && i < l->n_points && l->points[i].value > value)
 		value = l->points[i].value;
 	return (int64_t)((double)l->limit - value);
 }
 
-/* ENOMEM comes from these alone; the one with least left that was too little. */
+static const struct oom_limit *limit_of_kind(const struct oom *o, const char *kind)
+{
+	for (size_t i = 0; i < o->n_limits; i++)
+		if (is_kind(&o->limits[i], kind) && o->limits[i].n_points)
+			return &o->limits[i];
+	return NULL;
+}
+
+/* Did it leave too little for so many bytes?  malloc asks for more than it is
+ * asked for, and the kernel's own sum of what is committed lags behind by up
+ * to a 256th of the memory (percpu counters, mm/mm_init.c). */
+static bool said_no(const struct oom *o, const struct oom_limit *l, int64_t size, int64_t left)
+{
+	const struct oom_limit *host = limit_of_kind(o, "host");
+	if (is_kind(l, "committed")) /* heuristic overcommit looks at one request alone */
+		return l->path[strlen(l->path) - 1] == '0' && host && size > (int64_t)host->limit;
+	if (l->counts)
+		return left <= AREAS_OF_A_CALL;
+	if (is_kind(l, "RLIMIT_MEMLOCK") && (l->usage == 0 || left < 0)) /* nothing is locked, or by privilege */
+		return false;
+	int64_t asked = size > HEAP_STEP ? size : HEAP_STEP;
+	if (is_kind(l, "commit") && host)
+		asked += (int64_t)(host->limit / COMMIT_LAG);
+	return left <= asked;
+}
+
+/* A request is refused by these alone; the one with least left that was too little. */
 static const struct oom_limit *refusing_limit(const struct oom *o, int64_t size, int64_t t_ns)
 {
-	static const char *const kinds[] = {"RLIMIT_AS", "RLIMIT_DATA", "commit", "max_map_count", "task_size"};
+	static const char *const kinds[] = {"RLIMIT_AS", "RLIMIT_DATA", "commit", "committed", "RLIMIT_MEMLOCK",
+		"max_map_count", "task_size"};
 	const struct oom_limit *best = NULL;
 	int64_t least = 0;
-	for (size_t i = 0; i < o->n_limits; i++) {
-		const struct oom_limit *l = &o->limits[i];
-		int64_t left = headroom_at(l, t_ns);
-		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
-			if (!is_kind(l, kinds[k]) || l->n_points == 0 || left > (l->counts ? AREAS_OF_A_CALL : size))
-				continue;
-			if (!best || left < least) {
-				best = l;
-				least = left;
-			}
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		const struct oom_limit *l = limit_of_kind(o, kinds[k]);
+		int64_t left = l ? headroom_at(l, t_ns) : 0;
+		if (l && said_no(o, l, size, left) && (!best || left < least)) {
+			best = l;
+			least = left;
 		}
 	}
 	return best;
 }
 
-/* The counter that moved: the nearest cgroup first, the machine's last. */
+/* A fork asks for all of the writable private memory once more. */
+static void judge_failures(struct oom *o)
+{
+	struct oom_death *d = &o->death;
+	int64_t asked = d->failed_size ? d->failed_size : o->private_bytes;
+	if (d->failed_allocs)
+		d->failed_limit = refusing_limit(o, asked, d->failed_t_ns);
+}
+
+/* A victim is counted in its own cgroup (v2: and in those above it); without
+ * one that can be seen, by the machine. */
+static const struct oom_limit *counting_limit(const struct oom *o)
+{
+	const struct oom_limit *own = NULL;
+	for (size_t i = 0; i < o->n_limits; i++) {
+		const struct oom_limit *l = &o->limits[i];
+		bool group = is_kind(l, "cgroup1") || is_kind(l, "cgroup2");
+		if (group && l->oom_kills >= 0 && (!own || strlen(l->path) > strlen(own->path)))
+			own = l;
+	}
+	return own ? own : limit_of_kind(o, "host");
+}
+
 static void judge_death(struct oom *o, struct answer *a, int64_t until_ns)
 {
 	struct oom_death *d = &o->death;
+	const struct oom_limit *l = counting_limit(o);
 	oom_load_failures(o, a, until_ns);
-	if (d->failed_allocs)
-		d->failed_limit = refusing_limit(o, d->failed_size, d->failed_t_ns);
+	judge_failures(o);
 	if (strcmp(o->process->end, "signal") != 0 || o->process->status != SIGKILL ||
 		o->process->end_ns < 0 || o->process->end_ns > until_ns)
 		return;
-	for (size_t i = 0; i < o->n_limits && !d->killed; i++) {
-		const struct oom_limit *l = &o->limits[i];
-		d->killed = l->new_kills > 0;
-		d->who = d->killed ? l->path : NULL;
-	}
+	d->killed = l && l->kills_before != OOM_UNKNOWN && l->oom_kills > l->kills_before;
+	d->who = d->killed ? l->path : NULL;
 }
 
 /* ---- verdict ---- */
@@ -178,24 +262,36 @@ static void because(struct oom *o, enum oom_verdict v, const char *format, ...)
 		o->verdict = v;
 }
 
-static void judge_headroom(struct oom *o, enum oom_verdict most)
+static void judge_headroom(struct oom *o, const struct oom_limit *l, enum oom_verdict most)
 {
-	const struct oom_limit *l = o->binding;
 	double share = l->limit ? 100.0 * (double)l->headroom / (double)l->limit : 0;
 	enum oom_verdict v = share <= 2 ? OOM_CRITICAL : share <= 10 ? OOM_HIGH : OOM_ELEVATED;
+	char *name = l == o->binding ? xstrdup("the limit") : oom_limit_name(l);
 	if (share <= 25)
-		because(o, v < most ? v : most, "%.1f %% of the limit are left", share < 0 ? 0 : share);
+		because(o, v < most ? v : most, "%.1f %% of %s are left", share < 0 ? 0 : share, name);
+	free(name);
 }
 
-static void judge_time(struct oom *o, enum oom_verdict most)
+static void judge_time(struct oom *o, const struct oom_limit *l, enum oom_verdict most)
 {
-	const struct oom_limit *l = o->binding;
 	char text[TEXT_NUMBER];
 	if (!l->has_time || l->time.point_s >= 86400)
 		return;
 	enum oom_verdict v = l->time.low_s < 60 ? OOM_CRITICAL : l->time.point_s < 3600 ? OOM_HIGH : OOM_ELEVATED;
-	because(o, v < most ? v : most, "at this pace the limit is reached in %s",
+	char *name = l == o->binding ? xstrdup("the limit") : oom_limit_name(l);
+	because(o, v < most ? v : most, "at this pace %s is reached in %s", name,
 		text_duration(text, (uint64_t)(l->time.point_s * 1e9)));
+	free(name);
+}
+
+/* What is no limit on memory, but ends the program or refuses a call. */
+static void judge_scarce(struct oom *o)
+{
+	for (size_t i = 0; i < o->n_limits; i++) {
+		const struct oom_limit *l = &o->limits[i];
+		if (l != o->binding && l->special && l->n_points && l->usage > 0 && l->headroom >= 0 && is_scarce(l))
+			because(o, OOM_ELEVATED, "%s is nearly used up", l->path);
+	}
 }
 
 static void judge_promises(struct oom *o)
@@ -215,7 +311,7 @@ static void judge_promises(struct oom *o)
 	if (o->fork_fails)
 		because(o, OOM_ELEVATED, "the next fork would commit %s more and fail",
 			text_size(size, (uint64_t)o->next_fork));
-	if (is_cgroup(l) && l->new_failures > 0)
+	if (is_cgroup(l) && !is_kind(l, "cgroup2.high") && l->new_failures > 0)
 		because(o, OOM_ELEVATED, "the cgroup was at its limit %lld %s", (long long)l->new_failures,
 			text_plural((uint64_t)l->new_failures, "time", "times"));
 }
@@ -225,12 +321,18 @@ static void judge_all(struct oom *o)
 	enum oom_verdict most = is_kind(o->binding, "cgroup2.high") ? OOM_HIGH : OOM_CRITICAL;
 	if (o->death.killed)
 		because(o, OOM_CRITICAL, "the kernel killed it for memory");
-	judge_headroom(o, most);
-	judge_time(o, most);
+	judge_headroom(o, o->binding, most);
+	judge_time(o, o->binding, most);
+	if (most < OOM_CRITICAL && o->killing) {
+		judge_headroom(o, o->killing, OOM_CRITICAL);
+		judge_time(o, o->killing, OOM_CRITICAL);
+	}
 	judge_promises(o);
+	judge_scarce(o);
 	if (o->death.failed_allocs)
-		because(o, OOM_ELEVATED, "%lld %s failed", (long long)o->death.failed_allocs,
-			text_plural((uint64_t)o->death.failed_allocs, "allocation", "allocations"));
+		because(o, OOM_ELEVATED, "%lld %s for memory %s refused", (long long)o->death.failed_allocs,
+			text_plural((uint64_t)o->death.failed_allocs, "request", "requests"),
+			text_plural((uint64_t)o->death.failed_allocs, "was", "were"));
 }
 
 bool oom_judge(struct oom *o, struct answer *a, const struct answer_process *p, int64_t at_ns)
@@ -249,7 +351,8 @@ bool oom_judge(struct oom *o, struct answer *a, const struct answer_process *p, 
 	if (!o->binding)
 		return false;
 	oom_load_live(o, a);
-	oom_load_victims(o, a);
+	if (o->killing && (kills(o->binding) || is_cgroup(o->binding)))
+		oom_load_victims(o, a);
 	o->own_cgroup_only = capture_meta_number(a->capture, "own_cgroup_only", 0) != 0;
 	judge_debts(o);
 	judge_death(o, a, until);
@@ -263,6 +366,7 @@ void oom_done(struct oom *o)
 		free(o->limits[i].kind);
 		free(o->limits[i].path);
 		free(o->limits[i].points);
+		free(o->limits[i].peaks);
 	}
 	for (size_t i = 0; i < o->n_victims; i++)
 		free(o->victims[i].name);

@@ -9,10 +9,12 @@
  *             copy-on-write alone can use up what is left
  *   elevated  25 % or less is left; it will be reached within a day; what was
  *             promised and not touched yet is more than is left; allocations
- *             failed; the next fork would fail; or the cgroup was at its limit
- *             before and had to drop pages
+ *             failed; the next fork would fail; the cgroup was at its limit
+ *             before and had to drop pages; or the main stack, locked memory,
+ *             the areas or the address space are nearly used up
  *   low       nothing of this
- * memory.high slows down and does not kill: alone it is never critical.
+ * memory.high slows down and does not kill: alone it is never critical.  Where
+ * it is nearest, the nearest limit that kills is judged beside it.
  */
 #ifndef REPORT_OOM_JUDGE_H
 #define REPORT_OOM_JUDGE_H
@@ -26,12 +28,17 @@ struct oom_limit {
 	char *kind, *path;
 	bool counts;        /* areas, not bytes */
 	bool special;       /* binds only when nearly used up: stack, locked, areas, address space */
+	bool tells;         /* never binds: a cgroup without a limit, swap, CommitLimit in modes 0 and 1 */
+	bool unlimited;     /* a cgroup without a limit, of which the counters are known */
 	uint64_t limit, usage, reclaimable;
 	int64_t headroom;   /* limit - usage + reclaimable */
 	int64_t residue, swap, stall_us, full_stall_us;    /* OOM_UNKNOWN */
 	int64_t failures, oom_kills, new_failures, new_kills; /* new: since the first tick */
+	int64_t kills_before; /* oom_kills shortly before the process ended */
 	struct growth_point *points; /* usage without reclaimable pages, seconds */
-	size_t n_points, cap_points;
+	struct growth_point *peaks; /* the most ever used, of a cgroup, at the same times */
+	size_t n_points, cap_points, n_peaks, cap_peaks;
+	int64_t peak;       /* OOM_UNKNOWN */
 	struct growth growth;
 	bool has_time;
 	struct growth_time time;
@@ -48,7 +55,7 @@ enum oom_verdict { OOM_LOW, OOM_ELEVATED, OOM_HIGH, OOM_CRITICAL };
 struct oom_death {
 	bool killed;            /* SIGKILL, and a counter of kills moved */
 	const char *who;        /* path of the counter */
-	int64_t failed_allocs, failed_size, failed_t_ns, failed_stack; /* ENOMEM: the last one */
+	int64_t failed_allocs, failed_size, failed_t_ns, failed_stack; /* ENOMEM: the last one; size 0: a fork */
 	const struct oom_limit *failed_limit; /* that said so; NULL: none is known */
 };
 
@@ -58,6 +65,7 @@ struct oom {
 	struct oom_limit *limits;
 	size_t n_limits, cap_limits;
 	const struct oom_limit *binding; /* NULL: nothing was measured */
+	const struct oom_limit *killing; /* nearest of those at which the kernel kills; NULL: none */
 	struct growth live;              /* of the live heap: its floor */
 	bool has_live;
 	bool own_cgroup_only;

@@ -66,6 +66,13 @@ static void draw(char cell[PLOT_ROWS][PLOT_WIDTH + 1], const struct oom_limit *l
 	}
 }
 
+static void cut_blanks(char *line)
+{
+	size_t n = strlen(line);
+	while (n && line[n - 1] == ' ')
+		line[--n] = 0;
+}
+
 /* Usage against the limit over the window, and as it goes on at this pace. */
 static void print_plot(const struct oom_limit *l)
 {
@@ -81,6 +88,8 @@ static void print_plot(const struct oom_limit *l)
 		cell[y][PLOT_WIDTH] = 0;
 	}
 	draw(cell, l, from_s, width);
+	for (int y = 0; y < PLOT_ROWS; y++)
+		cut_blanks(cell[y]);
 	putchar('\n');
 	for (int y = PLOT_ROWS - 1; y >= 0; y--)
 		printf("  %12s |%s%s\n", y == PLOT_ROWS - 1 ? amount(size, l, (int64_t)l->limit) : y == 0 ? "0" : "",
@@ -102,9 +111,11 @@ static void print_binding(const struct oom *o)
 	label("left");
 	printf("%s%s of %s%s%s", render_style(STYLE_BOLD), amount(left, l, l->headroom), amount(limit, l, (int64_t)l->limit),
 		l->counts ? " areas" : "", render_style(STYLE_PLAIN));
-	if (l->reclaimable)
-		printf(", with %s of file pages that can be dropped", text_size(file, l->reclaimable));
 	putchar('\n');
+	if (l->reclaimable) {
+		label("");
+		printf("with %s of file pages that can be dropped\n", text_size(file, l->reclaimable));
+	}
 	if (o->own_cgroup_only) {
 		label("");
 		printf("own cgroup only: those above it cannot be seen from here\n");
@@ -129,7 +140,7 @@ static void print_growth(const char *name, const struct growth *g, bool counts)
 		printf("%.1f areas a second (%.1f to %.1f)", g->per_s, g->low, g->high);
 	else
 		printf("%s a second (%s to %s)", text_size(rate, at), text_size(low, least), text_size(high, most));
-	printf(", over the last %s\n", seconds(window, g->window_s));
+	printf(" over %s\n", seconds(window, g->window_s));
 }
 
 static void print_time(const struct oom_limit *l)
@@ -173,7 +184,7 @@ static void print_victim(const struct oom *o)
 	char *name = text_clean(v->name);
 	printf("%s (%lld), %s", name, (long long)v->pid, text_size(size, (uint64_t)v->badness));
 	free(name);
-	printf("%s\n", v->pid == o->process->pid ? "" : ": NOT the process that is looked at");
+	printf("%s\n", v->pid == o->process->pid ? "" : ": NOT this process");
 }
 
 static void print_sites(const struct oom_sites *s, const char *heading, bool growing)
@@ -209,9 +220,10 @@ static void print_death(const struct oom *o, struct answer *a)
 	if (d->failed_allocs == 0)
 		return;
 	char *name = d->failed_limit ? oom_limit_name(d->failed_limit) : NULL;
-	char *text = xasprintf("%lld %s returned NULL, the last one of %s at %s. %s%s%s",
-		(long long)d->failed_allocs, text_plural((uint64_t)d->failed_allocs, "allocation", "allocations"),
-		text_size(size, (uint64_t)d->failed_size),
+	char *text = xasprintf("%lld %s for memory %s refused, the last one%s%s at %s. %s%s%s",
+		(long long)d->failed_allocs, text_plural((uint64_t)d->failed_allocs, "request", "requests"),
+		text_plural((uint64_t)d->failed_allocs, "was", "were"), d->failed_size ? " of " : ", a fork,",
+		d->failed_size ? text_size(size, (uint64_t)d->failed_size) : "",
 		text_duration(when, (uint64_t)d->failed_t_ns), name ? "The limit that said so: " : "No limit that was "
 		"looked at explains it", name ? name : "", ".");
 	render_paragraph(2, NULL, text);

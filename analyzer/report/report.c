@@ -13,10 +13,10 @@
 #include "report/cow.h"
 #include "report/head.h"
 #include "report/held.h"
+#include "report/judged.h"
 #include "report/oom_write.h"
 #include "report/options.h"
 #include "report/render.h"
-#include "report/rows.h"
 #include "report/text.h"
 #include "verbs.h"
 
@@ -32,6 +32,7 @@
 struct report {
 	struct answer a;
 	struct rows rows;
+	struct judged judged;
 	struct cow cow;
 	int64_t never_touched; /* bytes of the main process; -1: not known */
 	int format;
@@ -87,10 +88,30 @@ static void process_json(struct json *j, const struct answer_process *p)
 	json_end(j);
 }
 
-/* The largest rows of the main process by `order`. */
+/* Rows of the main process come first; of these, what `order` says, or for
+ * BY_LIVE what leaks puts first. */
+static int compare_leaks(const void *left, const void *right, void *arg)
+{
+	const struct row *a = left, *b = right;
+	const struct report *r = arg;
+	int c = (b->process == r->a.main) - (a->process == r->a.main);
+	if (c == 0)
+		c = (b->live_blocks > 0) - (a->live_blocks > 0);
+	return c ? c : judged_compare(&r->judged, a, b);
+}
+
+static void sort(struct report *r, enum row_order order)
+{
+	if (order == BY_LIVE && r->rows.n)
+		qsort_r(r->rows.row, r->rows.n, sizeof(*r->rows.row), compare_leaks, r);
+	else
+		rows_sort(&r->rows, &r->a, order);
+}
+
+/* The first rows of the main process by `order`. */
 static void top_json(struct json *j, struct report *r, enum row_order order, size_t n)
 {
-	rows_sort(&r->rows, &r->a, order);
+	sort(r, order);
 	json_array(j, "sites");
 	for (size_t i = 0; i < r->rows.n && n > 0; i++) {
 		const struct row *row = &r->rows.row[i];
@@ -101,6 +122,8 @@ static void top_json(struct json *j, struct report *r, enum row_order order, siz
 		json_u64(j, "blocks", order == BY_PEAK ? row->peak_blocks : row->live_blocks);
 		json_u64(j, "bytes", row_value(row, order));
 		json_string(j, "own", row->own);
+		if (order == BY_LIVE)
+			json_string(j, "class", class_word(judged_evidence(&r->judged, row)->verdict.class));
 		answer_stack_json(j, row->stack);
 		json_end(j);
 		n--;
@@ -128,21 +151,22 @@ static void live_json(struct json *j, struct report *r)
 	json_end(j);
 }
 
+/* Of one process, or of all (NULL). */
+static struct judged_totals left_of(const struct report *r, const struct answer_process *p)
+{
+	struct judged_totals t = {{0}};
+	for (size_t i = 0; i < r->rows.n; i++)
+		if (r->rows.row[i].live_blocks && (!p || r->rows.row[i].process == p))
+			judged_add(&r->judged, &r->rows.row[i], &t);
+	return t;
+}
+
 static void leaks_json(struct json *j, struct report *r)
 {
-	uint64_t blocks = 0, bytes = 0, sites = 0;
-	for (size_t i = 0; i < r->rows.n; i++) {
-		blocks += r->rows.row[i].live_blocks;
-		bytes += r->rows.row[i].live_bytes;
-		sites += r->rows.row[i].live_blocks > 0;
-	}
+	struct judged_totals t = left_of(r, NULL);
 	json_object(j, "leaks");
-	json_object(j, "unclassified");
-	json_u64(j, "blocks", blocks);
-	json_u64(j, "bytes", bytes);
-	json_end(j);
-	json_null(j, "definite");
-	json_u64(j, "n_sites", sites);
+	judged_reach_json(j, &t);
+	json_u64(j, "n_sites", t.sites);
 	top_json(j, r, BY_LIVE, 5);
 	json_end(j);
 }
@@ -259,8 +283,23 @@ static void print_bounds(const struct answer *a, uint64_t samples, const struct 
 	free(text);
 }
 
-static void print_figures(const struct answer *a, const struct answer_process *p)
+/* Definite and indirect: of the heap at the end. */
+static void print_lost(const struct report *r)
 {
+	struct judged_totals t = left_of(r, r->a.main);
+	uint64_t blocks = t.blocks[REACH_DEFINITE] + t.blocks[REACH_INDIRECT];
+	char size[TEXT_NUMBER], count[TEXT_NUMBER];
+	if (!blocks)
+		return;
+	label("of that lost");
+	printf("%s in %s %s that nothing points to\n",
+		text_size(size, t.bytes[REACH_DEFINITE] + t.bytes[REACH_INDIRECT]), text_count(count, blocks),
+		text_plural(blocks, "block", "blocks"));
+}
+
+static void print_figures(const struct report *r, const struct answer_process *p)
+{
+	const struct answer *a = &r->a;
 	char size[TEXT_NUMBER], count[TEXT_NUMBER], when[TEXT_NUMBER];
 	label("heap at its highest");
 	printf("%s%s%s%s, %s after the start\n", render_style(STYLE_BOLD), about(a), text_size(size, p->peak_bytes),
@@ -270,6 +309,7 @@ static void print_figures(const struct answer *a, const struct answer_process *p
 	printf("%s%s in %s%s %s not freed\n", about(a), text_size(size, p->live_bytes), about(a),
 		text_count(count, p->live_blocks), text_plural(p->live_blocks, "block", "blocks"));
 	print_bounds(a, p->sampled.live_samples, &p->sampled.live, p->live_bytes);
+	print_lost(r);
 	label("allocated in all");
 	printf("%s%s in %s%s %s\n", about(a), text_size(size, p->alloc_bytes), about(a),
 		text_count(count, p->alloc_blocks), text_plural(p->alloc_blocks, "block", "blocks"));
@@ -279,25 +319,35 @@ static void print_figures(const struct answer *a, const struct answer_process *p
 	}
 }
 
-/* The first rows of the main process, one line of figures and call chain. */
+/* What a row of the peak is told with: its part; of what is left: what it is. */
+static void print_top_row(const struct report *r, const struct row *row, enum row_order order)
+{
+	char size[TEXT_NUMBER], part[TEXT_NUMBER];
+	text_size(size, row_value(row, order));
+	if (order == BY_PEAK)
+		printf("%12s %8s  ", size, text_percent(part, row->peak_bytes, r->a.main->peak_bytes));
+	else
+		printf("%12s  %-18s  ", size, row_is_apart(row) ? row->own : judged_apart(&r->judged, row) ? "kept by libc" :
+			class_word(judged_evidence(&r->judged, row)->verdict.class));
+	char *chain = render_chain(row->stack, render_width() - (order == BY_PEAK ? 24 : 35));
+	printf("%s\n", chain);
+	free(chain);
+}
+
+/* The first rows of the main process, one line each. */
 static void print_top(struct report *r, enum row_order order, const char *heading, size_t n)
 {
-	uint64_t whole = order == BY_PEAK ? r->a.main->peak_bytes : r->a.main->live_bytes;
 	bool any = false;
-	rows_sort(&r->rows, &r->a, order);
+	sort(r, order);
 	for (size_t i = 0; i < r->rows.n && n > 0; i++) {
 		const struct row *row = &r->rows.row[i];
-		uint64_t value = row_value(row, order);
-		if (row->process != r->a.main || value == 0)
+		if (row->process != r->a.main || row_value(row, order) == 0)
 			continue;
 		if (!any)
 			render_heading(heading);
 		any = true;
 		n--;
-		char size[TEXT_NUMBER], part[TEXT_NUMBER];
-		char *chain = render_chain(row->stack, render_width() - 24);
-		printf("%12s %8s  %s\n", text_size(size, value), text_percent(part, value, whole), chain);
-		free(chain);
+		print_top_row(r, row, order);
 	}
 }
 
@@ -438,7 +488,7 @@ static void print_text(struct report *r)
 	print_what_ran(r);
 	print_process_count(&r->a);
 	if (r->a.main->followed) {
-		print_figures(&r->a, r->a.main);
+		print_figures(r, r->a.main);
 		print_never_touched(r);
 	} else {
 		label("heap");
@@ -448,7 +498,7 @@ static void print_text(struct report *r)
 	print_oom(r);
 	print_cost(r);
 	print_top(r, BY_PEAK, "Held at the highest moment by", many ? TOP_SITES_OF_MANY : TOP_SITES);
-	print_top(r, BY_LIVE, "Not freed at the end", many ? TOP_LEFT_OF_MANY : TOP_LEFT);
+	print_top(r, BY_LIVE, "Not freed at the end, worst first", many ? TOP_LEFT_OF_MANY : TOP_LEFT);
 	print_processes(&r->a);
 	head_print_coverage(&r->a, TOP_NOTES);
 	print_more(r);
@@ -481,11 +531,13 @@ int verb_report(int argc, char **argv)
 		return status;
 	rows_load(&r.rows, &r.a, false, 0);
 	r.never_touched = never_touched(&r.a);
+	judged_load(&r.judged, &r.a, &r.rows);
 	cow_load(&r.cow, &r.a);
 	if (r.format == FORMAT_JSON)
 		print_json(&r);
 	else
 		print_text(&r);
+	judged_done(&r.judged);
 	rows_done(&r.rows);
 	cow_done(&r.cow);
 	return answer_close(&r.a, VERB_OK);

@@ -23,7 +23,7 @@ static const char built_in[] =
 	"{\nlibc: name services\nMemcheck:Leak\nmatch-leak-kinds: reachable\n...\nfun:__nss_*\n}\n"
 	"{\nlibc: functions at exit\nMemcheck:Leak\nmatch-leak-kinds: reachable\nfun:__new_exitfn\n}\n"
 	"{\nloader: modules\nMemcheck:Leak\nmatch-leak-kinds: reachable\nobj:*/ld-linux*\n}\n"
-	"{\nloader: messages\nMemcheck:Leak\nmatch-leak-kinds: reachable\n...\nfun:_dlerror_run\n}\n";
+	"{\nloader: messages\nMemcheck:Leak\nmatch-leak-kinds: reachable\nfun:_dlerror_run\n}\n";
 
 struct reader {
 	const char *text, *end;       /* of the file */
@@ -335,6 +335,19 @@ struct suppress_rule *suppress_find(const struct suppressions *s, const struct c
 		if (matches(&s->rule[i], stack, reach))
 			return &s->rule[i];
 	return NULL;
+}
+
+struct suppress_rule *suppress_find_all(const struct suppressions *s, const struct capture_stack *stack,
+	const uint64_t blocks[N_REACH])
+{
+	struct suppress_rule *rule = NULL;
+	for (int k = 0; k < N_REACH; k++) {
+		struct suppress_rule *other = blocks[k] ? suppress_find(s, stack, (enum reach)k) : NULL;
+		if (blocks[k] && !other)
+			return NULL;
+		rule = other ? other : rule;
+	}
+	return rule;
 }
 
 void suppress_done(struct suppressions *s)

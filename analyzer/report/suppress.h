@@ -60,6 +60,10 @@ void suppress_built_in(struct suppressions *s);
 /* The first rule that covers blocks of this stack; NULL: none. */
 struct suppress_rule *suppress_find(const struct suppressions *s, const struct capture_stack *stack,
 	enum reach reach);
+/* The rule that covers a stack's blocks of every kind of which it has some
+ * (of two, the last); NULL: one kind is not covered. */
+struct suppress_rule *suppress_find_all(const struct suppressions *s, const struct capture_stack *stack,
+	const uint64_t blocks[N_REACH]);
 void suppress_done(struct suppressions *s);
 
 /* A rule for a stack, as text to be freed. */

@@ -125,12 +125,14 @@
 	"CREATE TEMP TABLE fork_shift AS SELECT coalesce(max(id), 0) AS by FROM main.fork;" \
 	"INSERT INTO fork SELECT id + (SELECT by FROM fork_shift), " FORK_REST " FROM earlier.fork;" \
 	"INSERT INTO cow_vma SELECT fork_id + (SELECT by FROM fork_shift), start, end, perms, kind, name," \
-	" stack_id, pages_shared, parent_broke, child_broke, both_broke, huge FROM earlier.cow_vma;" \
+	" stack_id, pages_shared, parent_broke, child_broke, both_broke, huge, pages FROM earlier.cow_vma;" \
 	"INSERT INTO cow_site SELECT fork_id + (SELECT by FROM fork_shift), stack_id, NULL, pages_shared," \
 	" parent_broke, child_broke, both_broke, blocks, bytes, false_blocks, bytes_changed, identical_pages," \
 	" counter_pages FROM earlier.cow_site;" \
 	"INSERT INTO cow_sample SELECT fork_id + (SELECT by FROM fork_shift), t_ns, parent_broke, child_broke," \
 	" both_broke, new_parent, new_child FROM earlier.cow_sample;" \
+	"INSERT INTO cow_interval SELECT fork_id + (SELECT by FROM fork_shift), name, low, high" \
+	" FROM earlier.cow_interval;" \
 	"DROP TABLE temp.fork_shift;" \
 	"UPDATE fork SET child_id = (SELECT p.id FROM process p WHERE p.parent_id = fork.parent_id" \
 	"   AND p.ns_pid = fork.child_pid AND p.begin_how = 'fork') WHERE child_id IS NULL;" \

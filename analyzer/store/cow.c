@@ -74,6 +74,10 @@ int store_cow_vma(struct store *s, const struct store_cow_vma *v, const struct s
 	known(&r, v->child_broke);
 	known(&r, v->both_broke);
 	row_int(&r, v->huge);
+	if (v->pages)
+		row_blob(&r, v->pages, v->n_pages);
+	else
+		row_null(&r);
 	return store_run(s, &r);
 }
 
@@ -89,5 +93,19 @@ int store_cow_sample(struct store *s, const struct store_cow_sample *c)
 	row_int(&r, c->t_ns);
 	for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++)
 		known(&r, value[i]);
+	return store_run(s, &r);
+}
+
+int store_cow_interval(struct store *s, uint64_t fork, const char *name, uint64_t low, uint64_t high)
+{
+	int error = begin(s);
+	struct row r = row_of(error ? NULL : store_statement(s, ST_COW_INTERVAL));
+
+	if (error)
+		return error;
+	row_int(&r, fork);
+	row_text(&r, name);
+	row_int(&r, low);
+	row_int(&r, high);
 	return store_run(s, &r);
 }

@@ -9,6 +9,7 @@
 #define STORE_COW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct store;
@@ -39,6 +40,8 @@ struct store_cow_vma {
 	uint32_t prot, origin, stack;
 	const char *name; /* "" when none */
 	uint64_t shared, parent_broke, child_broke, both_broke, huge;
+	const void *pages; /* enum mms_cow_page in the format of mmscope/pages.h; NULL: left out */
+	size_t n_pages;    /* bytes */
 };
 int store_cow_vma(struct store *s, const struct store_cow_vma *v, const struct stack_source *stacks);
 
@@ -46,5 +49,8 @@ struct store_cow_sample {
 	uint64_t fork, t_ns, parent_broke, child_broke, both_broke, new_parent, new_child;
 };
 int store_cow_sample(struct store *s, const struct store_cow_sample *c);
+
+/* 95 % interval of a figure of the fork's row, by the name of its column. */
+int store_cow_interval(struct store *s, uint64_t fork, const char *name, uint64_t low, uint64_t high);
 
 #endif

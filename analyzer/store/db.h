@@ -57,6 +57,7 @@ int db_failure(sqlite3 *db, int code, char *reason, size_t reason_size);
 
 /* The SQL functions of mmscope (functions.c): hex_address(x), page_runs(x). */
 void db_page_runs(sqlite3_context *context, int n_args, sqlite3_value **args);
+void db_cow_runs(sqlite3_context *context, int n_args, sqlite3_value **args);
 int db_functions(sqlite3 *db);
 
 #endif

@@ -30,5 +30,7 @@ int db_functions(sqlite3 *db)
 
 	if (code == SQLITE_OK)
 		code = sqlite3_create_function(db, "page_runs", 1, flags, NULL, db_page_runs, NULL, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_create_function(db, "cow_runs", 1, flags, NULL, db_cow_runs, NULL, NULL);
 	return code;
 }

@@ -122,6 +122,7 @@ static int write_limit(struct store *s, const struct store_limit *l)
 	row_known(&r, l->oom_kills);
 	row_known(&r, l->stall_us);
 	row_known(&r, l->full_stall_us);
+	row_known(&r, l->peak);
 	return store_run(s, &r);
 }
 

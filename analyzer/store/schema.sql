@@ -38,7 +38,7 @@ CREATE TABLE process (
 	unknown_frees INTEGER NOT NULL,        -- frees of blocks never seen given out
 	failed_allocs INTEGER NOT NULL,
 	hiwater_rss   INTEGER,                 -- VmHWM in bytes: at its last word, else last seen
-	lost_records  INTEGER NOT NULL,
+	lost_records  INTEGER NOT NULL,        -- found no room, or begun and never finished
 	engine        TEXT,                    -- own, libunwind
 	followed      INTEGER NOT NULL DEFAULT 1 -- 0: known by name only (not recorded)
 ) STRICT;
@@ -222,7 +222,7 @@ CREATE TABLE fork (
 	                                       -- none: not watched; NULL: no memory was shared
 	exact         INTEGER,                 -- 1: the sets of pages are exact
 	why           TEXT,                    -- why not watched, not exact, or not the better method
-	watched_share REAL,                    -- of the shared pages; below 1 the counts are estimates
+	watched_share REAL,                    -- of the shared pages; below 1 the counts are estimates (cow_interval)
 	areas         INTEGER,                 -- VMAs that the fork copied
 	page_tables   INTEGER,                 -- bytes of page tables that it copied
 	arm_parent_ns INTEGER,                 -- what protecting the pages cost each side
@@ -264,6 +264,7 @@ CREATE TABLE cow_vma (
 	child_broke  INTEGER,
 	both_broke   INTEGER,
 	huge         INTEGER NOT NULL,         -- of the shared pages, in 2 MiB entries
+	pages        BLOB,                     -- what became of each page (data-model.md); NULL: left out
 	PRIMARY KEY (fork_id, start)
 ) STRICT, WITHOUT ROWID;
 
@@ -297,6 +298,15 @@ CREATE TABLE cow_sample (
 	PRIMARY KEY (fork_id, t_ns)
 ) STRICT, WITHOUT ROWID;
 
+-- Where a share of the memory was watched: 95 % intervals of the fork's figures.
+CREATE TABLE cow_interval (
+	fork_id      INTEGER NOT NULL REFERENCES fork(id),
+	name         TEXT NOT NULL,            -- column of fork
+	low          INTEGER NOT NULL,
+	high         INTEGER NOT NULL,
+	PRIMARY KEY (fork_id, name)
+) STRICT, WITHOUT ROWID;
+
 -- One row per tick and process, read from outside.
 CREATE TABLE sample (
 	process_id INTEGER NOT NULL REFERENCES process(id),
@@ -317,8 +327,8 @@ CREATE TABLE sample (
 CREATE TABLE limit_point (
 	place       INTEGER NOT NULL,
 	process_id  INTEGER NOT NULL,          -- 0: of the place; else the process's own
-	kind        TEXT NOT NULL,             -- cgroup1, cgroup1.memsw, cgroup2, cgroup2.high, host, commit,
-	                                       -- RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK,
+	kind        TEXT NOT NULL,             -- cgroup1, cgroup1.memsw, cgroup2, cgroup2.high,
+	                                       -- cgroup2.swap, host, committed, commit, RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK,
 	                                       -- task_size, max_map_count
 	path        TEXT NOT NULL,             -- cgroup folder, or the name of the setting
 	t_ns        INTEGER NOT NULL,
@@ -327,10 +337,11 @@ CREATE TABLE limit_point (
 	reclaimable INTEGER NOT NULL,          -- file pages inside usage
 	residue     INTEGER,                   -- usage that no statistic of the cgroup names
 	swap        INTEGER,
-	failures    INTEGER,                   -- v1 failcnt, v2 memory.events max
+	failures    INTEGER,                   -- v1 failcnt, v2 the event max (of high: high)
 	oom_kills   INTEGER,
 	stall_us    INTEGER,                   -- PSI some, full
 	full_stall_us INTEGER,
+	peak        INTEGER,                   -- most that a cgroup ever used
 	PRIMARY KEY (place, process_id, kind, path, t_ns)
 ) STRICT, WITHOUT ROWID;
 

@@ -52,6 +52,7 @@ const char upgrade_to_4[] =
 	"child_broke INTEGER, "
 	"both_broke INTEGER, "
 	"huge INTEGER NOT NULL, "
+	"pages BLOB, "
 	"PRIMARY KEY (fork_id, start) "
 	") STRICT, WITHOUT ROWID; "
 	"CREATE TABLE cow_site ( "
@@ -80,6 +81,13 @@ const char upgrade_to_4[] =
 	"new_child INTEGER, "
 	"PRIMARY KEY (fork_id, t_ns) "
 	") STRICT, WITHOUT ROWID; "
+	"CREATE TABLE cow_interval ( "
+	"fork_id INTEGER NOT NULL REFERENCES fork(id), "
+	"name TEXT NOT NULL, "
+	"low INTEGER NOT NULL, "
+	"high INTEGER NOT NULL, "
+	"PRIMARY KEY (fork_id, name) "
+	") STRICT, WITHOUT ROWID; "
 	"CREATE TABLE heap_estimate ( "
 	"process_id INTEGER NOT NULL REFERENCES process(id), "
 	"stack_id INTEGER NOT NULL, "
@@ -103,4 +111,5 @@ const char upgrade_to_4[] =
 	"CREATE TABLE pause ( "
 	"begin_ns INTEGER PRIMARY KEY, "
 	"end_ns INTEGER "
-	") STRICT; ";
+	") STRICT; "
+	"ALTER TABLE limit_point ADD COLUMN peak INTEGER; ";

@@ -88,7 +88,7 @@ struct store_limit {
 	uint64_t place, process, t_ns;
 	const char *kind, *path;
 	uint64_t limit, usage, reclaimable;
-	uint64_t residue, swap, failures, oom_kills, stall_us, full_stall_us;
+	uint64_t residue, swap, failures, oom_kills, stall_us, full_stall_us, peak;
 };
 struct store_debt {
 	uint64_t process, t_ns, place;

@@ -148,7 +148,8 @@ enum site_owner site_owner(const struct site_part *parts, size_t n)
 	owner = parts[site_first(parts, n)].owner;
 	if (owner != SITE_LIBC && owner != SITE_LIBSTDCXX)
 		return owner;
-	for (size_t i = 0; i < n; i++) {
+	/* Behind the loader stands who asked for a library, not who allocated. */
+	for (size_t i = 0; i < n && parts[i].owner != SITE_LOADER; i++) {
 		if (parts[i].owner == SITE_TARGET && !parts[i].system)
 			return SITE_TARGET;
 	}

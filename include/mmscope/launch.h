@@ -127,16 +127,16 @@ static inline int mms_map_aligned(int fd, size_t bytes, uint8_t **ret)
 	return 0;
 }
 
-/* How many cells this process may map: all that the session can grow to, or,
- * when its address space is limited, only what exists already (our
- * reservation would take from what the target can get). */
+/* How many cells this process may map: all that the session can grow to; when
+ * its address space is limited, no more than a 64th of that (our reservation
+ * takes from what the target can get), but what exists already. */
 static inline uint32_t mms_cells_to_map(uint32_t n_max, uint32_t n_ready)
 {
 	struct rlimit limit;
-	uint64_t room = (uint64_t)n_max << MMS_CELL_SHIFT;
 	if (mms_getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
 		return n_max;
-	return limit.rlim_cur / 64 >= room ? n_max : n_ready;
+	uint64_t n = limit.rlim_cur / 64 >> MMS_CELL_SHIFT;
+	return n >= n_max ? n_max : n > n_ready ? (uint32_t)n : n_ready;
 }
 
 /* ---- making a session ---- */

@@ -1,6 +1,6 @@
 /*
  * pages.h - states of pages as a run of bytes: in PAGES and AREA records, and
- * in the column vma_pages.states of the database.
+ * in the columns vma_pages.states and cow_vma.pages of the database.
  *
  * A sequence of items, each about the n pages after those of the item before:
  *
@@ -27,6 +27,15 @@ enum mms_page_state {
 	MMS_PAGE_HUGE = 4,    /* present, mapped by a 2 MiB entry */
 	MMS_PAGE_BEFORE = 5,  /* absent now, but was there at an earlier look */
 	MMS_PAGE_BITS = 7,    /* on the wire only */
+};
+
+/* In cow_vma.pages the same format says what became of the pages of a fork. */
+enum mms_cow_page {
+	MMS_COW_PAGE_NONE = 0,   /* not shared, or not watched */
+	MMS_COW_PAGE_SHARED = 1, /* shared, and written by nobody */
+	MMS_COW_PAGE_PARENT = 2, /* written by the parent */
+	MMS_COW_PAGE_CHILD = 3,
+	MMS_COW_PAGE_BOTH = 4,
 };
 
 struct mms_page_reader {

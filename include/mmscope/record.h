@@ -26,6 +26,7 @@
 #ifndef MMSCOPE_RECORD_H
 #define MMSCOPE_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum mms_op {
@@ -102,7 +103,7 @@ enum mms_long {
 	MMS_LONG_EXEC = 26,      /* struct mms_exec + path; before the call */
 	MMS_LONG_EXEC_FAIL = 27, /* struct mms_exec; the image goes on */
 	MMS_LONG_EXIT = 28,      /* struct mms_exit; the last word of the process */
-	MMS_LONG_HEAP_FAIL = 29, /* struct mms_heap_fail: an allocation returned NULL */
+	MMS_LONG_HEAP_FAIL = 29, /* struct mms_heap_fail: an allocation or a mapping was refused */
 	MMS_LONG_PAGES = 40,     /* struct mms_pages + states of pages (pages.h) */
 	MMS_LONG_AREA = 41,      /* struct mms_area + name + states of pages */
 	MMS_LONG_SPACE = 42,     /* struct mms_space; closes the AREA records before it */
@@ -173,8 +174,10 @@ struct mms_fork {
 	uint64_t faults;      /* minor faults of the parent so far */
 	uint32_t watch;       /* enum mms_watch: what will be known of copy-on-write */
 	uint32_t witness;     /* pid of the witness; 0: none */
+	uint32_t share;       /* of MMS_COW_SHARE_ALL: pages that both sides protect */
+	uint32_t unused;
 };
-_Static_assert(sizeof(struct mms_fork) == 40, "fork payload");
+_Static_assert(sizeof(struct mms_fork) == 48, "fork payload");
 
 /* Is a fork watched, and why not. */
 enum mms_watch {
@@ -225,9 +228,29 @@ struct mms_cow_arm {
 	int32_t error;        /* -errno: nothing is protected */
 	uint32_t areas;       /* of the address space */
 	uint32_t refused;     /* areas with an error */
-	uint32_t chunks, chunks_armed; /* pieces of 2 MiB: a random share of them is protected */
+	uint32_t chunks, chunks_armed; /* pieces of areas within 2 MiB of addresses, and those asked for */
+	uint64_t resident;    /* of `pages`, those not in swap */
+	uint64_t anonymous;   /* private pages in memory that could have been protected; 0: not known */
+	uint64_t page_tables; /* bytes, after the fork and before anything was protected; 0: not known */
+	uint32_t share;       /* of MMS_COW_SHARE_ALL: mms_cow_is_chosen says which 2 MiB are protected */
+	uint32_t unused;
 };
-_Static_assert(sizeof(struct mms_cow_arm) == 72, "cow arm payload");
+_Static_assert(sizeof(struct mms_cow_arm) == 104, "cow arm payload");
+
+#define MMS_COW_SHARE_ALL 1024u
+
+/* Is the piece of 2 MiB with this number (address / 2 MiB) in the share?  Each
+ * by the hash of its number alone (the finalizer of MurmurHash3): what a
+ * smaller share has, a larger one has too. */
+static inline bool mms_cow_is_chosen(uint64_t chunk, uint32_t share)
+{
+	chunk ^= chunk >> 33;
+	chunk *= 0xff51afd7ed558ccdull;
+	chunk ^= chunk >> 33;
+	chunk *= 0xc4ceb9fe1a85ec53ull;
+	chunk ^= chunk >> 33;
+	return (chunk & (MMS_COW_SHARE_ALL - 1)) < share;
+}
 
 /* The COW_PAGES before it are what is written now. */
 struct mms_cow_last {
@@ -263,9 +286,9 @@ struct mms_sampling {
 };
 
 struct mms_heap_fail {
-	uint64_t size;
+	uint64_t size; /* 0: a fork */
 	int32_t error;
-	uint32_t op; /* enum mms_op */
+	uint32_t op; /* enum mms_op; 0: no block, but a mapping, the break or a fork */
 };
 
 /* The accounting of an address space, in bytes where nothing else is said;

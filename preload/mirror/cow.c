@@ -29,7 +29,7 @@
 #define NS_PAGE_FIRST 50u  /* what a page costs, until it was measured */
 #define NS_PAGE_MAX 72u
 #define CHUNK (2ul << 20)
-#define SHARE_ALL 1024u
+#define SHARE_ALL MMS_COW_SHARE_ALL
 
 struct scratch {
 	char text[16384];
@@ -85,7 +85,7 @@ static uint64_t cpu_ns(void)
 }
 
 /* resident - shared of /proc/self/statm: anonymous pages. */
-static uint64_t anonymous_pages(void)
+uint64_t cow_private_pages(void)
 {
 	char text[128];
 	uint64_t value[3] = { 0, 0, 0 };
@@ -104,9 +104,23 @@ static uint64_t anonymous_pages(void)
 	return value[1] > value[2] ? value[1] - value[2] : 0;
 }
 
-bool cow_is_big(void)
+/* VmPTE of /proc/self/status. */
+static uint64_t page_table_bytes(char *text, size_t room)
 {
-	return anonymous_pages() >= COW_SMALL_PAGES;
+	static const char word[] = "VmPTE:";
+	uint64_t value = 0;
+	int fd = mms_openat(AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return 0;
+	long n = mms_read(fd, text, room), at = 0;
+	mms_close(fd);
+	while (at + (long)sizeof(word) < n && memcmp(text + at, word, sizeof(word) - 1) != 0)
+		at++;
+	for (at += (long)sizeof(word) - 1; at < n && text[at] != '\n'; at++)
+		if (text[at] >= '0' && text[at] <= '9')
+			value = value * 10 + (uint64_t)(text[at] - '0');
+	return value << 10;
 }
 
 /* ---- the descriptor ---- */
@@ -154,6 +168,7 @@ struct walk {
 	struct origin_walk origin;
 	struct mms_cow_area area;
 	uint32_t share;
+	uint64_t not_asked; /* private pages in memory that are ours, or cannot be written */
 	bool begun;
 	int error;
 };
@@ -170,12 +185,9 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 	w->begun = true;
 	page_runs_add(&w->runs, first, n, (enum mms_page_state)state);
 	w->area.armed += n;
+	if (w->arm && categories & IS_PRESENT)
+		w->arm->resident += n;
 	w->area.huge += huge ? (uint32_t)n : 0;
-}
-
-static bool is_chosen(uintptr_t chunk, uint32_t share)
-{
-	return (chunk * 0x9e3779b97f4a7c15ull >> 54) < share;
 }
 
 /* A part of an area that is not ours. */
@@ -191,7 +203,7 @@ static void scan_part(struct walk *w, uintptr_t start, uintptr_t end)
 		uintptr_t chunk = at / CHUNK;
 
 		to = (chunk + 1) * CHUNK < end ? (chunk + 1) * CHUNK : end;
-		if (!is_chosen(chunk, w->share))
+		if (!mms_cow_is_chosen(chunk, w->share))
 			continue;
 		w->arm->chunks_armed++;
 		r = cow_scan_range(&w->scan, at, to);
@@ -214,6 +226,7 @@ static void one_part(struct walk *w, const struct proc_map *m)
 
 	w->area.armed = w->area.huge = 0;
 	w->area.error = w->arm ? register_area(w) : 0;
+	w->scan.of_file = m->inode != 0;
 	if (w->area.error == 0)
 		scan_part(w, w->area.start, w->area.end);
 	if (!w->arm)
@@ -226,6 +239,22 @@ static void one_part(struct walk *w, const struct proc_map *m)
 	w->sink->area(w->sink->arg, &w->area, m->name);
 }
 
+/* A share of the pages is protected: how many are there in all?  The process
+ * says it of all its private memory, and what is not asked about goes off. */
+static void count_not_asked(struct walk *w, uintptr_t start, uintptr_t end)
+{
+	unsigned char *state = (unsigned char *)w->scan.region;
+	size_t room = w->scan.n_regions * sizeof(*w->scan.region), n;
+
+	for (; w->arm && w->share < SHARE_ALL && start < end; start += n << 12) {
+		n = (end - start) >> 12 < room ? (end - start) >> 12 : room;
+		if (mms_mincore(start, n << 12, state) < 0)
+			return;
+		for (size_t i = 0; i < n; i++)
+			w->not_asked += state[i] & 1;
+	}
+}
+
 static bool one_line(void *arg, const struct proc_map *m)
 {
 	struct walk *w = arg;
@@ -235,8 +264,13 @@ static bool one_line(void *arg, const struct proc_map *m)
 		.name_length = (uint16_t)(m->name_length < 1024 ? m->name_length : 1024) };
 	if (w->arm)
 		w->arm->areas++;
-	if (m->shared || !(m->prot & 2 /* PROT_WRITE */) || m->start >> 47)
+	if (m->shared || m->start >> 47)
 		return true;
+	if (!(m->prot & 2 /* PROT_WRITE */)) {
+		if (m->prot && !m->inode && m->name_length == 0)
+			count_not_asked(w, m->start, m->end);
+		return true;
+	}
 	for (uintptr_t at = m->start; at < m->end && w->error == 0; at = own_end) {
 		bool found = own_next(at, &own_start, &own_end) && own_start < m->end;
 
@@ -246,6 +280,8 @@ static bool one_line(void *arg, const struct proc_map *m)
 		w->area.end = own_start;
 		if (at < own_start)
 			one_part(w, m);
+		if (own_start < own_end && own_end > at)
+			count_not_asked(w, own_start, own_end < m->end ? own_end : m->end);
 		if (own_end <= at)
 			own_end = m->end;
 	}
@@ -303,7 +339,7 @@ static void leave(void)
 	atomic_flag_clear_explicit(&cow.busy, memory_order_release);
 }
 
-static uint32_t share_of(uint64_t n_pages)
+uint32_t cow_share(uint64_t n_pages)
 {
 	uint64_t ns = n_pages * (cow.ns_page ? cow.ns_page : NS_PAGE_FIRST);
 
@@ -320,18 +356,21 @@ static void learn_cost(uint64_t n_pages, uint64_t ns)
 	cow.ns_page = (uint32_t)one;
 }
 
-int cow_protect(const struct cow_sink *sink, struct mms_cow_arm *ret)
+int cow_protect(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret)
 {
-	struct walk w = { .sink = sink, .arm = ret };
+	struct walk w = { .sink = sink, .arm = ret, .share = share };
 	int r;
 
 	if (!enter())
 		return -EBUSY;
 	uint64_t begin = cpu_ns();
+	ret->share = share;
+	ret->page_tables = ret->side == MMS_COW_CHILD ? page_table_bytes(cow.scratch->text, sizeof(cow.scratch->text)) : 0;
+	ret->anonymous = share < SHARE_ALL ? cow_private_pages() : 0;
 	r = is_ours() ? 0 : open_uffd();
 	if (r == 0) {
-		w.share = share_of(anonymous_pages());
 		r = walk_areas(&w);
+		ret->anonymous -= ret->anonymous > w.not_asked ? w.not_asked : ret->anonymous;
 		ret->cost_ns = cpu_ns() - begin;
 		learn_cost(ret->pages, ret->cost_ns);
 		if (w.share >= SHARE_ALL)

@@ -30,14 +30,20 @@ struct cow_sink {
 	void (*area)(void *arg, const struct mms_cow_area *area, const char *name);
 };
 
-/* Is the private memory of this process worth being watched? */
-bool cow_is_big(void);
+/* Private pages in memory; 0: not known. */
+uint64_t cow_private_pages(void);
 
-/* Protects the pages of this process and tells them in the states they had
- * before; sink->area may be NULL.  Fills ret->pages and what follows it.
+/* Which share of so many pages can be protected in the time there is, of
+ * MMS_COW_SHARE_ALL.  Asked once before a fork, so that both sides protect the
+ * same pages. */
+uint32_t cow_share(uint64_t n_pages);
+
+/* Protects that share of the pages of this process and tells them in the states
+ * they had before; sink->area may be NULL.  Fills ret->pages and what follows
+ * it; ret->side is the caller's.
  * 0; -EBUSY: another thread does it just now; -EPERM, -ENOSYS, ...: why
  * nothing could be protected. */
-int cow_protect(const struct cow_sink *sink, struct mms_cow_arm *ret);
+int cow_protect(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret);
 
 /* Tells what was written since.  0; -EBADF: nothing is watched any more, or
  * the program closed the descriptor; -EBUSY. */

@@ -17,6 +17,7 @@
 struct cow_scan {
 	int pagemap_fd;
 	bool protect;  /* what is told is protected in the same step */
+	bool of_file;  /* the area maps a file: pages that are the file's are left out */
 	bool no_guard; /* set when the kernel knows no PAGE_IS_GUARD (before 6.15) */
 	struct page_region *region; /* room for n_regions */
 	size_t n_regions;
@@ -26,8 +27,8 @@ struct cow_scan {
 	void *arg;
 };
 
-/* Tells of [start, end).  The shared zero page and pages of files are left
- * out when protecting: a write to them is no break.  0 or -errno (-ENOTTY: no
+/* Tells of [start, end), but for the shared zero page and pages of files: a
+ * write to them is no break, and there they are not written.  0 or -errno (-ENOTTY: no
  * PAGEMAP_SCAN, -ESRCH: the process is gone). */
 int cow_scan_range(struct cow_scan *c, uintptr_t start, uintptr_t end);
 

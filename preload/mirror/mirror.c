@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/sysinfo.h>
 
 #include "base/heap.h"
 #include "base/own.h"
@@ -44,7 +45,7 @@ static struct {
 	struct vma_tree tree;
 	uint64_t checks, differences, left;
 	uint64_t hidden[MMS_HIDDEN_CLASSES];
-	char text[8192];   /* of /proc/self/maps */
+	_Alignas(8) char text[8192]; /* of /proc/self/maps; then runs of pages */
 	uint8_t runs[4096];
 } mirror;
 
@@ -112,8 +113,8 @@ struct walk {
 	uintptr_t from, to;       /* made by the very call that woke us: not hidden */
 	bool first;               /* there was no tree: what exec made is not hidden */
 	uint32_t n_lines;
-	uint64_t n_pages;
 	uintptr_t heap_end, map_top;
+	uint64_t left;            /* pages that the tree has otherwise, after it was changed */
 	int error;
 };
 
@@ -146,6 +147,25 @@ static void clear_hole(struct walk *w, uintptr_t start, uintptr_t end)
 		at = a->end;
 	}
 	try(w, vma_tree_unmap(&mirror.tree, start, end));
+	for (at = start; (a = vma_tree_find_intersection(&mirror.tree, at, end)) != NULL; at = a->end)
+		w->left += (a->end - a->start) >> 12;
+}
+
+/* Pages of the line that the tree still does not have, or not so. */
+static uint64_t unlike(const struct proc_map *m)
+{
+	uint64_t bytes = 0;
+
+	for (uintptr_t at = m->start; at < m->end;) {
+		const struct vma *a = vma_tree_find_intersection(&mirror.tree, at, m->end);
+		uintptr_t start = !a ? m->end : a->start > at ? a->start : at;
+		uintptr_t end = a && a->end < m->end ? a->end : m->end;
+		bool agrees = a && a->prot == m->prot && !(a->flags & VMA_SHARED) == !m->shared && a->inode == m->inode;
+
+		bytes += (agrees ? start : end) - at;
+		at = end;
+	}
+	return bytes >> 12;
 }
 
 static void add_new(struct walk *w, const struct proc_map *m, enum vma_origin origin, uintptr_t start,
@@ -226,7 +246,7 @@ static bool one_line(void *arg, const struct proc_map *m)
 		at = one_part(w, m, origin, at);
 	w->at = m->end;
 	w->n_lines++;
-	w->n_pages += (m->end - m->start) >> 12;
+	w->left += unlike(m);
 	if (origin == VMA_BRK)
 		w->heap_end = m->end;
 	if (origin != VMA_STACK && origin != VMA_SPECIAL)
@@ -243,7 +263,7 @@ static int reconcile(struct walk *w)
 	w->origin.exe = getauxval(AT_PHDR);
 	w->origin.loader = getauxval(AT_BASE);
 	w->first = !mirror.started;
-	int r = proc_maps_read(fd, mirror.text, sizeof(mirror.text), one_line, w);
+	int r = proc_maps_walk(fd, mirror.text, sizeof(mirror.text), one_line, w);
 	mms_close(fd);
 	if (r == 0)
 		r = w->error;
@@ -252,8 +272,7 @@ static int reconcile(struct walk *w)
 	clear_hole(w, w->at, UINTPTR_MAX & ~4095ul);
 	mirror.started = true;
 	mirror.checks++;
-	mirror.left = mirror.tree.n_pages > w->n_pages ? mirror.tree.n_pages - w->n_pages
-						       : w->n_pages - mirror.tree.n_pages;
+	mirror.left = w->left;
 	return 0;
 }
 
@@ -366,6 +385,14 @@ static int touched_by_pagemap(uintptr_t start, uintptr_t end, uint64_t *ret)
 	return r;
 }
 
+/* mincore does not tell a page in swap from one that was never used. */
+static bool swap_is_used(void)
+{
+	struct sysinfo i = { .totalswap = 0 };
+
+	return mms_syscall3(SYS_sysinfo, (long)&i, 0, 0) < 0 || i.freeswap != i.totalswap;
+}
+
 int mirror_touched(uintptr_t start, size_t length, uint64_t *ret_pages)
 {
 	uintptr_t end = page_up(start + length);
@@ -373,7 +400,7 @@ int mirror_touched(uintptr_t start, size_t length, uint64_t *ret_pages)
 
 	start &= ~(uintptr_t)4095;
 	struct page_scan scan = { .pagemap_fd = -1, .self = true, .run = add_run, .run_arg = &n };
-	int r = end - start > MINCORE_MAX
+	int r = end - start > MINCORE_MAX || swap_is_used()
 		? touched_by_pagemap(start, end, &n)
 		: page_scan_range(&scan, NULL, start, end, PAGE_WANT_PRESENT, true);
 	if (r == 0)
@@ -497,7 +524,8 @@ static void look_at_all(const struct mirror_sink *sink, struct mms_space *ret)
 		.runs = { .buffer = mirror.runs, .room = sizeof(mirror.runs), .full = buffer_full } };
 
 	l.runs.arg = &l;
-	l.scan = (struct page_scan){ .self = true, .run = one_run, .run_arg = &l };
+	l.scan = (struct page_scan){ .self = true, .run = one_run, .run_arg = &l, .room = mirror.text,
+		.room_bytes = sizeof(mirror.text) };
 	l.scan.pagemap_fd = mms_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
 	if (l.scan.pagemap_fd < 0)
 		ret->scan_error = l.scan.pagemap_fd;

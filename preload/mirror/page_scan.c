@@ -93,7 +93,9 @@ static void forget(struct sink *sink, uintptr_t start, uintptr_t end)
 static int ask_ioctl(struct page_scan *scan, struct sink *sink, uintptr_t start, uintptr_t end)
 {
 	/* Zeroed for valgrind, which does not know that this call fills it. */
-	struct page_region region[N_REGIONS] = { 0 };
+	struct page_region few[N_REGIONS] = { 0 };
+	struct page_region *region = scan->room ? scan->room : few;
+	long n_regions = scan->room ? (long)(scan->room_bytes / sizeof(*region)) : N_REGIONS;
 	unsigned mask = IS_PRESENT | IS_SWAPPED | IS_ZERO | IS_HUGE | IS_GUARD;
 
 	if (sink->want & PAGE_WANT_FILE)
@@ -101,7 +103,7 @@ static int ask_ioctl(struct page_scan *scan, struct sink *sink, uintptr_t start,
 	forget(sink, start, end);
 	while (start < end) {
 		struct pm_scan_arg arg = { .size = sizeof arg, .start = start, .end = end,
-			.vec = (uint64_t)(uintptr_t)region, .vec_len = N_REGIONS,
+			.vec = (uint64_t)(uintptr_t)region, .vec_len = (uint64_t)n_regions,
 			.category_anyof_mask = IS_PRESENT | IS_SWAPPED, .return_mask = mask };
 		long n = mms_ioctl(scan->pagemap_fd, SCAN_IOCTL, &arg);
 
@@ -114,7 +116,7 @@ static int ask_ioctl(struct page_scan *scan, struct sink *sink, uintptr_t start,
 		for (long i = 0; i < n; i++)
 			note(sink, region[i].start >> 12, (region[i].end - region[i].start) >> 12,
 				(unsigned)region[i].categories);
-		if (n < N_REGIONS)
+		if (n < n_regions)
 			return 0;
 		start = arg.walk_end > region[n - 1].end ? arg.walk_end : region[n - 1].end;
 	}
@@ -233,8 +235,6 @@ int page_scan_range(struct page_scan *scan, struct page_shadow *shadow, uintptr_
 		if (r < 0)
 			return r;
 		start = slice;
-		if (scan->sleep && start < end)
-			mms_sleep_ns(1000000);
 	}
 	return 0;
 }

@@ -9,9 +9,8 @@
  *   PAGEMAP_SCAN   Linux 6.7; states by run, 11 ns a present page
  *   pread pagemap  any kernel; 8 bytes a page, 40 ns a page
  *
- * A scan holds mmap_lock for reading, so it goes in slices of at most 64 MiB
- * and sleeps between them when asked (a scan of 4 GiB in one call stalls
- * another thread's mmap for 50 ms).
+ * A scan holds mmap_lock for reading, so it goes in slices of at most 64 MiB:
+ * 0.2 ms (a scan of 4 GiB in one call stalls another thread's mmap for 50 ms).
  */
 #ifndef MIRROR_PAGE_SCAN_H
 #define MIRROR_PAGE_SCAN_H
@@ -37,7 +36,10 @@ struct page_scan {
 	int pagemap_fd;   /* /proc/PID/pagemap, or -1 (mincore only) */
 	bool self;        /* the own process: mincore is possible */
 	bool no_ioctl;    /* set when the kernel has no PAGEMAP_SCAN */
-	bool sleep;       /* 1 ms between slices */
+	/* Where PAGEMAP_SCAN answers; NULL: 64 runs on the stack.  Scattered
+	 * memory takes a sixth less time with room for 300: fewer calls. */
+	void *room;
+	size_t room_bytes;
 	/* Not NULL: each run of pages that agree is told here instead of to a
 	 * shadow, in the order of addresses; absent pages are left out. */
 	void (*run)(void *arg, uint64_t first, uint64_t n, unsigned states);

@@ -36,6 +36,9 @@ struct procmap_query_arg {
 
 _Static_assert(sizeof(struct procmap_query_arg) == 104, "procmap_query");
 
+#define NAME_MOST 4096      /* the kernel takes no larger buffer (PATH_MAX) */
+#define KERNEL_START (1ul << 63)
+
 struct text {
 	const char *at, *end;
 };
@@ -124,7 +127,8 @@ static ssize_t lines(const char *buffer, size_t used, bool (*fn)(void *, const s
 		if (newline == NULL)
 			return (ssize_t)done;
 		size_t length = (size_t)(newline - (buffer + done));
-		if (proc_maps_parse(buffer + done, length, &map) && !fn(arg, &map))
+		bool is_area = proc_maps_parse(buffer + done, length, &map) && map.start < KERNEL_START;
+		if (is_area && !fn(arg, &map))
 			return -1;
 		done += length + 1;
 	}
@@ -174,4 +178,28 @@ int proc_maps_query(int fd, uintptr_t address, char *name_buffer, size_t name_si
 		.shared = (q.vma_flags & QUERY_SHARED) != 0, .name = name_buffer,
 		.name_length = q.vma_name_size ? q.vma_name_size - 1 : 0 };
 	return 0;
+}
+
+/* The next area at or above `at`; a name that is too long is left out. */
+static int next_area(int fd, uintptr_t at, char *name, size_t size, struct proc_map *ret)
+{
+	int r = proc_maps_query(fd, at, name, size < NAME_MOST ? size : NAME_MOST, ret);
+
+	return r == -ENAMETOOLONG ? proc_maps_query(fd, at, NULL, 0, ret) : r;
+}
+
+int proc_maps_walk(int fd, char *buffer, size_t size, bool (*fn)(void *arg, const struct proc_map *map), void *arg)
+{
+	struct proc_map map;
+	uintptr_t at = 0;
+	int r;
+
+	while ((r = next_area(fd, at, buffer, size, &map)) == 0) {
+		if (!fn(arg, &map))
+			return 0;
+		at = map.end;
+	}
+	if (r == -ENOENT)
+		return 0;
+	return at == 0 ? proc_maps_read(fd, buffer, size, fn, arg) : r;
 }

@@ -66,7 +66,7 @@ static void make_places(void)
 		mms_munmap((void *)at, 4096);
 }
 
-enum mms_watch cow_decide(uint32_t stack)
+static enum mms_watch decide(uint32_t stack, uint32_t *ret_share)
 {
 	if (capture_session()->header->cow == MMS_COW_OFF)
 		return MMS_WATCH_OFF;
@@ -76,7 +76,14 @@ enum mms_watch cow_decide(uint32_t stack)
 	struct place *p = place_of(stack);
 	if (p && atomic_load(&p->n_execs) >= LEARNED && atomic_load(&p->n_lives) == 0)
 		return MMS_WATCH_EXECS;
-	return cow_is_big() ? MMS_WATCH_UFFD : MMS_WATCH_SMALL;
+	uint64_t n_pages = cow_private_pages();
+	*ret_share = cow_share(n_pages);
+	return n_pages >= COW_SMALL_PAGES ? MMS_WATCH_UFFD : MMS_WATCH_SMALL;
+}
+
+void cow_decide(uint32_t stack, struct mms_fork *note)
+{
+	note->watch = decide(stack, &note->share);
 }
 
 /* ---- telling ---- */
@@ -100,7 +107,7 @@ static void one_side(const struct mms_fork *note, uint64_t parent, enum mms_cow_
 	struct cow_sink sink = { .pages = tell_pages, .area = side == MMS_COW_PARENT ? tell_area : NULL };
 	struct mms_cow_arm arm = { .begin_stamp = note->begin_stamp, .parent = parent, .side = side };
 
-	arm.error = cow_protect(&sink, &arm);
+	arm.error = cow_protect(&sink, note->share, &arm);
 	atomic_store(&newest, arm.error == 0 ? note->begin_stamp : 0);
 	arm.faults = cow_faults();
 	arm.window = arm.faults - (side == MMS_COW_PARENT ? note->faults : 0);

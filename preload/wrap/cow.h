@@ -6,8 +6,9 @@
 
 #include <mmscope/record.h>
 
-/* Before a fork from this call stack (0: not known): will it be watched? */
-enum mms_watch cow_decide(uint32_t stack);
+/* Before a fork from this call stack (0: not known): will it be watched, and
+ * which share of its pages?  Fills note->watch and note->share. */
+void cow_decide(uint32_t stack, struct mms_fork *note);
 
 /* After the fork, on each side.  note: the record of the fork; parent: number
  * of the process that forked; stack: as above. */

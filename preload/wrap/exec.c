@@ -75,20 +75,37 @@ static const char *our_entry(const char *value, const char **end)
 	return NULL;
 }
 
-/* A changed root may not hold the library: ld.so would complain on stderr. */
-static bool is_out_of_reach(const char *entry, const char *end)
+/* Is there a file by this name?  Where the entry has a $, `name` stands for
+ * it and for the word behind it. */
+static bool is_there(const char *entry, const char *end, const char *name)
 {
 	char path[1024];
-	size_t n = (size_t)(end - entry);
-	if (*entry != '/' || n >= sizeof(path))
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (entry[i] == '$')
-			return false;
-		path[i] = entry[i];
+	size_t n = 0;
+	for (const char *p = entry; p < end && n < sizeof(path) - 32; p++) {
+		if (*p != '$') {
+			path[n++] = *p;
+			continue;
+		}
+		while (p + 1 < end && p[1] != '/')
+			p++;
+		for (const char *c = name; *c; c++)
+			path[n++] = *c;
 	}
 	path[n] = 0;
-	return mms_faccessat(AT_FDCWD, path, 4 /* R_OK */) == -ENOENT;
+	return mms_faccessat(AT_FDCWD, path, 4 /* R_OK */) != -ENOENT;
+}
+
+/* A changed root may not hold the library: ld.so would complain on stderr.
+ * $LIB is one of three, the loader knows which. */
+static bool is_out_of_reach(const char *entry, const char *end)
+{
+	static const char *const names[] = { "lib/x86_64-linux-gnu", "lib64", "lib" };
+	if (*entry != '/' || end - entry >= 900)
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (is_there(entry, end, names[i]))
+			return false;
+	return true;
 }
 
 /* Copies entry without [from, to); buffer is as long as entry. */
@@ -106,12 +123,23 @@ static void cut(char *buffer, const char *entry, const char *from, const char *t
 	buffer[n] = 0;
 }
 
+/* ldd asks the loader what it would load: nothing runs, and the answer is the
+ * program's own without us. */
+static bool is_only_listed(char *const *environment)
+{
+	const char *value;
+	for (; *environment; environment++)
+		if (mms_after(*environment, "LD_TRACE_LOADED_OBJECTS=", &value))
+			return *value != 0;
+	return false;
+}
+
 /* Should the new image come up without us?  --follow none: unless it is the
  * main process itself that goes on in another image. */
-static bool is_dropped(const char *entry, const char *end)
+static bool is_dropped(char *const *environment, const char *entry, const char *end)
 {
 	const struct mms_session *s = capture_session();
-	if (is_out_of_reach(entry, end))
+	if (is_out_of_reach(entry, end) || is_only_listed(environment))
 		return true;
 	return capture_on() && s && s->header->follow == MMS_FOLLOW_NONE && !process_is_own();
 }
@@ -130,7 +158,7 @@ static bool must_change(char *const *environment, struct passed *ret)
 	if (!ret->preload || !mms_after(*ret->preload, "LD_PRELOAD=", &value))
 		return false;
 	ret->from = our_entry(value, &ret->to);
-	return ret->from && is_dropped(ret->from, ret->to);
+	return ret->from && is_dropped(environment, ret->from, ret->to);
 }
 
 static char **fill(const struct passed *p, char *const *environment, char **list, char *text)

@@ -42,7 +42,7 @@ static void before(uint32_t stack)
 	if (!p)
 		return;
 	forker = p->number;
-	fork_note.watch = cow_decide(stack);
+	cow_decide(stack, &fork_note);
 	fork_note.faults = doorbell_is_silent() ? 0 : cow_faults();
 	fork_note.begin_stamp = capture_stamp();
 }
@@ -79,6 +79,17 @@ static void child_side(uint32_t stack)
 	cow_in_child(&note, forker, stack);
 }
 
+/* Too little memory may be promised for a second one.  EAGAIN is about the
+ * number of processes. */
+static __attribute__((cold)) void refused(uint32_t stack)
+{
+	struct mms_heap_fail note = { .error = errno };
+
+	if (fork_note.begin_stamp && note.error == ENOMEM)
+		emit_long(MMS_LONG_HEAP_FAIL, stack, &note, sizeof(note), NULL, 0, NULL, 0);
+	fork_note.begin_stamp = 0;
+}
+
 static pid_t bracket(pid_t (*real)(void), enum mms_fork_kind kind, void *const *fp)
 {
 	if (!capture_on() && !preload_enter())
@@ -93,7 +104,7 @@ static pid_t bracket(pid_t (*real)(void), enum mms_fork_kind kind, void *const *
 	else if (pid > 0)
 		parent_side(pid, kind, stack);
 	else
-		fork_note.begin_stamp = 0;
+		refused(stack);
 	return pid;
 }
 

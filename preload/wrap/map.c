@@ -50,12 +50,24 @@ static void take_back(enum mms_long type, struct mms_vm *vm)
 	emit_long(MMS_LONG_VM_FAIL, 0, vm, sizeof(*vm), NULL, 0, NULL, 0);
 }
 
+/* The kernel would not give `size` bytes: which limit said so is found later. */
+static __attribute__((noinline, cold)) void refused(size_t size, void *const *fp)
+{
+	int error = errno;
+	if ((error != ENOMEM && error != EAGAIN) || !recording())
+		return;
+	struct mms_heap_fail fail = { .size = size, .error = error };
+	emit_long(MMS_LONG_HEAP_FAIL, capture_stack(fp), &fail, sizeof(fail), NULL, 0, NULL, 0);
+}
+
 /* ---- mappings ---- */
 
 WRAPPER void *mmap(void *at, size_t length, int prot, int flags, int fd, off_t offset)
 {
 	void *p = next.mmap(at, length, prot, flags, fd, offset);
-	if (p != MAP_FAILED && recording()) {
+	if (__builtin_expect(p == MAP_FAILED, 0)) {
+		refused(length, FRAME);
+	} else if (recording()) {
 		struct mms_vm vm = { .address = (uintptr_t)p, .length = length, .offset = (uint64_t)offset,
 			.prot = (uint32_t)prot, .flags = (uint32_t)flags, .fd = fd };
 		note(MMS_LONG_MMAP, &vm, FRAME);
@@ -66,7 +78,9 @@ WRAPPER void *mmap(void *at, size_t length, int prot, int flags, int fd, off_t o
 WRAPPER void *mmap64(void *at, size_t length, int prot, int flags, int fd, off64_t offset)
 {
 	void *p = next.mmap64(at, length, prot, flags, fd, offset);
-	if (p != MAP_FAILED && recording()) {
+	if (__builtin_expect(p == MAP_FAILED, 0)) {
+		refused(length, FRAME);
+	} else if (recording()) {
 		struct mms_vm vm = { .address = (uintptr_t)p, .length = length, .offset = (uint64_t)offset,
 			.prot = (uint32_t)prot, .flags = (uint32_t)flags, .fd = fd };
 		note(MMS_LONG_MMAP, &vm, FRAME);
@@ -105,6 +119,7 @@ WRAPPER void *mremap(void *old, size_t old_length, size_t length, int flags, ...
 	void *p = next.mremap(old, old_length, length, flags, to);
 	if (on && p == MAP_FAILED) {
 		take_back(MMS_LONG_MREMAP_BEGIN, &vm);
+		refused(length > old_length ? length - old_length : length, FRAME);
 	} else if (on) {
 		vm.address = (uintptr_t)p;
 		vm.length = length;
@@ -130,6 +145,8 @@ INLINE void moved(struct mms_vm *vm, bool said, bool failed, void *const *fp)
 {
 	if (said && failed)
 		take_back(MMS_LONG_BRK, vm);
+	else if (failed)
+		refused(vm->address - vm->address2, fp);
 	else if (!said && !failed)
 		note(MMS_LONG_BRK, vm, fp);
 }
@@ -162,7 +179,9 @@ WRAPPER void *sbrk(intptr_t by)
 WRAPPER int mprotect(void *at, size_t length, int prot)
 {
 	int r = next.mprotect(at, length, prot);
-	if (r == 0 && recording()) {
+	if (__builtin_expect(r != 0, 0)) {
+		refused(length, FRAME);
+	} else if (recording()) {
 		struct mms_vm vm = {
 			.address = (uintptr_t)at, .length = length, .prot = (uint32_t)prot, .fd = -1 };
 		note(MMS_LONG_MPROTECT, &vm, FRAME);

@@ -11,91 +11,17 @@ for the collector (collector.c) says what became of it.
 Python's standard library only.  Status 77: skipped.
 """
 import ctypes
-import fnmatch
+import json
 import os
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 
-BUILD = os.environ['MMS_BUILD']
-LIBRARY = os.path.join(BUILD, 'preload', 'libmmscope.so')
-HERE = os.path.join(BUILD, 'tests', 'guest')
-SHM = '/dev/shm/mmscope.%d' % os.geteuid()
-
-
-class Wrong(Exception):
-    pass
-
-
-def path(name):
-    return os.path.join(HERE, name)
-
-
-def need(condition, reason):
-    if not condition:
-        print('skipped: ' + reason)
-        sys.exit(77)
-
-
-def base_environment(**more):
-    env = {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LANG': 'C.UTF-8', 'HOME': '/nonexistent'}
-    env.update(more)
-    return env
-
-
-def run(argv, env, cwd=None, before=None, timeout=100):
-    p = subprocess.run(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                       stderr=subprocess.PIPE, timeout=timeout, preexec_fn=before)
-    status = p.returncode if p.returncode >= 0 else 128 - p.returncode
-    return status, p.stdout.decode(errors='replace'), p.stderr.decode(errors='replace')
-
-
-def same(plain, recorded):
-    for what, a, b in zip(('status', 'stdout', 'stderr'), plain, recorded):
-        if a != b:
-            raise Wrong('%s differs:\n--- plain\n%s\n--- recorded\n%s' % (what, a, b))
-
-
-def check_statements(stdout, lines):
-    n = 0
-    for statement in stdout.splitlines():
-        word, _, rest = statement.partition(': ')
-        if word == 'count':
-            want, _, rest = rest.partition(' ')
-        elif word not in ('expect', 'refuse'):
-            continue
-        n += 1
-        have = sum(fnmatch.fnmatchcase(line, rest) for line in lines)
-        if word == 'expect' and have == 0 or word == 'refuse' and have or word == 'count' and have != int(want):
-            raise Wrong('%s\nmatches %d lines of\n%s' % (statement, have, '\n'.join(lines)))
-    return n
-
-
-def compare(argv, options=(), env=None, before=None, statements=True, after=''):
-    """Plain and recorded in one session; returns the dump's lines."""
-    env = env or base_environment()
-    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
-        dump = os.path.join(folder, 'dump')
-        plain = run(argv, env, cwd=folder, before=before)
-        left = set(os.listdir(folder))
-        recorded = run([path('record'), dump, LIBRARY + after] + list(options) + ['--'] + argv, env, cwd=folder,
-                       before=before)
-        same(plain, recorded)
-        if set(os.listdir(folder)) - {'dump'} != left:
-            raise Wrong('files left behind: %s' % os.listdir(folder))
-        with open(dump) as f:
-            lines = f.read().splitlines()
-        n = check_statements(recorded[1], lines)
-        if statements and n == 0:
-            raise Wrong('the program states nothing:\n%s' % recorded[1])
-        return lines
-
-
-def program(name, *arguments, **more):
-    return compare([path(name)] + list(arguments), **more)
+from running import LIBRARY, MMSCOPE, SHM, Wrong, base_environment, compare, need, path, program, run, same
 
 
 # ---- in a session ----
@@ -211,6 +137,51 @@ def map_edges():
 
 def modules():
     program('modules', path('libplugin.so'))
+
+
+def tls():
+    program('tls', path('libtls_plugin.so'))
+
+
+def small_root(folder, *programs):
+    """A folder that holds these programs and what the loader needs for them."""
+    root = os.path.join(folder, 'root')
+    for file in programs:
+        os.makedirs(root, exist_ok=True)
+        shutil.copy(file, os.path.join(root, os.path.basename(file)))
+        for word in subprocess.run(['ldd', file], stdout=subprocess.PIPE, text=True, check=True).stdout.split():
+            if word.startswith('/'):
+                os.makedirs(root + os.path.dirname(word), exist_ok=True)
+                shutil.copy(word, root + word)
+    return root
+
+
+def chroot():
+    """A root without our library: not a word of the loader, by either name."""
+    need(os.geteuid() == 0, 'no right to change the root')
+    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+        root = small_root(folder, path('plain'), '/bin/sh')
+        argv = ['/usr/sbin/chroot', root, '/sh', '-c', '/plain; /plain; exit 8']
+        os.makedirs(folder + '/lib/x86_64-linux-gnu')
+        os.symlink(LIBRARY, folder + '/lib/x86_64-linux-gnu/libmmscope.so')
+        env = base_environment()
+        plain = run(argv, env)
+        if plain != (8, 'plain\nplain\n', ''):
+            raise Wrong('the plain run is no measure: %s' % (plain,))
+        for library in (LIBRARY, folder + '/$LIB/libmmscope.so'):
+            same(plain, run([path('record'), folder + '/dump', library, '--'] + argv, env))
+            with open(folder + '/dump') as f:
+                if sum(line.startswith('process') for line in f) != 1:
+                    raise Wrong('chroot itself is to be recorded, and nothing else')
+
+
+def listed():
+    """ldd lists what a program loads without us, and the shell is recorded."""
+    for command in ('ldd /bin/ls; echo $?', 'ldd -r /usr/bin/python3', 'LD_TRACE_LOADED_OBJECTS=1 /bin/true; /bin/true'):
+        # Where libraries are mapped is chance: setarch keeps it the same.
+        lines = compare(['/usr/bin/setarch', '-R', '/bin/bash', '-c', command], statements=False)
+        if sum(line.startswith('process') for line in lines) < 2:
+            raise Wrong('bash was not recorded:\n' + '\n'.join(lines))
 
 
 def address_space():
@@ -431,12 +402,86 @@ def memory_limit():
                 time.sleep(0.02)
 
 
+def pids_limit():
+    """A group that has room for one process: no collector of our own, and no
+    word about it."""
+    with open('/proc/self/cgroup') as f:
+        own = [line.strip().split(':')[2] for line in f if ':pids:' in line]
+    group = '/sys/fs/cgroup/pids%s/mms-guest.%d' % (own[0] if own else '', os.getpid())
+    try:
+        os.mkdir(group)
+    except OSError:
+        need(False, 'no right to make a group of processes (version 1)')
+
+    def join():
+        with open(group + '/cgroup.procs', 'w') as f:
+            f.write(str(os.getpid()))
+    try:
+        with open(group + '/pids.max', 'w') as f:
+            f.write('1')
+        forks = run(['/usr/bin/python3', '-c', 'import os; os.fork()'], base_environment(), before=join)
+        need(forks[0] == 1, 'the limit of a group of processes is not in force here')
+        bare([path('plain')], before=join, want=False)
+        with open(group + '/pids.max', 'w') as f:
+            f.write('2') # the recorder and the program
+        lines = compare([path('plain')], before=join, statements=False)
+        if not any('status 6' in line for line in lines):
+            raise Wrong('not recorded:\n' + '\n'.join(lines))
+    finally:
+        for _ in range(50):
+            try:
+                os.rmdir(group)
+                break
+            except OSError:
+                time.sleep(0.02)
+
+
+def recorded_by_all(argv, folder):
+    """The whole of mmscope: plain and recorded are the same; the database."""
+    db = os.path.join(folder, 'x.db')
+    plain = run(argv, base_environment())
+    same(plain, run([MMSCOPE, 'run', '--wait', '-o', db, '--'] + argv, base_environment()))
+    return plain, db
+
+
+def pid_reuse():
+    """Two lives under one pid are two processes, each with its own books."""
+    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+        plain, db = recorded_by_all([path('pid_reuse')], folder)
+        need(plain[0] != 77, 'pids cannot be asked for here')
+        if plain != (5, '31 32 1\n', ''):
+            raise Wrong('the plain run is no measure: %s' % (plain,))
+        found = sqlite3.connect(db).execute(
+            'SELECT pid, parent_id, begin_how, end_how, status, alloc_blocks FROM process ORDER BY id').fetchall()
+        pids = {row[0] for row in found[1:]}
+        lives = [row[1:] for row in found[1:]]
+        if len(pids) != 1 or lives != [(1, 'fork', 'exit', 31, 10), (1, 'fork', 'exit', 32, 20)]:
+            raise Wrong('wrong processes: %s' % found)
+
+
+def not_leaks():
+    """What loader and C++ library keep is told apart from what is forgotten."""
+    with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
+        plain, db = recorded_by_all([path('not_leaks'), path('libtls_plugin.so')], folder)
+        if plain != (3, 'a pool a plugin\n', ''):
+            raise Wrong('the plain run is no measure: %s' % (plain,))
+        answer = json.loads(run([MMSCOPE, 'leaks', '--format', 'json', db], base_environment())[1])
+        definite = [(s['bytes'], s['own']) for s in answer['sites'] if s['verdict'] == 'definite']
+        pool = [(s['own'], s['suppressed_by']) for s in answer['sites'] if s['bytes'] == 72704]
+        counted = [s for s in answer['sites'] if s['own'] == 'target' and not s['suppressed_by']]
+        loader = [s for s in answer['sites'] if s['own'] == 'loader']
+        own = sum(s['bytes'] for s in answer['sites']) - 4321
+        if definite != [(4321, 'target')] or pool != [('libstdc++', None)] or len(counted) != 1 or not loader or \
+                answer['totals']['apart']['bytes'] != own:
+            raise Wrong(json.dumps(answer['sites'], indent=1))
+
+
 def leaves_nothing():
     """The real collector: a second after the end there is neither it, nor its
     session, nor anything beside the database."""
     with tempfile.TemporaryDirectory(prefix='mms-guest-') as folder:
         db = os.path.join(folder, 'x.db')
-        env = base_environment(LD_PRELOAD=LIBRARY, MMSCOPE_BIN=os.path.join(BUILD, 'analyzer', 'mmscope'), MMSCOPE_OUT=db)
+        env = base_environment(LD_PRELOAD=LIBRARY, MMSCOPE_BIN=MMSCOPE, MMSCOPE_OUT=db)
         same(run([path('plain')], base_environment()), run([path('plain')], env))
         time.sleep(1)
         if os.listdir(folder) != ['x.db']:
@@ -467,7 +512,8 @@ CASES = {f.__name__: f for f in (
     constructors, dlsym_calls, dlsym_first, closed, vfork_exit, exec_names, forks, threads_fork, exits, filters,
     passed_on, follow_name, state, modules, address_space, file_size, sanitizers, helper, helper_children,
     helper_state, helper_signals, helper_subreaper, helper_pid1, helper_processes, no_shm,
-    heap_edges, map_edges, kill_filter, undumpable, stolen, raw_clone, memory_limit, leaves_nothing, threads_fork_soak)}
+    heap_edges, map_edges, kill_filter, undumpable, stolen, raw_clone, memory_limit, leaves_nothing,
+    tls, chroot, listed, pids_limit, pid_reuse, not_leaks, threads_fork_soak)}
 
 
 def main():

@@ -15,6 +15,9 @@
 """
 
 
+import java_class
+
+
 class Case:
     def __init__(self, argv, files=None, needs=(), unseen=(), masked=(), onlook=True, stdin=b'',
                  modes=('run', 'preload'), timeout=120, env=None, passive=False, warns=None, own_pids=True, options=(),
@@ -122,6 +125,45 @@ CGO_SOURCE = GO_SOURCE.replace('import "fmt"', '''
 import "C"
 import "fmt"
 ''').replace('fmt.Println', 'p := C.malloc(100); C.free(p); fmt.Println')
+
+RUST_SOURCE = '''
+use std::collections::HashMap;
+use std::process::Command;
+fn main() {
+    let threads: Vec<_> = (0..4).map(|n| std::thread::spawn(move || {
+        let m: HashMap<u32, String> = (0..5000).map(|i| (i, format!("{}-{}", n, i))).collect();
+        m.values().map(|s| s.len()).sum::<usize>()
+    })).collect();
+    let sums: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
+    println!("{:?}", sums);
+    let failed = std::panic::catch_unwind(|| { let v: Vec<Box<u32>> = Vec::new(); *v[3] });
+    println!("{}", failed.is_err());
+    let out = Command::new("/bin/echo").arg("from a child").output().unwrap();
+    print!("{}", String::from_utf8_lossy(&out.stdout));
+    std::process::exit(Command::new("/bin/sh").arg("-c").arg("exit 6").status().unwrap().code().unwrap());
+}
+'''
+
+# A server for one session on the client's pipe, with its own sandbox; no shell,
+# whose start files are everybody's own.
+SSHD = '''
+mkdir -p -m 755 /run/sshd; umask 077
+ssh-keygen -q -t ed25519 -N "" -C c -f host; ssh-keygen -q -t ed25519 -N "" -C c -f own
+cp own.pub authorized
+cat > conf <<END
+HostKey $PWD/host
+AuthorizedKeysFile $PWD/authorized
+PidFile none
+UsePAM no
+StrictModes no
+LogLevel ERROR
+Subsystem sftp internal-sftp
+END
+/usr/sbin/sshd -T -f conf | grep -v "$PWD" | md5sum
+printf 'pwd\\nget /etc/passwd p\\nls /no/such/file\\n' > batch
+sftp -q -b batch -F /dev/null -i own -o StrictHostKeyChecking=no -o UserKnownHostsFile=known -o LogLevel=ERROR \\
+  -o "ProxyCommand=/usr/sbin/sshd -i -f $PWD/conf" $(id -un)@one; echo $?; cmp p /etc/passwd && echo same
+'''
 
 CHURN = 'print(len([str(i) for i in range(50000)]))'
 
@@ -252,6 +294,14 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
                 'gpg -q --batch --passphrase x --pinentry-mode loopback --no-symkey-cache -d f; gpgconf --kill all; gpg --print-md sha256 < f | wc -c; sleep 0.2',
                 needs=['gpg'], masked=('threads', 'signals', 'descriptors', 'end')),
     'java': bash('java -XX:+UseSerialGC -Xmx64m -Xshare:auto -version 2>&1 | wc -l', needs=['java'], masked=('threads',), onlook=False),
+    'java-exec': bash('java -XX:+UseSerialGC -Xmx64m -cp . Starts /bin/sh -c "echo from a child | cat; exit 5"; echo $?', needs=['java'],
+                      files={'Starts.class': java_class.starts('Starts')}, masked=('threads',), onlook=False),
+    'rust': bash('rustc a.rs -o a && ./a; echo $?', files={'a.rs': RUST_SOURCE}, needs=['rustc', 'gcc'],
+                 masked=('threads',)),
+    # It clears the environment: what it starts is not recorded.
+    'sudo': bash('sudo -n id -u; sudo -n -u nobody /bin/sh -c "id -u; exit 4"; echo $?; sudo -n /no/such/program; echo $?',
+                 needs=['sudo'], unseen=('id', 'dash')),
+    'sshd': bash(SSHD, needs=['sshd', 'ssh', 'ssh-keygen']),
     'perf-on-top': bash('perf stat -o log -e task-clock sh -c "echo x | cat; exit 3"; echo $?; perf record -q -o data -e cpu-clock '
                         '/bin/echo hello 2>/dev/null; echo $?', needs=['perf'], onlook=False),
     'setpriv': bash('setpriv --reuid=65534 --regid=65534 --clear-groups id -u; setpriv --no-new-privs --bounding-set -all echo less; echo $?',

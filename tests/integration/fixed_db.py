@@ -242,6 +242,26 @@ def many_sites(path, n=1000, depth=0):
     m.done()
 
 
+def pressed(path):
+    """100 MiB and 2 MiB more each second, looked at 60 times: a cgroup of 256
+    MiB has 38 MiB left, for 19 s."""
+    m = Maker(path)
+    head(m)
+    m.process(1, 100, '/srv/bin/server', ['server'], end_ns=60000000000)
+    stack = m.stack(m.frame('main', 'src/main.c', 10), m.frame('grow', 'src/grow.c', 5))
+    m.heap(1, stack, m.site('00000000000000aa', 'grow < main'), 59, 2 << 20, 59)
+    m.series(1, -1, [n << 21 for n in range(60)])
+    m.insert('vma', process_id=1, start=0x7f0000000000, end=0x7f0000400000, perms='rw-p', kind='anon', stack_id=stack,
+             born_ns=5, present=384, zero=1, swapped=2, huge=0, touched=387)
+    for n in range(60):
+        t_ns, usage = n * 1000000000, (100 << 20) + (n << 21)
+        m.insert('sample', process_id=1, t_ns=t_ns, rss=usage, live_bytes=n << 21, live_blocks=n)
+        m.insert('debt', process_id=1, t_ns=t_ns, place=1)
+        m.insert('limit_point', place=1, process_id=0, kind='cgroup2', path='/srv/web', t_ns=t_ns,
+                 limit_value=256 << 20, usage=usage, reclaimable=0)
+    m.done()
+
+
 def one_peak(path, size, n_threads):
     """A program whose peak is 1000 blocks of SIZE, allocated by N_THREADS."""
     m = Maker(path)
@@ -394,7 +414,8 @@ def unrecorded(path):
 
 
 KINDS = {'small': small, 'empty': empty, 'many-sites': many_sites, 'many-pids': many_pids, 'verdicts': verdicts,
-         'unrecorded': unrecorded, 'recording': recording, 'incomplete': incomplete, 'forks': forks}
+         'unrecorded': unrecorded, 'recording': recording, 'incomplete': incomplete, 'forks': forks,
+         'pressed': pressed}
 
 if __name__ == '__main__':
     KINDS[sys.argv[1]](sys.argv[2])

@@ -219,3 +219,14 @@ def integrity(db, faults):
     except sqlite3.Error as e:
         got = str(e)
     faults.equal(got, 'ok', 'integrity_check of ' + os.path.basename(db))
+
+
+def drift(db, faults):
+    """Each process's own list of areas agreed with the kernel's in the end, and each hidden change has a class."""
+    found = rows(db, 'SELECT d.*, (SELECT coalesce(sum(count), 0) FROM hidden h WHERE h.process_id = d.process_id) AS n'
+                     ' FROM drift d')
+    for row in found:
+        faults.equal(row['left_pages'], 0, 'pages that still differ in %d' % row['process_id'])
+        faults.equal(row['n'], row['differences'], 'sum of the classes of hidden changes in %d' % row['process_id'])
+        faults.equal(row['checks'] > 0, True, 'comparisons in %d' % row['process_id'])
+    return len(found)

@@ -39,6 +39,8 @@ def check_file(text, name, faults):
             faults.add('%s: the page names something outside: %s' % (name, word))
     if "default-src 'none'" not in rest or '@style@' in rest or '@data@' in rest:
         faults.add(name + ': a part of the page is missing')
+    names = re.findall(r'^(?:function|class|const|let) (\w+)', rest, re.M)
+    faults.equal([n for n in set(names) if names.count(n) > 1], [], 'two things of one name in the scripts')
     return parsed
 
 
@@ -53,8 +55,43 @@ def check_small(b, faults):
     b.click('#left-table summary')
     faults.equal(b.becomes('return document.querySelectorAll("#left-table ol.stack li").length > 1'), True, 'a stack opens')
     before = b.text('#left-table tbody tr td')
-    b.click('#left-table th.n button')
+    for _ in range(2): # the largest first, then the smallest
+        b.click('#left-table th.n button')
     faults.equal(b.text('#left-table tbody tr td') != before, True, 'a click on a head turns the order')
+
+
+def check_verdicts(b, path, faults):
+    """The page says of each site what `leaks` says, in its order."""
+    sites = mms.ask('leaks', path)['sites']
+    own = [s for s in sites if s['own'] == 'target' and not s['suppressed_by'] and s['process']['pid'] == 100]
+    classes = list(dict.fromkeys(s['class'] for s in own))
+    b.run('for (const d of document.querySelectorAll("#left-table details")) d.open = true')
+    faults.equal(b.becomes('return document.querySelectorAll("#left-table p.why").length > 0'), True, 'sentences')
+    shown = b.run('return [...document.querySelectorAll("#left-table tbody tr td:nth-child(6)")].map(c => c.textContent)')
+    faults.equal(list(dict.fromkeys(c for c in shown if c in classes)), classes, 'classes in the order of leaks')
+    sentences = b.run('return [...document.querySelectorAll("#left-table p.why")].map(p => p.textContent)')
+    faults.equal(sorted(set(sentences)), sorted({s['why'] for s in own}), 'sentences of leaks')
+    definite = sum(s['bytes'] for s in sites if s['verdict'] == 'definite' and s['process']['pid'] == 100)
+    faults.equal(b.run('return size(arguments[0])', definite) + ' definite' in b.text('#left-about'), True, 'the sum by reach')
+
+
+def check_limit(b, path, faults):
+    """The limit, what counts towards it, and where that line meets it."""
+    oom = mms.ask('oom', path)
+    text = b.text('#time-limit')
+    for part in ('/srv/web', '256.0 MiB', '38.0 MiB left', 'Risk of running out: ' + oom['verdict']):
+        if part not in text:
+            faults.add('the limit: %r is not in %s' % (part, text))
+    faults.equal('1.50 MiB' in b.text('#space-table'), True, 'what of an area is in memory: ' + b.text('#space-table'))
+    got = b.run('return [timeChart.risk.point_s, timeChart.risk.limit_bytes]')
+    faults.equal(got, [oom['time_to_limit_s']['point'], oom['binding']['limit_bytes']], 'the projection is that of oom')
+    lines = b.run('''return [...document.querySelectorAll("#time-chart path[stroke='" + cssColour("limit") + "']")]
+        .map(p => p.getAttribute("d").match(/[\\d.]+/g).map(Number))''')
+    faults.equal(len(lines), 3, 'limit, usage and projection')
+    if len(lines) == 3:
+        limit, usage, ahead = lines
+        faults.equal(abs(usage[-2] - ahead[0]) < 1 and abs(ahead[-1] - limit[1]) < 12, True,
+                     'the projection goes from the last look to the limit: %s' % lines)
 
 
 def check_flame(b, faults):
@@ -107,6 +144,8 @@ def open_page(b, page, faults, name):
     faults.equal(b.run(LOADED), True, name + ': loaded')
     messages = [m['message'] for m in b.messages()]
     faults.equal(messages, [], name + ': messages in the console')
+    for word in ('NaN', 'undefined', 'Infinity', '[object'):
+        faults.equal(word in b.run('return document.body.innerText'), False, '%s: %s is to be read' % (name, word))
     # Its own time: from the start of the load to the end of the last script.
     return b.run('const t = performance.getEntriesByType("navigation")[0]; return t.domContentLoadedEventEnd')
 
@@ -167,7 +206,7 @@ def main():
     faults = mms.Faults()
     with mms.Work('page') as work:
         pages = {}
-        for kind in ('small', 'empty', 'unrecorded', 'incomplete', 'forks'):
+        for kind in ('small', 'empty', 'unrecorded', 'incomplete', 'forks', 'verdicts', 'pressed'):
             path, pages[kind] = work.path(kind + '.db'), work.path(kind + '.html')
             fixed_db.KINDS[kind](path)
             check_file(write_page(path, pages[kind], faults), kind, faults)
@@ -181,6 +220,10 @@ def main():
             check_theme(b, faults)
             open_page(b, pages['forks'], faults, 'forks')
             check_forks(b, faults)
+            open_page(b, pages['verdicts'], faults, 'verdicts')
+            check_verdicts(b, work.path('verdicts.db'), faults)
+            open_page(b, pages['pressed'], faults, 'pressed')
+            check_limit(b, work.path('pressed.db'), faults)
             faults.equal([m['message'] for m in b.messages()], [], 'messages after use')
             check_hostile(work, b, faults)
             check_many(work, b, faults)

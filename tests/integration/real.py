@@ -21,6 +21,7 @@ def settle(o, faults, mode):
         faults.add('%s: the database is not finished after 20 s' % mode)
         return []
     mms.integrity(o.db, faults)
+    print('%s: %d address spaces agree with the kernel' % (mode, mms.drift(o.db, faults)))
     return mms.rows(o.db, 'SELECT * FROM process ORDER BY begin_ns, id')
 
 
@@ -68,8 +69,8 @@ def run_case(name):
 
     def setup(cwd):
         for file, text in case.files.items():
-            with open(os.path.join(cwd, file), 'w') as f:
-                f.write(text)
+            with open(os.path.join(cwd, file), 'wb') as f:
+                f.write(text if isinstance(text, bytes) else text.encode())
 
     with mms.Work(name) as work:
         def once(mode):

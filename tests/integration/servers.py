@@ -1,6 +1,6 @@
 """servers.py - long-lived servers with and without mmscope.
 
-    servers.py redis | nginx | apache2 | postgres
+    servers.py redis | redis-daemon | nginx | apache2 | postgres
 
 Each server is started on a unix socket or a loopback port of its own, asked
 the same questions, looked at through /proc while it serves (descriptors,
@@ -136,10 +136,10 @@ class Server:
         self.answers['first end'] = ends[0]
 
 
-def redis(server):
+def redis(server, *options):
     path = os.path.join(server.cwd, 's')
     p = server.start('/usr/bin/redis-server', '--port', '0', '--unixsocket', path, '--save', '', '--appendonly', 'no',
-                     '--dir', server.cwd)
+                     '--dir', server.cwd, *options)
     cli = ('/usr/bin/redis-cli', '-s', path)
     if not until(lambda: ask_command(*cli, 'ping')[1] == 'PONG\n'):
         server.faults.add('%s: redis does not answer' % server.mode)
@@ -158,6 +158,15 @@ def redis(server):
     ask_command(*cli, 'shutdown', 'nosave')
     server.finish(p)
     server.check(2)
+
+
+def redis_daemon(server):
+    """The first process ends at once; its child closes what it inherited."""
+    redis(server, '--daemonize', 'yes', '--pidfile', os.path.join(server.cwd, 'pid'), '--logfile',
+          os.path.join(server.cwd, 'redis.log'))
+    server.answers['pid file'] = os.path.exists(os.path.join(server.cwd, 'pid'))
+    with open(os.path.join(server.cwd, 'redis.log')) as f:
+        server.answers['warnings'] = sorted(re.findall(r'# (.*)', re.sub(r'pid=\d+', 'pid=N', f.read())))
 
 
 NGINX = '''
@@ -300,7 +309,8 @@ pg_ctl -w -m fast stop > stop.log
 echo "stopped $?" >> answers
 '''
 
-SERVERS = {'redis': (redis, ('redis-server', 'redis-benchmark')), 'nginx': (nginx, ('nginx',)),
+SERVERS = {'redis': (redis, ('redis-server', 'redis-benchmark')),
+           'redis-daemon': (redis_daemon, ('redis-server', 'redis-benchmark')), 'nginx': (nginx, ('nginx',)),
            'apache2': (apache2, ('apache2',)),
            'postgres': (postgres, ())}
 

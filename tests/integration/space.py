@@ -60,19 +60,13 @@ def walk(work, faults, seed, threads):
     with open(copy) as f:
         for line in f:
             m = re.match(r'([0-9a-f]+)-([0-9a-f]+) (\S{4})', line)
-            real.append((int(m.group(1), 16), int(m.group(2), 16), m.group(3)))
+            if int(m.group(1), 16) < 1 << 63:  # [vsyscall] is the kernel's own, and in no account
+                real.append((int(m.group(1), 16), int(m.group(2), 16), m.group(3)))
     a, b = pages_of(seen), pages_of(x for x in real)
     wrong = [p for p in a.keys() | b.keys() if p not in ours and a.get(p) != b.get(p)]
     faults.equal([(hex(p * PAGE), a.get(p), b.get(p)) for p in sorted(wrong)[:5]], [], 'pages that differ (%d)' % len(wrong))
     faults.equal(len(b) > 1000, True, 'pages compared')
-    drift(db, faults)
-
-
-def drift(db, faults):
-    for row in mms.rows(db, 'SELECT d.*, (SELECT coalesce(sum(count), 0) FROM hidden h WHERE h.process_id = d.process_id) AS n'
-                            ' FROM drift d'):
-        faults.equal(row['left_pages'], 0, 'pages that still differ in %d' % row['process_id'])
-        faults.equal(row['n'], row['differences'], 'sum of the classes of hidden changes')
+    faults.equal(mms.drift(db, faults) > 0, True, 'spaces compared')
 
 
 def used(work, faults, **more):
@@ -227,7 +221,7 @@ def real(work, faults, name):
     }
     mms.need(programs[name][0], *(['redis-server', 'redis-cli'] if name == 'redis' else []))
     db, _ = record(work, faults, *programs[name])
-    drift(db, faults)
+    faults.equal(mms.drift(db, faults) > 0, True, 'spaces compared')
     explained(db, faults)
     whole = mms.rows(db, "SELECT count(*) AS n FROM page_scan WHERE look = 'exit'")[0]['n']
     faults.equal(whole > 0, True, 'a look at the end')
@@ -258,7 +252,10 @@ def upgrade(work, faults):
     old = work.path('old.db')
     os.rename(db, old)
     with sqlite3.connect(old) as c:
+        tables = [name for kind, name in added() if kind == 'TABLE']
         for kind, name in sorted(added(), reverse=True):  # views first
+            if kind == 'COLUMN' and name.split()[0] in tables:
+                continue  # gone with its table
             if kind == 'COLUMN':
                 c.execute('ALTER TABLE ' + name.replace(' ADD ', ' DROP '))
             else:

@@ -28,6 +28,7 @@ TEXTS = [
     ('report-many-pids', 'many-pids', ['report']),
     ('report-unrecorded', 'unrecorded', ['report']),
     ('report-incomplete', 'incomplete', ['report']),
+    ('report-verdicts', 'verdicts', ['report']),
     ('leaks-small', 'small', ['leaks']),
     ('leaks-small-one', 'small', ['leaks', '--limit', '1', '--frames', '2', '--process', '100']),
     ('leaks-empty', 'empty', ['leaks']),
@@ -39,6 +40,7 @@ TEXTS = [
     ('cow-forks-one', 'forks', ['cow', '--fork', '2', '--limit', '1']),
     ('cow-forks-unwatched', 'forks', ['cow', '--fork', '5']),
     ('cow-empty', 'empty', ['cow']),
+    ('oom-pressed', 'pressed', ['oom']),
     ('sites-small-count', 'small', ['sites', '--by', 'count', '--limit', '2', '--frames', '3']),
     ('sites-many-sites', 'many-sites', ['sites', '--by', 'live', '--limit', '3']),
 ]
@@ -124,6 +126,8 @@ def check_sums(databases, faults):
                 faults.equal(sum(s[key] for s in part['sites']), part['totals'][key], '%s: %s' % (database, key))
         faults.equal(sum(p['live_bytes'] for p in report['processes']), leaks['totals']['live']['bytes'],
                      database + ': live bytes of the report')
+        for verdict in ('definite', 'indirect', 'possible', 'reachable', 'unclassified'):
+            faults.equal(report['leaks'][verdict], leaks['totals'][verdict], '%s: %s of the report' % (database, verdict))
 
 
 def check_small(path, faults):

@@ -6,8 +6,9 @@
  * 65,536 pages in 128 areas; after the fork each page is left alone, written
  * by the child, by the parent, by both in either order, or dropped by the
  * child; some areas lose their end in the child (kept: 4 KiB, and neither of
- * the last two).  One line for each area:
- *	area START shared PARENT CHILD BOTH
+ * the last two).  One line for each area: counts, and a letter for each page,
+ * s not written, p by the parent, c by the child, b by both:
+ *	area START shared PARENT CHILD BOTH LETTERS
  * With several children (forked one after the other, the parent writes between)
  * there is one block of lines for each, after "fork N".  kill: the child is
  * killed by SIGKILL some seconds after its last write.  With COW_GROUP, the
@@ -84,6 +85,7 @@ static void tell(int k)
 	printf("fork %d\n", k);
 	for (int a = 0; a < AREAS; a++) {
 		unsigned parent = 0, child = 0, both = 0;
+		char letters[PAGES + 1];
 
 		for (int i = a * PAGES; i < (a + 1) * PAGES; i++) {
 			int c = class_of[k][i];
@@ -97,8 +99,10 @@ static void tell(int k)
 			parent += (unsigned)by_parent;
 			child += (unsigned)by_child;
 			both += (unsigned)(by_parent && by_child);
+			letters[i % PAGES] = "spcb"[by_parent + 2 * by_child];
 		}
-		printf("area %p %u %u %u %u\n", (void *)page(a * PAGES), PAGES, parent, child, both);
+		letters[PAGES] = 0;
+		printf("area %p %u %u %u %u %s\n", (void *)page(a * PAGES), PAGES, parent, child, both, letters);
 	}
 }
 

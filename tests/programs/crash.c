@@ -1,12 +1,13 @@
 /*
  * crash.c - allocates for ever and ends badly in the middle.
  *
- *     crash FILE N HOW        HOW: none segv abort _exit quick_exit exec loop
+ *     crash FILE N HOW        HOW: none rest segv abort _exit quick_exit exec loop
  *
  * After each allocation the count is stored in FILE (mapped, so it outlives
  * everything).  After N of them the program ends as HOW says; with `loop` it
- * goes on until somebody kills it.  Every third block is freed again; sizes
- * are a function of the count, so the driver knows the bytes too.
+ * goes on until somebody kills it; with `rest` it waits for the end of its
+ * input first.  Every third block is freed again; sizes are a function of the
+ * count, so the driver knows the bytes too.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -48,6 +49,10 @@ static __attribute__((noinline)) void site_crash(struct progress *p, uint64_t i)
 
 static void end_badly(const char *how)
 {
+	char byte;
+
+	while (!strcmp(how, "rest") && read(0, &byte, 1) > 0)
+		;
 	if (!strcmp(how, "segv"))
 		raise(SIGSEGV);
 	if (!strcmp(how, "abort"))

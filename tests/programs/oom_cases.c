@@ -5,18 +5,24 @@
  *
  * WAY grow, saw, spikes: RATE MiB a second, until killed; saw gives back every
  * fourth part for a moment, spikes hold 5 % more in one of twenty steps.
- * touch, null, areas: stand still for a second, then go on until killed or
- * refused.  PROGRESS is a file that always holds how many bytes (areas) were
+ * touch, null, small, maps, areas, threads: stand still for a second, then go
+ * on until killed or refused, by untouched blocks of 1 MiB or of 64 bytes, by
+ * mappings, areas, threads.  one, forks: one request that is too large, a fork
+ * of RATE MiB.  stacks: twelve threads use all of their stacks, and main does.
+ * stay: sleeps.  PROGRESS is a file that always holds how many bytes (areas) were
  * got since then, and for how many ns a growing one lived: the kill itself,
  * for taking its memory away takes the kernel longer.  thp: forks over 64 MiB
  * of huge pages and waits for a line on stdin before each of its two steps.
  */
+#include <alloca.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,11 +92,103 @@ static void touch(void)
 }
 
 /* Memory that is not touched: the address space alone is used. */
-static void until_null(void)
+static void until_null(size_t size)
 {
-	while (malloc(MIB - 64))
+	while (malloc(size))
+		*progress += size;
+	usleep(300000);
+}
+
+static void maps(void)
+{
+	while (mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 		*progress += MIB;
 	usleep(300000);
+}
+
+/* More than all memory, less than the address space. */
+static void one(void)
+{
+	*progress = malloc(32ull << 40) != NULL;
+	usleep(300000);
+}
+
+static void forks(size_t size)
+{
+	char *p = malloc(size);
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(p == NULL);
+	*progress = child < 0;
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	usleep(300000);
+}
+
+static void *sleeping(void *nothing)
+{
+	pause();
+	return nothing;
+}
+
+/* Their stacks are promised, and not used. */
+static void threads(void)
+{
+	pthread_attr_t a;
+	pthread_t thread;
+
+	pthread_attr_init(&a);
+	pthread_attr_setstacksize(&a, MIB);
+	while (pthread_create(&thread, &a, sleeping, NULL) == 0)
+		*progress += MIB;
+	usleep(300000);
+}
+
+#define STACKS 12
+
+static pthread_barrier_t all_begin, all_done;
+
+static void use_stack(size_t size)
+{
+	volatile char *p = alloca(size);
+
+	for (size_t at = 0; at < size; at += 4096)
+		p[at] = 1;
+}
+
+static void *deep(void *size)
+{
+	pthread_barrier_wait(&all_begin);
+	use_stack(*(size_t *)size);
+	pthread_barrier_wait(&all_done);
+	pause();
+	return NULL;
+}
+
+static void stacks(void)
+{
+	struct rlimit limit;
+	pthread_t thread;
+
+	getrlimit(RLIMIT_STACK, &limit);
+	size_t size = (limit.rlim_cur == RLIM_INFINITY ? 8u * MIB : (size_t)limit.rlim_cur) - (64u << 10);
+	pthread_barrier_init(&all_begin, NULL, STACKS + 1);
+	pthread_barrier_init(&all_done, NULL, STACKS + 1);
+	for (int i = 0; i < STACKS; i++) {
+		if (pthread_create(&thread, NULL, deep, &size))
+			exit(2);
+	}
+	sleep(1);
+	*progress = 1;
+	while (progress[1] != 1) /* what is used before has been read */
+		usleep(1000);
+	pthread_barrier_wait(&all_begin);
+	use_stack(size);
+	pthread_barrier_wait(&all_done);
+	*progress = 2;
+	while (progress[1] != 2)
+		usleep(1000);
 }
 
 /* Every second page another protection: two areas more each. */
@@ -167,11 +265,25 @@ int main(int argc, char **argv)
 		huge();
 		return 0;
 	}
+	if (!strcmp(argv[1], "stacks")) {
+		stacks();
+		return 0;
+	}
 	sleep(1);
 	if (!strcmp(argv[1], "touch"))
 		touch();
-	else if (!strcmp(argv[1], "null"))
-		until_null();
+	else if (!strcmp(argv[1], "null") || !strcmp(argv[1], "small"))
+		until_null(argv[1][0] == 'n' ? MIB - 64 : 64);
+	else if (!strcmp(argv[1], "maps"))
+		maps();
+	else if (!strcmp(argv[1], "one"))
+		one();
+	else if (!strcmp(argv[1], "forks"))
+		forks((size_t)atoi(argv[3]) * MIB);
+	else if (!strcmp(argv[1], "threads"))
+		threads();
+	else if (!strcmp(argv[1], "stay"))
+		pause();
 	else
 		areas();
 	return 0;

@@ -4,8 +4,31 @@
  *   unwind_cases CASE [PLUGIN_A PLUGIN_B]
  *
  * Each case allocates in a shape that is said at it; the oracle compares every
- * stack.  Compiled with and without frame pointers and without optimisation.
- * Prints nothing; status 0 when the case ran to its end.
+ * stack.  Compiled three ways (BUILD: omit, -O2 -fomit-frame-pointer; keep, -O2
+ * -fno-omit-frame-pointer; plain, -O0).  Status 0 when the case ran to its end.
+ * Which adversary is which test, unwind_CASE_BUILD:
+ *
+ *   alloca, VLA                       alloca, vla
+ *   recursion, deeper than is kept    recursion
+ *   recursion with alloca             alloca_recursion
+ *   stale return address in a buffer  stale
+ *   C++ exceptions                    throw           (unwind_throw.cc)
+ *   longjmp; out of a handler         longjmp; siglongjmp
+ *   swapcontext coroutines            coroutine
+ *   stack unmapped, mapped smaller    coro_unmap
+ *   stack-copying coroutines          coro_copy
+ *   handler of raise()                raise
+ *   10 kHz timer, same stack          timer
+ *   10 kHz timer, sigaltstack         timer_altstack, timer_altstack_above
+ *   160 threads that start and end    threads
+ *   noreturn call as last instruction noreturn
+ *   tail calls                        tail
+ *   DRAP (realigned stack)            drap
+ *   frames of 300 KB                  wide
+ *   no unwind data, chain of rbp      nocfi_rbp       (unwind_bare.c)
+ *   no unwind data, no chain          nocfi_no_rbp, nocfi_spoilt
+ *   the same in a thread, a coroutine nocfi_thread, nocfi_coroutine
+ *   another module, same address      dlclose         (against libgcc)
  */
 #include <alloca.h>
 #include <dlfcn.h>
@@ -22,21 +45,20 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "unwind_cases.h"
 #include "unwind_oracle.h"
-
-#define NOINLINE __attribute__((noinline))
 
 #pragma weak mms_oracle_place
 #pragma weak mms_oracle_left
 
-static volatile unsigned sink;
+volatile unsigned sink;
 
 static NOINLINE void use(void *p)
 {
 	__asm__ volatile("" : : "r"(p) : "memory");
 }
 
-static NOINLINE void allocate(void)
+NOINLINE void allocate(void)
 {
 	free(malloc(24));
 	sink++;
@@ -63,10 +85,30 @@ static NOINLINE void recurse_alloca(int depth, unsigned seed)
 
 static void case_alloca(void)
 {
-	for (unsigned i = 0; i < 3000; i++) {
+	for (unsigned i = 0; i < 3000; i++)
 		with_alloca(i % 997 + 1);
+}
+
+static NOINLINE void with_vla(size_t n)
+{
+	char a[n], b[n * 3 % 500 + 1];
+
+	use(a);
+	allocate();
+	use(b);
+	sink++;
+}
+
+static void case_vla(void)
+{
+	for (unsigned i = 0; i < 3000; i++)
+		with_vla(i % 997 + 1);
+}
+
+static void case_alloca_recursion(void)
+{
+	for (unsigned i = 0; i < 3000; i++)
 		recurse_alloca((int)(i % 40), i * 7919);
-	}
 }
 
 static NOINLINE void recurse(int depth)
@@ -79,7 +121,7 @@ static NOINLINE void recurse(int depth)
 }
 
 /* Deeper than a remembered stack, and deeper than a stack can be recorded. */
-static void case_deep(void)
+static void case_recursion(void)
 {
 	recurse(100);
 	recurse(5000);
@@ -476,69 +518,6 @@ static void case_wide(void)
 		wide_frame(i % 4);
 }
 
-/* ---- code without unwind data ---- */
-
-void bare_with_rbp(void (*)(void));
-void bare_without_rbp(void (*)(void));
-void bare_spoils_rbp(void (*)(void));
-__asm__(".text\n"
-	"bare_with_rbp:\n\tpush %rbp\n\tmov %rsp, %rbp\n\tcall *%rdi\n\tpop %rbp\n\tret\n"
-	"bare_without_rbp:\n\tsub $8, %rsp\n\tcall *%rdi\n\tadd $8, %rsp\n\tret\n"
-	"bare_spoils_rbp:\n\tpush %rbp\n\tmov $0x123456789, %rbp\n\tcall *%rdi\n\tpop %rbp\n\tret\n");
-
-static void bare_again(void) { bare_with_rbp(allocate); sink++; }
-
-static void all_bare(void)
-{
-	for (int i = 0; i < 1500; i++) {
-		bare_with_rbp(allocate);
-		bare_with_rbp(bare_again);
-		bare_without_rbp(allocate);
-		bare_without_rbp(bare_again);
-		bare_spoils_rbp(allocate);
-		bare_spoils_rbp(bare_again);
-	}
-}
-
-static void *bare_thread(void *arg)
-{
-	all_bare();
-	return arg;
-}
-
-static void case_nocfi_thread(void)
-{
-	pthread_t t;
-
-	pthread_create(&t, NULL, bare_thread, NULL);
-	pthread_join(t, NULL);
-}
-
-static void bare_body(int n)
-{
-	for (int i = 0; i < n; i++) {
-		bare_with_rbp(allocate);
-		bare_spoils_rbp(allocate);
-	}
-}
-
-/* A guess on a stack whose bounds nobody knows, at its very end. */
-static void case_nocfi_coroutine(void)
-{
-	for (int i = 0; i < 50; i++) {
-		char *area = mmap(NULL, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		size_t size = i % 2 ? 16384 : 32768;
-		mprotect(area, size, PROT_READ | PROT_WRITE);
-		getcontext(&coro[0]);
-		coro[0].uc_stack.ss_sp = area;
-		coro[0].uc_stack.ss_size = size;
-		coro[0].uc_link = &coro_main;
-		makecontext(&coro[0], (void (*)(void))bare_body, 1, 20);
-		swapcontext(&coro_main, &coro[0]);
-		munmap(area, 65536);
-	}
-}
-
 /* ---- another module at the same address ---- */
 
 static const char *plugin[2];
@@ -570,7 +549,8 @@ struct named_case {
 };
 
 static const struct named_case cases[] = {
-	{ "alloca", case_alloca }, { "deep", case_deep },
+	{ "alloca", case_alloca }, { "vla", case_vla },
+	{ "alloca_recursion", case_alloca_recursion }, { "recursion", case_recursion },
 	{ "stale", case_stale }, { "coroutine", case_coroutine },
 	{ "coro_unmap", case_coro_unmap }, { "coro_copy", case_coro_copy },
 	{ "raise", case_raise }, { "timer", case_timer },
@@ -578,8 +558,9 @@ static const struct named_case cases[] = {
 	{ "siglongjmp", case_siglongjmp }, { "threads", case_threads },
 	{ "noreturn", case_noreturn }, { "longjmp", case_longjmp },
 	{ "tail", case_tail }, { "drap", case_drap },
-	{ "wide", case_wide }, { "nocfi", all_bare },
-	{ "nocfi_thread", case_nocfi_thread }, { "nocfi_coroutine", case_nocfi_coroutine },
+	{ "wide", case_wide }, { "nocfi_rbp", bare_rbp },
+	{ "nocfi_no_rbp", bare_no_rbp }, { "nocfi_spoilt", bare_spoilt },
+	{ "nocfi_thread", bare_in_thread }, { "nocfi_coroutine", bare_in_coroutine },
 };
 
 int main(int argc, char **argv)

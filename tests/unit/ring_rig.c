@@ -53,6 +53,14 @@ void rig_alloc(uint32_t lane, uint32_t i)
 	emit_heap(i & 1 ? MMS_OP_MALLOC : MMS_OP_CALLOC, (void *)address_of(lane, i), size_of(i), stack_of(i));
 }
 
+void rig_publish(uintptr_t p, uint32_t lane, uint32_t i)
+{
+	uint64_t *word = (uint64_t *)p;
+	uint64_t w0 = mms_w0(capture_stamp() >> 4, stack_of(i), mms_block_of(p)->gen);
+	word[1] = mms_w1(address_of(lane, i) >> 3, i & 1 ? MMS_OP_MALLOC : MMS_OP_CALLOC, (uint32_t)size_of(i));
+	__atomic_store_n(&word[0], w0, __ATOMIC_RELEASE);
+}
+
 void rig_free(uint32_t lane, uint32_t i)
 {
 	emit_heap(MMS_OP_FREE, (void *)address_of(lane, i), 0, 0);

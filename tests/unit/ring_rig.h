@@ -56,6 +56,8 @@ void rig_finish(struct rig *r);
  * long form now and then), or the free of it. */
 void rig_alloc(uint32_t lane, uint32_t i);
 void rig_free(uint32_t lane, uint32_t i);
+/* The same record, put where one was reserved before. */
+void rig_publish(uintptr_t p, uint32_t lane, uint32_t i);
 /* A long record of n bytes of payload, whose content says what it must be. */
 void rig_long(uint32_t n, uint32_t seed);
 

@@ -246,6 +246,47 @@ static void hole_waits(void)
 	tear_down(&x);
 }
 
+/* What was left comes after all, the inner handler's first: it is delivered
+ * before what its thread does next, and the block goes back. */
+static void late_records(void)
+{
+	struct bench x = set_up(6);
+	uint64_t t = x.now, *outer, *inner;
+
+	fake_heap(&x.a, MMS_OP_MALLOC, 8, 1, 1, t + 1);
+	outer = fake_reserve(&x.a, t + 2);
+	inner = fake_reserve(&x.a, t + 3);
+	fake_close_block(&x.a, MMS_BLOCK_CLOSED);
+	fake_heap(&x.a, MMS_OP_MALLOC, 16, 1, 1, t + 4);
+	atomic_store(&x.s->header->n_waiting, 1);
+	round_at(&x, t + 10);
+	CHECK_EQ(seen.n, 1); /* the first round with this thread */
+	round_at(&x, t + 20);
+	CHECK_EQ(seen.n, 2); /* without 100 ms: somebody waits */
+	CHECK_EQ(stats_of(&x).n_holes, 1);
+	CHECK_EQ(fake_free_cells(x.s), 4);
+	fake_publish(&x.a, inner, MMS_OP_MALLOC, 24, 1, 1, t + 30);
+	fake_heap(&x.a, MMS_OP_FREE, 24, 0, 0, t + 31);
+	round_at(&x, t + 40);
+	CHECK_EQ(seen.n, 4);
+	CHECK_EQ(seen.address[2], 24);
+	CHECK_EQ(seen.last_op, MMS_OP_FREE);
+	fake_publish(&x.a, outer, MMS_OP_MALLOC, 32, 1, 1, t + 2); /* stamped before it was interrupted */
+	fake_heap(&x.a, MMS_OP_FREE, 32, 0, 0, t + 51);
+	round_at(&x, t + 60);
+	CHECK_EQ(seen.n, 6);
+	CHECK_EQ(seen.address[4], 32);
+	CHECK_EQ(seen.t_ns[4], seen.t_ns[3]);
+	CHECK_EQ(seen.t_ns[5], fake_ns(t + 51));
+	/* The rest of the block was never used: one hole, until the thread ends. */
+	CHECK_EQ(stats_of(&x).n_holes, 1);
+	fake_thread_dies(&x.a);
+	round_at(&x, t + 100 * MS);
+	CHECK_EQ(fake_free_cells(x.s), 6);
+	CHECK_EQ(stats_of(&x).n_bad, 0);
+	tear_down(&x);
+}
+
 /* A reserved slot at the frontier is no hole: the thread may be stopped. */
 static void frontier_is_no_hole(void)
 {
@@ -300,7 +341,7 @@ static void the_dead(void)
 	CHECK_EQ(stats_of(&x).n_holes, 1);
 	CHECK_EQ(fake_free_cells(x.s), 6);
 	CHECK_EQ(atomic_load(&x.s->cell0->thread[x.a.slot].process), 0);
-	CHECK_EQ(drain_lost(x.d, x.process), 7);
+	CHECK_EQ(drain_lost(x.d, x.process), 8); /* the hole counts */
 
 	/* Killed between claim and header; its other thread never wrote. */
 	atomic_store(&x.s->cell0->owner[3], mms_owner_word(x.b.process_slot, x.b.slot + 1));
@@ -312,7 +353,7 @@ static void the_dead(void)
 	CHECK_EQ(seen.n_read, 0);
 	round_at(&x, t + 300 * MS);
 	CHECK_EQ(seen.n_read, 1);
-	CHECK_EQ(seen.lost, 7);
+	CHECK_EQ(seen.lost, 8);
 	CHECK_EQ(stats_of(&x).n_torn, 1);
 	CHECK_EQ(fake_free_cells(x.s), 6);
 	CHECK_EQ(atomic_load(&x.s->cell0->process[0].state), MMS_SLOT_FREE);
@@ -376,6 +417,7 @@ int main(void)
 	forms_of_records();
 	old_payload_is_gone();
 	hole_waits();
+	late_records();
 	frontier_is_no_hole();
 	hole_at_the_end();
 	the_dead();

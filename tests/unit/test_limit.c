@@ -84,6 +84,7 @@ static void put_host(const char *overcommit)
 static void test_v2(void)
 {
 	struct limit_points p = { .n = 0 };
+	struct limit_commit commit;
 
 	put_host("0");
 	put_file("/proc/self/mountinfo", "25 1 0:21 / /sys rw - sysfs sysfs rw\n"
@@ -93,13 +94,14 @@ static void test_v2(void)
 	put_group("/sys/fs/cgroup/kube", "209715200", "max", 180 * MIB, 30 * MIB);
 	struct cgroup_place *place = cgroup_place_open(root, "0::/kube/pod1/box\n");
 	REQUIRE(place);
-	cgroup_place_read(place, &p);
+	cgroup_place_read(place, &p, &commit);
 	const struct limit_point *box = find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/kube/pod1/box");
 	const struct limit_point *kube = find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/kube");
 	const struct limit_point *high = find(&p, LIMIT_CGROUP2_HIGH, "/sys/fs/cgroup/kube/pod1/box");
 	const struct limit_point *host = find(&p, LIMIT_HOST, "MemAvailable");
 	REQUIRE(box && kube && high && host);
-	CHECK_EQ(p.n, 4); /* the pod without a limit and the root have no point */
+	CHECK_EQ(p.n, 5); /* the pod without a limit and the root have no point */
+	CHECK_EQ(high->failures, 5);
 	CHECK_EQ(limit_headroom(box), 256 * MIB - 100 * MIB + 20 * MIB);
 	CHECK_EQ(limit_headroom(kube), 200 * MIB - 180 * MIB + 30 * MIB);
 	CHECK_EQ(limit_headroom(high), 200000000 - 100 * MIB + 20 * MIB);
@@ -115,31 +117,148 @@ static void test_v2(void)
 	/* Kept descriptors see the change. */
 	put_file("/sys/fs/cgroup/kube/memory.current", "%llu\n", 190 * MIB);
 	p.n = 0;
-	cgroup_place_read(place, &p);
+	cgroup_place_read(place, &p, &commit);
 	kube = find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/kube");
 	REQUIRE(kube);
 	CHECK_EQ(kube->usage, 190 * MIB);
 	cgroup_place_close(place);
 }
 
-static void test_commit(void)
+/* A group whose files are written one by one, for what a kernel may leave out. */
+static void put_in(const char *folder, const char *name, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	put_file(path, "%s", text);
+}
+
+/* high only, swap with a limit, and files that this kernel does not have: no
+ * memory.events, no memory.pressure, a statistic without "kernel". */
+static void test_v2_sparse(void)
+{
+	static const char slice[] = "/sys/fs/cgroup/app.slice", one[] = "/sys/fs/cgroup/app.slice/one.service";
+	struct limit_points p = { .n = 0 };
+	struct limit_commit commit;
+
+	put_in(one, "memory.current", "52428800\n");
+	put_in(one, "memory.max", "max\n");
+	put_in(one, "memory.high", "104857600\n");
+	put_in(one, "memory.swap.current", "4194304\n");
+	put_in(one, "memory.swap.max", "16777216\n");
+	put_in(one, "memory.swap.events", "high 0\nmax 9\nfail 2\n");
+	put_in(one, "memory.stat", "anon 41943040\nfile 8388608\n");
+	put_in(slice, "memory.current", "73400320\n");
+	put_in(slice, "memory.max", "83886080\n");
+	struct cgroup_place *place = cgroup_place_open(root, "0::/app.slice/one.service\n");
+	REQUIRE(place);
+	CHECK(!cgroup_place_hidden(place));
+	cgroup_place_read(place, &p, &commit);
+	const struct limit_point *own = find(&p, LIMIT_CGROUP2, one), *above = find(&p, LIMIT_CGROUP2, slice);
+	const struct limit_point *high = find(&p, LIMIT_CGROUP2_HIGH, one), *swap = find(&p, LIMIT_CGROUP2_SWAP, one);
+	REQUIRE(own && above && high && swap);
+	CHECK_EQ(own->limit, LIMIT_UNLIMITED); /* kept for its counters */
+	CHECK_EQ(own->oom_kills, LIMIT_NONE);
+	CHECK_EQ(own->residue, LIMIT_NONE);
+	CHECK_EQ(own->stall_us, LIMIT_NONE);
+	CHECK_EQ(own->swap, 4 * MIB);
+	CHECK_EQ(limit_headroom(high), 50 * MIB);
+	CHECK_EQ(high->failures, LIMIT_NONE);
+	CHECK_EQ(limit_headroom(swap), 12 * MIB);
+	CHECK_EQ(swap->failures, 9);
+	/* Nothing but the two: all of it counts, no page is known to be dropped. */
+	CHECK_EQ(limit_headroom(above), 10 * MIB);
+	CHECK_EQ(above->reclaimable, 0);
+	CHECK(!find(&p, LIMIT_CGROUP2_HIGH, slice) && !find(&p, LIMIT_CGROUP2_SWAP, slice));
+	cgroup_place_close(place);
+}
+
+/* In a cgroup namespace the path is "/", and of a process outside "/..": the
+ * mount's own folder is the last that can be seen. */
+static void test_v2_namespace(void)
+{
+	static const char *const text[] = { "0::/\n", "0::/../other\n" };
+
+	put_file("/proc/self/mountinfo", "30 25 0:26 /kube/pod1/box /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+	put_group("/sys/fs/cgroup", "268435456", "max", 100 * MIB, 20 * MIB);
+	for (int i = 0; i < 2; i++) {
+		struct limit_points p = { .n = 0 };
+		struct limit_commit commit;
+		struct cgroup_place *place = cgroup_place_open(root, text[i]);
+
+		REQUIRE(place);
+		CHECK(cgroup_place_hidden(place));
+		cgroup_place_read(place, &p, &commit);
+		const struct limit_point *own = find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup");
+		REQUIRE(own);
+		CHECK_EQ(limit_headroom(own), 176 * MIB);
+		cgroup_place_close(place);
+	}
+	put_file("/sys/fs/cgroup/memory.current", "");
+}
+
+/* Five deep, the least room in the middle; a controller that is not enabled
+ * below the fourth has no files there. */
+static void test_v2_deep(void)
 {
 	struct limit_points p = { .n = 0 };
+	struct limit_commit commit;
+	const struct limit_point *least = NULL;
 
-	put_host("2");
-	struct cgroup_place *place = cgroup_place_open(root, "0::/\n");
+	put_file("/proc/self/mountinfo", "30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+	put_group("/sys/fs/cgroup/a", "1073741824", "max", 500 * MIB, 0);
+	put_group("/sys/fs/cgroup/a/b", "536870912", "max", 480 * MIB, 16 * MIB);
+	put_group("/sys/fs/cgroup/a/b/c", "max", "max", 300 * MIB, 0);
+	put_group("/sys/fs/cgroup/a/b/c/d", "402653184", "max", 300 * MIB, 0);
+	put_in("/sys/fs/cgroup/a/b/c/d/e", "cgroup.procs", "1\n");
+	struct cgroup_place *place = cgroup_place_open(root, "0::/a/b/c/d/e\n");
 	REQUIRE(place);
-	cgroup_place_read(place, &p);
-	const struct limit_point *commit = find(&p, LIMIT_COMMIT, "vm.overcommit_memory=2");
-	REQUIRE(commit);
-	CHECK_EQ(limit_headroom(commit), 1000000ull << 10);
+	cgroup_place_read(place, &p, &commit);
+	for (size_t i = 0; i < p.n; i++) {
+		if (p.at[i].kind == LIMIT_CGROUP2 && (!least || limit_headroom(&p.at[i]) < limit_headroom(least)))
+			least = &p.at[i];
+	}
+	REQUIRE(least);
+	CHECK_STR(least->path, "/sys/fs/cgroup/a/b");
+	CHECK_EQ(limit_headroom(least), 48 * MIB);
+	CHECK(find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/a/b/c/d") && find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/a"));
+	CHECK(!find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/a/b/c"));
 	cgroup_place_close(place);
+}
+
+static void test_commit(void)
+{
+	for (unsigned mode = 0; mode < 3; mode++) {
+		static const char *const path[] = { "vm.overcommit_memory=0", "vm.overcommit_memory=1",
+			"vm.overcommit_memory=2" };
+		struct limit_points p = { .n = 0 };
+		struct limit_commit commit;
+
+		put_host(path[mode] + strlen(path[mode]) - 1);
+		put_file("/proc/sys/vm/admin_reserve_kbytes", "8192\n");
+		put_file("/proc/sys/vm/user_reserve_kbytes", "131072\n");
+		struct cgroup_place *place = cgroup_place_open(root, "0::/\n");
+		REQUIRE(place);
+		cgroup_place_read(place, &p, &commit);
+		const struct limit_point *told = find(&p, LIMIT_COMMITTED, path[mode]);
+		CHECK_EQ(told != NULL, mode < 2); /* in mode 2 it is a limit of the process */
+		if (told)
+			CHECK_EQ(limit_headroom(told), 1000000ull << 10);
+		CHECK_EQ(commit.mode, mode);
+		CHECK_EQ(commit.limit - commit.committed, 1000000ull << 10);
+		if (mode == 2) {
+			CHECK_EQ(commit.admin_reserve, 8 * MIB);
+			CHECK_EQ(commit.user_reserve, 128 * MIB);
+		}
+		cgroup_place_close(place);
+	}
 }
 
 /* A container with v1: the mount shows one folder of the hierarchy. */
 static void test_v1_hidden(void)
 {
 	struct limit_points p = { .n = 0 };
+	struct limit_commit commit;
 
 	put_host("1");
 	put_file("/proc/self/mountinfo", "31 25 0:27 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n");
@@ -154,7 +273,7 @@ static void test_v1_hidden(void)
 	struct cgroup_place *place = cgroup_place_open(root, "5:cpu:/docker/abc\n4:memory:/docker/abc\n0::/\n");
 	REQUIRE(place);
 	CHECK(cgroup_place_hidden(place));
-	cgroup_place_read(place, &p);
+	cgroup_place_read(place, &p, &commit);
 	const struct limit_point *own = find(&p, LIMIT_CGROUP1, "/sys/fs/cgroup/memory");
 	const struct limit_point *both = find(&p, LIMIT_CGROUP1_SWAP, "/sys/fs/cgroup/memory");
 	REQUIRE(own && both);
@@ -164,13 +283,42 @@ static void test_v1_hidden(void)
 	CHECK_EQ(own->residue, 8 * MIB);
 	CHECK_EQ(own->swap, MIB);
 	CHECK_EQ(limit_headroom(both), 70 * MIB);
-	CHECK(!find(&p, LIMIT_COMMIT, "vm.overcommit_memory=2"));
 	cgroup_place_close(place);
+}
+
+/* What is left to commit: less what is kept back for the administrator, unless
+ * it is one, and a 32nd of its own size. */
+static void check_commit(struct limit_process *p, const char *capabilities, uint64_t user_reserve, uint64_t kept)
+{
+	struct limit_commit commit = { 2, 1000 * MIB, 600 * MIB, 8 * MIB, user_reserve };
+	struct limit_points points = { .n = 0 };
+
+	put_file("/proc/7/status", "Name:\tx\nVmSize:\t  327680 kB\nThreads:\t1\nCapEff:\t%s\n", capabilities);
+	CHECK(limit_process_read(p, 3, &commit, &points));
+	const struct limit_point *left = find(&points, LIMIT_COMMIT, "vm.overcommit_memory=2");
+	REQUIRE(left);
+	CHECK_EQ(limit_headroom(left), 400 * MIB - kept);
+}
+
+/* The end of the address space: by the program's class and its personality. */
+static void check_ceiling(struct limit_process *p, char class, const char *personality, uint64_t end)
+{
+	struct limit_commit commit = { 0, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE };
+	struct limit_points points = { .n = 0 };
+
+	put_file("/proc/7/exe", "\177ELF%c\1\1%9s", class, "");
+	put_file("/proc/7/personality", "%s\n", personality);
+	p->task_size = 0;
+	CHECK(limit_process_read(p, 2, &commit, &points));
+	const struct limit_point *space = find(&points, LIMIT_TASK_SIZE, "address space");
+	REQUIRE(space);
+	CHECK_EQ(space->limit, end);
 }
 
 static void test_process(void)
 {
 	struct limit_points points = { .n = 0 };
+	struct limit_commit none = { 0, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE };
 	struct limit_process p;
 
 	put_file("/proc/7/status", "Name:\tx\nVmSize:\t  300000 kB\nVmLck:\t 8 kB\nVmRSS:\t 9000 kB\nRssAnon:\t 5000 kB\n"
@@ -188,7 +336,7 @@ static void test_process(void)
 	int fd = open(folder, O_PATH | O_DIRECTORY);
 	REQUIRE(fd >= 0);
 	limit_process_init(&p, fd);
-	CHECK(limit_process_read(&p, 1, &points));
+	CHECK(limit_process_read(&p, 1, &none, &points));
 	const struct limit_point *as = find(&points, LIMIT_AS, "RLIMIT_AS");
 	const struct limit_point *maps = find(&points, LIMIT_MAP_COUNT, "vm.max_map_count");
 	const struct limit_point *stack = find(&points, LIMIT_STACK, "RLIMIT_STACK");
@@ -199,6 +347,12 @@ static void test_process(void)
 	CHECK_EQ(limit_headroom(stack), 8388608 - (132 << 10));
 	CHECK_EQ(p.anon, 5000 << 10);
 	CHECK_EQ(p.threads, 3);
+	check_ceiling(&p, 2, "00000000", 0x7ffffffff000);
+	check_ceiling(&p, 1, "00000000", 0xffffe000);
+	check_ceiling(&p, 1, "08000000", 0xc0000000);
+	check_commit(&p, "0000000000000000", 128 * MIB, 8 * MIB + 10 * MIB);
+	check_commit(&p, "000001ffffffffff", 128 * MIB, 10 * MIB);
+	check_commit(&p, "000001ffffdfffff", 4 * MIB, 8 * MIB + 4 * MIB);
 	limit_process_done(&p);
 	close(fd);
 }
@@ -209,6 +363,9 @@ int main(void)
 
 	REQUIRE(mkdtemp(root));
 	test_v2();
+	test_v2_sparse();
+	test_v2_deep();
+	test_v2_namespace();
 	test_commit();
 	test_v1_hidden();
 	test_process();

@@ -53,8 +53,7 @@ static bool add_area(void *arg, const struct proc_map *map)
 	struct vma area = from_kernel(map);
 
 	(void)arg;
-	if (map->start < UINTPTR_MAX / 2) /* not [vsyscall] */
-		vma_tree_map(&tree, &area);
+	vma_tree_map(&tree, &area);
 	return true;
 }
 
@@ -99,8 +98,6 @@ static bool compare_area(void *arg, const struct proc_map *map)
 {
 	struct compare *c = arg;
 
-	if (map->start > UINTPTR_MAX / 2)
-		return true;
 	if (c->at < map->start && vma_tree_find_intersection(&tree, c->at, map->start))
 		c->wrong++;
 	for (uintptr_t at = map->start; at < map->end;) {
@@ -287,6 +284,60 @@ static void step(void)
 	}
 }
 
+/* --- both ways to read the kernel's list ------------------------------------ */
+
+struct told {
+	unsigned n;
+	uint64_t sum; /* of all that is told of each area, in order */
+	uintptr_t highest;
+};
+
+static bool add_up(void *arg, const struct proc_map *map)
+{
+	struct told *t = arg;
+	const uint64_t number[] = { map->start, map->end, map->offset, map->inode, map->device, map->prot, map->shared };
+
+	t->n++;
+	t->highest = map->end;
+	for (size_t i = 0; i < sizeof number / sizeof number[0]; i++)
+		t->sum = (t->sum ^ number[i]) * 0x100000001b3u;
+	for (size_t i = 0; i < map->name_length; i++)
+		t->sum = (t->sum ^ (unsigned char)map->name[i]) * 0x100000001b3u;
+	return true;
+}
+
+static void test_walk_is_text(void)
+{
+	struct told by_query = { 0 }, by_text = { 0 };
+	struct proc_map first;
+	int fd = open("/proc/self/maps", O_RDONLY);
+
+	if (proc_maps_query(fd, 0, name, sizeof name, &first) == -ENOTTY)
+		fprintf(stderr, "skipped: PROCMAP_QUERY needs Linux 6.11\n");
+	CHECK_EQ(proc_maps_walk(fd, text, sizeof text, add_up, &by_query), 0);
+	CHECK_EQ(proc_maps_read(fd, text, sizeof text, add_up, &by_text), 0);
+	CHECK(by_text.n > 10);
+	CHECK_EQ(by_query.n, by_text.n);
+	CHECK_EQ(by_query.sum, by_text.sum);
+	CHECK(by_text.highest < UINTPTR_MAX / 2); /* [vsyscall] is in neither */
+	close(fd);
+}
+
+/* A kernel without the question: the text is read. */
+static void test_walk_without_query(void)
+{
+	char line[] = "1000-2000 rw-p 00000000 00:00 0 \n7000-9000 r--s 00001000 08:01 77 /a b\n";
+	char path[] = "/tmp/mmscope-test-maps-XXXXXX";
+	struct told told = { 0 };
+	int fd = mkstemp(path);
+
+	REQUIRE(fd >= 0 && unlink(path) == 0 && write(fd, line, sizeof line - 1) == (ssize_t)sizeof line - 1);
+	CHECK_EQ(proc_maps_walk(fd, text, sizeof text, add_up, &told), 0);
+	CHECK_EQ(told.n, 2);
+	CHECK_EQ(told.highest, 0x9000);
+	close(fd);
+}
+
 /* --- set-up ------------------------------------------------------------------------ */
 
 static void make_areas(void)
@@ -332,6 +383,8 @@ int main(int argc, char **argv)
 	maps_fd = open("/proc/self/maps", O_RDONLY);
 	REQUIRE(maps_fd >= 0);
 	make_areas();
+	test_walk_is_text();
+	test_walk_without_query();
 	for (unsigned seed = first; seed < first + seeds; seed++) {
 		random_state = seed;
 		read_kernel();

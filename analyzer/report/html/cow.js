@@ -5,7 +5,7 @@ const COW = flat(DATA.cow);
 const COW_FORKS = DATA.forks.filter(f => f.method && f.method !== 'none');
 const COW_BARS = 40;
 
-function pagesText(f, n) {
+function pagesOfFork(f, n) {
 	return n === null ? 'not known' : plural(n, 'page', 'pages') + ' (' + size(n * (f.page_size || 4096)) + ')';
 }
 
@@ -27,7 +27,7 @@ function drawCowBars() {
 		for (const [colour, n, text] of cowParts(f)) {
 			if (n > 0)
 				root.append(svg('rect', { x: x, y: y, width: Math.max(1, n * unit), height: line - 8, fill: cssColour(colour), opacity: colour === 'other' ? 0.35 : 0.9 },
-					svg('title', null, 'Fork ' + f.id + ': ' + pagesText(f, n) + ' ' + text)));
+					svg('title', null, 'Fork ' + f.id + ': ' + pagesOfFork(f, n) + ' ' + text)));
 			x += n * unit;
 		}
 		root.append(svg('text', { x: Math.min(x, width - right) + 8, y: y + 13 }, f.pages_shared === null ? '' : size(f.pages_shared * (f.page_size || 4096)) + ' shared'));
@@ -46,9 +46,9 @@ function drawCowTime(f) {
 	for (let i = 0; i < COW.n; i++)
 		if (COW.get(i, 'fork') === f.id)
 			rows.push(i);
-	byId('cow-status').textContent = 'Fork ' + f.id + ': ' + pagesText(f, f.pages_shared) + ' shared, parent broke ' + pagesText(f, f.parent_broke) +
-		', child ' + pagesText(f, f.child_broke) + ', both ' + pagesText(f, f.both_broke) + ', copied ' + pagesText(f, f.copies) +
-		(f.identical_pages === null ? '' : '; ' + pagesText(f, f.identical_pages) + ' ended as they were') + '; seen by ' + f.method + (f.exact ? ', exact.' : ', not exact.');
+	byId('cow-status').textContent = 'Fork ' + f.id + ': ' + pagesOfFork(f, f.pages_shared) + ' shared, parent broke ' + pagesOfFork(f, f.parent_broke) +
+		', child ' + pagesOfFork(f, f.child_broke) + ', both ' + pagesOfFork(f, f.both_broke) + ', copied ' + pagesOfFork(f, f.copies) +
+		(f.identical_pages === null ? '' : '; ' + pagesOfFork(f, f.identical_pages) + ' ended as they were') + '; seen by ' + f.method + (f.exact ? ', exact.' : ', not exact.');
 	if (!rows.length)
 		return show('cow-time', el('p', { class: 'quiet' }, 'This fork was looked at only at its end.'));
 	const of = side => [[0, 0]].concat(rows.filter(i => COW.get(i, side) !== null).map(i => [COW.get(i, 't_ns') - f.t_ns, COW.get(i, side) * unit]));

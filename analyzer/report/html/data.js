@@ -18,6 +18,7 @@ function flat(part) {
 
 const SITES = flat(DATA.sites);
 const AREAS = flat(DATA.areas);
+const RISK = new Map(DATA.risks.map(r => [r.process, r]));
 const PROCESS = new Map(DATA.processes.map(p => [p.id, p]));
 
 function frameOf(id) {

@@ -3,6 +3,9 @@
  */
 const RECORDED = DATA.processes.filter(p => p.followed);
 const MAIN = PROCESS.get(DATA.main) || null;
+/* Strongest evidence first, as verdict.h. */
+const CLASSES = ['leaking', 'lost', 'growing, reachable', 'unproven', 'start-up', 'exit noise'];
+const REACH = ['definite', 'indirect', 'possible', 'reachable', 'unclassified'];
 const LEFT_STEP = 20, FORKS_MAX = 5000; /* of html_forks.sql */
 let flame, timeChart, space;
 
@@ -37,27 +40,39 @@ function drawFigures(id) {
 		figure('Temporary', percent(temporary, of('alloc_blocks')), plural(temporary, 'block', 'blocks')),
 		p ? figure('Resident at most', p.hiwater_rss === null ? 'not known' : size(p.hiwater_rss), 'when last looked at') : null,
 		p ? figure('Ended', endOf(p), 'pid ' + p.pid) : figure('Processes', count(DATA.capture.processes), count(RECORDED.length) + ' recorded'),
+		p && RISK.has(p.id) ? figure('Risk of running out', RISK.get(p.id).verdict, 'see memory over time') : null,
 		figure('Not seen', unseen ? plural(unseen, 'note', 'notes') : 'nothing', unseen ? 'see the end of the page' : 'no gap is known'));
 }
 
 function drawLeft(id) {
 	const rows = sitesOf(id).filter(r => SITES.get(r, 'live_blocks') > 0);
-	const apart = r => TEXTS[SITES.get(r, 'own')] !== 'target';
+	const classOf = r => TEXTS[SITES.get(r, 'class')], apart = r => classOf(r) === '';
+	const whose = r => apart(r) ? TEXTS[SITES.get(r, 'own')] === 'target' ? 'kept by libc' : TEXTS[SITES.get(r, 'own')] : classOf(r);
+	const rank = r => CLASSES.length - (apart(r) ? CLASSES.length : CLASSES.indexOf(classOf(r)));
+	rows.sort((a, b) => SITES.get(b, 'live_bytes') - SITES.get(a, 'live_bytes'));
 	const bytes = rows.reduce((n, r) => n + SITES.get(r, 'live_bytes'), 0), peak = Math.max(1, ...rows.map(r => SITES.get(r, 'live_bytes')));
 	byId('left-about').textContent = rows.length ? size(bytes) + ' in ' + plural(rows.reduce((n, r) => n + SITES.get(r, 'live_blocks'), 0), 'block', 'blocks') +
-		' of ' + plural(rows.length, 'site', 'sites') + '. Whether something still pointed to them is for mmscope leaks to say.' : '';
+		' of ' + plural(rows.length, 'site', 'sites') + '. ' + reachText(rows) : '';
 	const columns = [
 		{ title: 'At end', n: true, key: r => SITES.get(r, 'live_bytes'), cell: r => size(SITES.get(r, 'live_bytes')) },
 		{ title: '', cell: r => partsBar([[SITES.get(r, 'live_bytes'), apart(r) ? cssColour('other') : cssColour('heap')]], peak) },
 		{ title: 'Blocks', n: true, key: r => SITES.get(r, 'live_blocks'), cell: r => count(SITES.get(r, 'live_blocks')) },
 		{ title: 'At peak', n: true, key: r => SITES.get(r, 'peak_bytes'), cell: r => size(SITES.get(r, 'peak_bytes')) },
 		{ title: 'Allocated', n: true, key: r => SITES.get(r, 'alloc_bytes'), cell: r => size(SITES.get(r, 'alloc_bytes')) },
-		{ title: 'Whose', key: r => TEXTS[SITES.get(r, 'own')], cell: r => apart(r) ? TEXTS[SITES.get(r, 'own')] : 'program' },
-		{ title: 'Allocated by', wide: true, cell: r => stackFold(SITES.get(r, 'node'), SITES.get(r, 'truncated') === 1) },
+		{ title: 'What it is', down: true, key: rank, cell: whose },
+		{ title: 'Allocated by', wide: true, cell: r => stackFold(SITES.get(r, 'node'), SITES.get(r, 'truncated') === 1, TEXTS[SITES.get(r, 'why')]) },
 	];
 	if (!id)
 		columns.splice(6, 0, { title: 'Pid', n: true, key: r => SITES.get(r, 'process'), cell: r => count(PROCESS.get(SITES.get(r, 'process')).pid) });
-	show('left-table', rows.length ? table(columns, rows, 0, LEFT_STEP) : empty('Everything was freed.'));
+	show('left-table', rows.length ? table(columns, rows, 5, LEFT_STEP) : empty('Everything was freed.'));
+}
+
+/* Whether something still points to the blocks, in bytes by kind. */
+function reachText(rows) {
+	const sums = REACH.map(kind => [kind, rows.reduce((n, r) => n + SITES.get(r, kind + '_bytes'), 0)]).filter(([, n]) => n);
+	if (sums.every(([kind]) => kind === 'unclassified'))
+		return 'Whether something still points to them was not examined.';
+	return sums.map(([kind, n]) => size(n) + ' ' + kind).join(', ') + '.';
 }
 
 /* Lives of the processes as bars, forks as marks on them. */

@@ -106,8 +106,8 @@ function stackList(node, truncated) {
 	return list;
 }
 
-/* A stack as one line that opens to the whole of it. */
-function stackFold(node, truncated) {
+/* A stack as one line that opens to the whole of it, and to a sentence. */
+function stackFold(node, truncated, sentence) {
 	const frames = stackOf(node);
 	if (!frames.length)
 		return el('span', { class: 'quiet' }, '(stack not captured)');
@@ -115,13 +115,14 @@ function stackFold(node, truncated) {
 		el('span', { class: 'tail mono' }, frames.slice(1, 4).map(f => ' \u2039 ' + shortName(f.name)).join(''))));
 	fold.addEventListener('toggle', () => {
 		if (fold.open && fold.children.length === 1)
-			fold.append(stackList(node, truncated));
+			fold.append(...sentence ? [el('p', { class: 'why' }, sentence)] : [], stackList(node, truncated));
 	});
 	return fold;
 }
 
 /* A table that sorts by its heads and shows more rows when asked.
- * columns: [{title, key(row) to sort by, cell(row), n: is a number}] */
+ * columns: [{title, key(row) to sort by, cell(row), n: is a number, down: the
+ * largest key first although it is none}] */
 function table(columns, rows, order, step) {
 	let by = order, down = true, shown = step;
 	const body = el('tbody'), more = el('p', { class: 'more-rows' });
@@ -148,7 +149,7 @@ function table(columns, rows, order, step) {
 				el('span', { class: 'quiet' }, ' ' + count(shown) + ' of ' + count(sorted.length) + ' are shown'));
 	}
 	function sortBy(i) {
-		down = by === i ? !down : !!columns[i].n;
+		down = by === i ? !down : !!(columns[i].n || columns[i].down);
 		by = i;
 		draw();
 	}

@@ -1,5 +1,6 @@
 /* time.js - memory over time: the live heap of the process, stacked by the
- * sites that held most, and what the kernel said was resident.
+ * sites that held most, what the kernel said was resident, and how far it is
+ * to the nearest limit.
  */
 const TIME_BOX = { left: 76, right: 20, top: 12, bottom: 30 };
 
@@ -17,6 +18,19 @@ function samplesOf(process) {
 	return points;
 }
 
+function seconds(s) {
+	return s === null || s > 1e9 ? 'never' : duration(s * 1e9);
+}
+
+function limitText(r) {
+	const amount = n => r.areas ? count(n) + ' areas' : size(n), parts = [];
+	parts.push('Nearest limit: ' + r.limit + ', ' + amount(r.limit_bytes) + '; ' + amount(r.headroom_bytes) + ' left.');
+	if (r.per_s !== null)
+		parts.push('At this pace it is reached in ' + seconds(r.point_s) + ' (' + seconds(r.low_s) + ' to ' + seconds(r.high_s) + ').');
+	parts.push('Risk of running out: ' + r.verdict + (r.reasons.length ? ' (' + r.reasons.join('; ') + ').' : '.'));
+	return parts.join(' ');
+}
+
 class TimeChart {
 	setProcess(id) {
 		const p = PROCESS.get(id);
@@ -25,6 +39,8 @@ class TimeChart {
 		this.total = all.find(s => s.node === null);
 		this.sites = all.filter(s => s.node !== null).sort((a, b) => Math.max(...b.max) - Math.max(...a.max));
 		this.samples = p ? samplesOf(id) : [];
+		this.risk = RISK.get(id);
+		byId('time-limit').textContent = this.risk ? limitText(this.risk) : '';
 		this.draw();
 	}
 
@@ -47,19 +63,50 @@ class TimeChart {
 				: 'Each process has an address space of its own: choose one above to see it over time.'));
 			return;
 		}
-		const width = roomIn('time'), height = 300, end = DATA.capture.duration_ns;
-		const top = Math.max(this.process.peak_bytes, ...this.samples.map(s => s.rss), 1) * 1.06;
+		const width = roomIn('time'), height = 300, near = this.limitIsNear(), end = this.lastTime(near);
+		const top = Math.max(this.process.peak_bytes, ...this.samples.map(s => s.rss), near ? this.risk.limit_bytes : 0, 1) * 1.06;
 		const c = chartFrame(width, height, TIME_BOX, end, top, 'Heap and resident memory over time');
 		this.chart = c;
 		this.drawSites(c);
 		this.drawLines(c);
 		this.drawPeak(c, width);
+		if (near)
+			this.drawLimit(c, width, end);
 		this.cursor = svg('line', { class: 'axis', y1: TIME_BOX.top, y2: height - TIME_BOX.bottom, visibility: 'hidden' });
 		c.root.append(this.cursor);
 		c.root.addEventListener('mousemove', e => this.point(e, width, end));
 		c.root.addEventListener('mouseleave', () => this.point(null));
 		show('time-chart', c.root);
 		this.drawLegend();
+	}
+
+	/* A limit far above all would press the rest flat: it is told in words. */
+	limitIsNear() {
+		const r = this.risk, most = Math.max(this.process.peak_bytes, ...this.samples.map(s => s.rss));
+		return r && !r.areas && r.limit_bytes < 20 * most && (r.per_s !== null || r.headroom_bytes < 0.75 * r.limit_bytes);
+	}
+
+	/* Room for the projection, at most as wide as three times the recording. */
+	lastTime(near) {
+		const end = DATA.capture.duration_ns, r = this.risk;
+		if (!near || r.per_s === null)
+			return end;
+		return Math.max(end, r.usage[r.usage.length - 2] * 1e9 + Math.min(3 * end, r.point_s * 1e9));
+	}
+
+	drawLimit(c, width, end) {
+		const r = this.risk, points = [], colour = cssColour('limit'), y = c.y(r.limit_bytes);
+		for (let i = 0; i < r.usage.length; i += 2)
+			points.push(c.x(r.usage[i] * 1e9) + ' ' + c.y(r.usage[i + 1]));
+		const line = (d, dashes) => c.root.append(svg('path', { d: d, fill: 'none', stroke: colour, 'stroke-width': 1.6, 'stroke-dasharray': dashes }));
+		line('M' + TIME_BOX.left + ' ' + y + 'H' + (width - TIME_BOX.right), null);
+		c.root.append(svg('text', { x: TIME_BOX.left + 6, y: y + 14, style: 'fill:' + colour }, 'limit ' + size(r.limit_bytes)));
+		if (points.length > 1)
+			line('M' + points.join('L'), '2 2');
+		if (r.per_s === null)
+			return;
+		const from = r.usage[r.usage.length - 2], to = end / 1e9;
+		line('M' + c.x(from * 1e9) + ' ' + c.y(r.level) + 'L' + c.x(end) + ' ' + c.y(Math.min(r.limit_bytes, r.level + r.per_s * (to - from))), '8 5');
 	}
 
 	drawSites(c) {
@@ -99,6 +146,8 @@ class TimeChart {
 		const entries = [[cssColour('heap'), 'live heap']];
 		if (this.samples.length)
 			entries.push([cssColour('rss'), 'resident (as the kernel says)']);
+		if (this.limitIsNear())
+			entries.push([cssColour('limit'), 'the limit, what counts towards it, and how that goes on']);
 		this.sites.forEach((s, k) => {
 			const f = stackOf(s.node)[0];
 			entries.push([hue(k), f ? shortName(f.name) : '(stack not captured)', f ? f.name : null]);
