@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/live.h"
+
 static struct model_process *process_of(struct feed *f, struct order_writer *w, uint64_t t_ns)
 {
 	struct model_process *p = w->user;
@@ -39,7 +41,7 @@ static void feed_heap(void *arg, struct order_writer *w, const struct order_heap
 
 	if (!p)
 		return;
-	w->look_ahead = model_ahead_is_worth(p);
+	w->look_ahead = live_ahead_is_worth(p->live);
 	if (f->raw)
 		f->raw(f->raw_arg, w, e);
 	switch (e->op) {

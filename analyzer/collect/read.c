@@ -215,7 +215,7 @@ static bool next_slow(struct stream *s)
 	return false;
 }
 
-bool stream_next(struct stream *s)
+static inline __attribute__((always_inline)) bool next_record(struct stream *s)
 {
 	if (__builtin_expect(s->block && s->at < MMS_BLOCK_END, 1)) {
 		uint64_t w0 = atomic_load_explicit(&slot_of(s, s->at)->w0, memory_order_acquire);
@@ -228,8 +228,13 @@ bool stream_next(struct stream *s)
 	return next_slow(s);
 }
 
+bool stream_next(struct stream *s)
+{
+	return next_record(s);
+}
+
 /* Time of the record: it never runs backwards, whatever the stamps do. */
-static uint64_t event_ns(struct stream *s)
+static inline __attribute__((always_inline)) uint64_t event_ns(struct stream *s)
 {
 	struct drain *d = s->d;
 	uint64_t t_ns = stamp_ns(&d->clock, s->source.ticks);
@@ -383,7 +388,7 @@ bool stream_run(struct order_source *source, uint64_t limit)
 
 	do {
 		deliver(s);
-		if (!stream_next(s))
+		if (!next_record(s))
 			return false;
 	} while (source->ticks <= limit);
 	return true;

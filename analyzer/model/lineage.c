@@ -194,13 +194,11 @@ static bool threads_grow(struct model_process *p)
 	return false;
 }
 
-uint32_t thread_at(struct model_process *p, uint32_t number, uint64_t t_ns)
+uint32_t thread_find(struct model_process *p, uint32_t number, uint64_t t_ns)
 {
 	struct process_state *st = p->state;
-	uint32_t at = st->thread_at;
+	uint32_t at;
 
-	if (at < p->n_threads && p->threads[at].number == number)
-		return at;
 	at = index_find(&st->threads, number);
 	if (at == INDEX_NONE) {
 		if (!threads_grow(p) || index_put(&st->threads, number, (uint32_t)p->n_threads) < 0)

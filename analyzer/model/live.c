@@ -46,12 +46,6 @@ static uint64_t *extensions_of(const struct live_segment *s)
 	return (uint64_t *)(void *)(s->control + (size_t)s->n_groups * GROUP * 17);
 }
 
-/* Slots in use or deleted that a segment may have: load 0.8. */
-static uint32_t limit_of(const struct live_segment *s)
-{
-	return s->n_groups * 64 / 5;
-}
-
 static uint64_t hash_of(uint64_t address)
 {
 	uint64_t h = address * 0x9e3779b97f4a7c15ull;
@@ -100,12 +94,12 @@ static bool segment_make(struct live_segment *s, uint32_t n_groups)
 	if (large)
 		madvise(memory, bytes, MADV_HUGEPAGE);
 	memset(memory, EMPTY, (size_t)n_groups * GROUP);
-	*s = (struct live_segment){ .control = memory, .n_groups = n_groups };
+	*s = (struct live_segment){ .control = memory, .n_groups = n_groups, .limit = n_groups * 64 / 5 };
 	return true;
 }
 
 /* Slot of the address, or -1. */
-static int64_t segment_find(const struct live_segment *s, uint64_t address, uint64_t hash)
+static inline __attribute__((always_inline)) int64_t segment_find(const struct live_segment *s, uint64_t address, uint64_t hash)
 {
 	const struct entry *entry = entries_of(s);
 
@@ -138,6 +132,24 @@ static size_t segment_claim(struct live_segment *s, uint64_t hash)
 	s->control[at] = tag_of(hash);
 	s->n_used++;
 	return at;
+}
+
+/* The same for an address that is not known to be absent, where the home group
+ * alone tells: no byte of it is the tag, and no probe ever went past it.  False:
+ * the long way. */
+static inline bool claim_at_home(struct live_segment *s, uint64_t hash, size_t *ret_at)
+{
+	uint8_t *control = s->control + (size_t)home_of(s, hash) * GROUP;
+
+	if (match(control, tag_of(hash)) || !match(control, EMPTY))
+		return false;
+	unsigned i = (unsigned)__builtin_ctz(match_free(control));
+	if (control[i] == DELETED)
+		s->n_deleted--;
+	control[i] = tag_of(hash);
+	s->n_used++;
+	*ret_at = (size_t)(control - s->control) + i;
+	return true;
 }
 
 /* Moves all of `from` into the segments of t (already made, with room). */
@@ -201,7 +213,7 @@ static int segment_grow(struct live_table *t, struct live_segment *s)
 
 	if (t->segments == &t->one && n >= SPLIT_GROUPS)
 		return split(t);
-	if (old.n_used > limit_of(&old) / 3 * 2)
+	if (old.n_used > old.limit / 3 * 2)
 		n = n < 8 ? n * 2 : n + n / 2;
 	if (!segment_make(s, n)) {
 		*s = old;
@@ -288,9 +300,9 @@ static void pack(struct live_segment *s, size_t at, const struct live_block *b)
 	extensions_of(s)[at] = (uint64_t)(thread & 0xff) << 56 | (b->t_ns & TIME_MASK);
 }
 
-int live_insert(struct live_table *t, const struct live_block *b)
+/* All that is not the usual case. */
+static __attribute__((noinline)) int insert_slowly(struct live_table *t, const struct live_block *b, uint64_t hash)
 {
-	uint64_t hash = hash_of(b->address);
 	struct live_segment *s;
 	int r;
 
@@ -303,13 +315,28 @@ int live_insert(struct live_table *t, const struct live_block *b)
 		return -EEXIST;
 	if (is_odd(b))
 		return odd_insert(t, b);
-	if (s->n_used + s->n_deleted >= limit_of(s)) {
+	if (s->n_used + s->n_deleted >= s->limit) {
 		r = segment_grow(t, s);
 		if (r < 0)
 			return r;
 		s = segment_of(t, hash);
 	}
 	pack(s, segment_claim(s, hash), b);
+	t->n++;
+	return 0;
+}
+
+int live_insert(struct live_table *t, const struct live_block *b)
+{
+	uint64_t hash = hash_of(b->address);
+	size_t at;
+
+	if (__builtin_expect(t->n_odd || !t->segments || is_odd(b), 0))
+		return insert_slowly(t, b, hash);
+	struct live_segment *s = segment_of(t, hash);
+	if (__builtin_expect(s->n_used + s->n_deleted >= s->limit || !claim_at_home(s, hash, &at), 0))
+		return insert_slowly(t, b, hash);
+	pack(s, at, b);
 	t->n++;
 	return 0;
 }
@@ -439,7 +466,7 @@ static bool segment_is_valid(const struct live_segment *s)
 		if (segment_find(s, address, hash_of(address)) != (int64_t)at)
 			return false;
 	}
-	return n_used == s->n_used && n_deleted == s->n_deleted && n_used + n_deleted <= limit_of(s);
+	return n_used == s->n_used && n_deleted == s->n_deleted && n_used + n_deleted <= s->limit;
 }
 
 bool live_is_valid(const struct live_table *t)

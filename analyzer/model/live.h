@@ -30,6 +30,7 @@ struct live_segment {
 	uint32_t n_groups;
 	uint32_t n_used;    /* live */
 	uint32_t n_deleted; /* slots that a probe must pass */
+	uint32_t limit;     /* of the two together: load 0.8 */
 };
 
 struct live_table {
@@ -53,6 +54,7 @@ bool live_find(const struct live_table *t, uint64_t address, struct live_block *
 /* The address will be asked for soon: brings its memory near.  First `far`, a
  * few events later `near`.  Worth it for tables that no cache holds. */
 #define LIVE_AHEAD_WORTH 20000u
+static inline bool live_ahead_is_worth(const struct live_table *t) { return t->n > LIVE_AHEAD_WORTH; }
 void live_ahead_far(const struct live_table *t, uint64_t address);
 void live_ahead_near(const struct live_table *t, uint64_t address);
 

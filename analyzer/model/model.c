@@ -23,8 +23,10 @@ static struct thread_state *thread_state(struct model_process *p, uint32_t threa
 	return at == INDEX_NONE ? NULL : &p->state->thread_state[at];
 }
 
+#define INLINE static inline __attribute__((always_inline)) /* part of every event */
+
 /* What every event does first.  NULL: no memory. */
-static struct thread_state *begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t t_ns)
+INLINE struct thread_state *begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t t_ns)
 {
 	struct process_state *st = p->state;
 	struct thread_state *th;
@@ -39,7 +41,7 @@ static struct thread_state *begin(struct model *m, struct model_process *p, uint
 	return th;
 }
 
-static void alloc(struct model *m, struct model_process *p, struct thread_state *th,
+INLINE void alloc(struct model *m, struct model_process *p, struct thread_state *th,
 	struct live_block *b, bool realloc_in)
 {
 	bool again = th->last_alloc == b->address;
@@ -60,7 +62,7 @@ static void alloc(struct model *m, struct model_process *p, struct thread_state 
 	}
 }
 
-static void alloc_event(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
+INLINE void alloc_event(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
 	uint64_t size, uint32_t stack, uint64_t t_ns, bool realloc_in)
 {
 	struct thread_state *th = begin(m, p, thread, t_ns);
@@ -209,11 +211,6 @@ void model_realloc_fail(struct model *m, struct model_process *p, uint32_t threa
 		pair_early_landed(p, f.block.address, thread, false);
 	else if (f.kind == FLIGHT_UNKNOWN)
 		pair_free_unknown(p, f.block.address);
-}
-
-bool model_ahead_is_worth(const struct model_process *p)
-{
-	return p->live->n > LIVE_AHEAD_WORTH;
 }
 
 void model_ahead(const struct model_process *p, uint64_t far, uint64_t near)

@@ -235,7 +235,6 @@ void model_sampling(struct model *m, struct model_process *p, uint32_t thread, u
 
 /* Events of this address come in a while (far), soon (near): a hint.  False:
  * the process's blocks fit the caches, the hint is not worth its time. */
-bool model_ahead_is_worth(const struct model_process *p);
 void model_ahead(const struct model_process *p, uint64_t far, uint64_t near);
 
 /* Counts it, and keeps it where there is room. */

@@ -135,7 +135,15 @@ static inline void pair_note_free(struct process_state *st, uint64_t address, ui
 }
 
 /* Position of the thread in p->threads; makes it.  INDEX_NONE: no memory. */
-uint32_t thread_at(struct model_process *p, uint32_t number, uint64_t t_ns);
+uint32_t thread_find(struct model_process *p, uint32_t number, uint64_t t_ns);
+static inline uint32_t thread_at(struct model_process *p, uint32_t number, uint64_t t_ns)
+{
+	uint32_t at = p->state->thread_at;
+
+	if (__builtin_expect(at < p->n_threads && p->threads[at].number == number, 1))
+		return at;
+	return thread_find(p, number, t_ns);
+}
 
 /* ---- sites.c ---- */
 

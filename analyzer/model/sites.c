@@ -74,21 +74,24 @@ static void site_touch(const struct process_state *st, struct heap_site *s)
 	s->epoch = st->epoch;
 }
 
-static void site_series_begin(struct model *m, struct heap_site *s, uint64_t t_ns)
+static bool is_worth_series(const struct model *m, const struct heap_site *s)
 {
-	if (s->live_bytes < (uint64_t)SERIES_WORTH_BYTES << (m->n_series / SERIES_STEP))
-		return;
+	return s->live_bytes >= (uint64_t)SERIES_WORTH_BYTES << (m->n_series / SERIES_STEP);
+}
+
+static __attribute__((noinline, cold)) void site_series_begin(struct model *m, struct heap_site *s, uint64_t t_ns)
+{
 	s->series = series_new(t_ns, SERIES_WIDTH_NS);
 	m->n_series += s->series != NULL;
 }
 
-static void note_series(struct model *m, struct model_process *p, struct heap_site *s, uint64_t t_ns)
+static inline __attribute__((always_inline)) void note_series(struct model *m, struct model_process *p, struct heap_site *s, uint64_t t_ns)
 {
 	if (!p->series)
 		p->series = series_new(t_ns, SERIES_WIDTH_NS);
 	if (p->series)
 		series_note(p->series, t_ns, p->live_bytes);
-	if (!s->series)
+	if (!s->series && __builtin_expect(is_worth_series(m, s), 0))
 		site_series_begin(m, s, t_ns);
 	if (s->series)
 		series_note(s->series, t_ns, s->live_bytes);
