@@ -2,12 +2,8 @@
 
     growth.py [--only WORD] [--runs N] [--quick] [--write]
 
-Each line is one number of live blocks, call stacks, frames, threads, processes
-or areas; the work beside it stays the same.  `added` is the CPU of everything
-together less that of plain runs, for each operation (for the first, also those
-that make the live blocks).  A curve bends where `added` is more than half
-again as much as at the point before.  --write puts the table into
-docs/performance.md.
+One line for each number of live blocks, call stacks, frames, threads, processes
+and areas.  --write puts the table into docs/performance.md.
 """
 import argparse
 import os
@@ -27,6 +23,11 @@ CURVES = (
     ('threads', 'threads', (1, 2, 4, 8, 16, 32, 64), 3000000, lambda n, pairs: pairs),
     ('processes', 'processes', (1, 10, 100, 300, 1000), 2000000, lambda n, pairs: pairs),
     ('areas', 'vmas', (10 ** 2, 10 ** 3, 10 ** 4, 6 * 10 ** 4), 50000, lambda n, pairs: pairs))
+ABOUT = """The work of a line is the same as that of the line before but for one number.
+*Added* is the CPU of everything together less that of plain runs, for each
+operation: a pair of malloc and free, or of mmap and munmap; for live blocks also
+the calls that make them. A curve bends where that is more than half again as
+much as at the point before."""
 BARS = '▁▂▃▄▅▆▇█'
 
 
@@ -83,8 +84,7 @@ def main():
                 curves.append('%-12s %s' % (title, spark(added)))
     print('\n' + '\n'.join(curves))
     if args.write and not args.only:
-        tables.write_section('As work grows', __doc__.split('\n\n')[2].strip().replace('--write puts the table into\ndocs/performance.md.', '')
-                             + '\n\n' + table.markdown() + '\n\nAdded, by point:\n\n' + '\n'.join('    ' + c for c in curves))
+        tables.write_section('As work grows', ABOUT + '\n\n' + table.markdown() + '\n\nAdded, by point:\n\n' + '\n'.join('    ' + c for c in curves))
     return 0
 
 

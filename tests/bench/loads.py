@@ -40,7 +40,7 @@ class Load:
 
 
 def pair_loads(scale):
-    n = 3000000 // scale
+    n = 8000000 // scale
     for threads in (1, 2):
         for depth in (8, 32, 100):
             yield Load('pairs, depth %d, %d thread%s' % (depth, threads, 's' * (threads > 1)),
@@ -113,8 +113,8 @@ def compiler():
     return r.stdout.strip()
 
 
-def all_loads(work, scale):
-    yield from pair_loads(scale)
+def all_loads(work, scale, pair_scale):
+    yield from pair_loads(pair_scale)
     yield Load('C++ map and string churn', [os.path.join(BENCH, 'churn'), str(max(1, 40 // scale))])
     yield Load('python3, PYTHONMALLOC=malloc', ['/usr/bin/python3', '-c', PYTHON % (60000 // scale)],
                env={'PYTHONMALLOC': 'malloc'})
