@@ -1,11 +1,11 @@
 """compare.py - mmscope beside the field: one command, one table.
 
-    compare.py [--runs N] [--only WORD] [--alone] [--quick] [--minutes N] [--write] [--install]
+    compare.py [--runs N] [--only WORD] [--alone] [--quick] [--minutes N] [--write [FILE]] [--install]
 
 Runs each load of loads.py under each way of field.py, and then shows the rows
 of the design: what is to be reached, what was measured (limits.py).  --only:
 loads whose name has WORD; --alone: no loads, only rows of ourselves.  --write
-puts both tables into docs/performance.md.
+puts both tables into docs/performance.md, or FILE.
 
 A tool that is not there is a named gap; --install asks the system for it.
 When the time is up fewer rounds are made, and `runs` says how many there were.
@@ -106,8 +106,9 @@ def mib(value):
 
 def show(table, load, way, found):
     here = found[way]
-    if here.failure():
-        table.row(load.name, way, here.failure(), *[''] * 7)
+    failure = here.failure() or here.base.failure() or (None if here.runs else 'no run')
+    if failure:
+        table.row(load.name, way, failure, *[''] * 7)
         return
     look = here.look
     if way == 'plain':
@@ -143,7 +144,11 @@ def compare(work, args, until):
         now = time.monotonic()
         here = [w for w in ways if w.name in OURS or now < until + 30]
         share = now + max(0, until - now) / (len(every) - i)
-        found = all_found[load.name] = measure(work, load, part, here, args, share)
+        found = measure(work, load, part, here, args, share)
+        if found['plain'].failure():
+            table.row(load.name, 'plain', found['plain'].failure(), *[''] * 7)
+            continue
+        all_found[load.name] = found
         for w in ways:
             if w.name in found:
                 show(table, load, w.name, found)
@@ -159,7 +164,7 @@ def main():
     p.add_argument('--alone', action='store_true')
     p.add_argument('--quick', action='store_true')
     p.add_argument('--minutes', type=float, default=9)
-    p.add_argument('--write', action='store_true')
+    p.add_argument('--write', nargs='?', const=tables.DOCUMENT, metavar='FILE')
     p.add_argument('--install', action='store_true')
     args = p.parse_args()
     if args.quick:
@@ -174,8 +179,8 @@ def main():
         rows = limits.rows(work, args, found, pair_ns)
     if args.write and not (args.alone or args.only):
         gaps = ''.join('No row %s: %s.\n' % (w.name, w.missing) for w in field.ways() if w.missing)
-        tables.write_section('Against the field', ABOUT + '\n\n' + gaps + '\n' + table.markdown())
-        tables.write_section('The rows of the design', limits.TEXT + '\n\n' + rows.markdown())
+        tables.write_section(args.write, 'Against the field', ABOUT + '\n\n' + gaps + '\n' + table.markdown())
+        tables.write_section(args.write, 'The rows of the design', limits.TEXT + '\n\n' + rows.markdown())
     return 0
 
 

@@ -1,9 +1,9 @@
 """growth.py - what recording costs as each thing grows, and where it bends.
 
-    growth.py [--only WORD] [--runs N] [--quick] [--write]
+    growth.py [--only WORD] [--runs N] [--quick] [--write [FILE]]
 
 One line for each number of live blocks, call stacks, frames, threads, processes
-and areas.  --write puts the table into docs/performance.md.
+and areas.  --write puts the table into docs/performance.md, or FILE.
 """
 import argparse
 import os
@@ -55,7 +55,7 @@ def main():
     p.add_argument('--only', default='')
     p.add_argument('--runs', type=int, default=3)
     p.add_argument('--quick', action='store_true')
-    p.add_argument('--write', action='store_true')
+    p.add_argument('--write', nargs='?', const=tables.DOCUMENT, metavar='FILE')
     args = p.parse_args()
     field.adopt_orphans()
     print(tables.machine() + '\n')
@@ -84,7 +84,7 @@ def main():
                 curves.append('%-12s %s' % (title, spark(added)))
     print('\n' + '\n'.join(curves))
     if args.write and not args.only:
-        tables.write_section('As work grows', ABOUT + '\n\n' + table.markdown() + '\n\nAdded, by point:\n\n' + '\n'.join('    ' + c for c in curves))
+        tables.write_section(args.write, 'As work grows', ABOUT + '\n\n' + table.markdown() + '\n\nAdded, by point:\n\n' + '\n'.join('    ' + c for c in curves))
     return 0
 
 

@@ -239,15 +239,14 @@ def preload(table, found):
 
 def rows(work, args, found, ns):
     table = Rows()
-    pair_rows(table, found, ns)
-    program_rows(table, found)
-    if args.only:
-        return table
-    for part in (lambda: arming(table, work), lambda: collector_speed(table, found),
+    parts = [lambda: pair_rows(table, found, ns), lambda: program_rows(table, found)]
+    if not args.only:
+        parts += [lambda: arming(table, work), lambda: collector_speed(table, found),
                  lambda: collector_alone(table, work, args.quick), lambda: back_pressure(table, work, args.quick),
-                 lambda: database(table, work, found), lambda: preload(table, found)):
+                 lambda: database(table, work, found), lambda: preload(table, found)]
+    for part in parts:
         try:
             part()
         except (OSError, ValueError, KeyError, subprocess.SubprocessError, AssertionError) as e:
-            table.gap('a row', '%s: %s' % (type(e).__name__, e))
+            table.gap('rows', '%s: %s' % (type(e).__name__, e))
     return table
