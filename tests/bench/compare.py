@@ -163,7 +163,7 @@ def main():
     p.add_argument('--only', default='')
     p.add_argument('--alone', action='store_true')
     p.add_argument('--quick', action='store_true')
-    p.add_argument('--minutes', type=float, default=9)
+    p.add_argument('--minutes', type=float, default=8.5)
     p.add_argument('--write', nargs='?', const=tables.DOCUMENT, metavar='FILE')
     p.add_argument('--install', action='store_true')
     args = p.parse_args()

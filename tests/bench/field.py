@@ -242,8 +242,8 @@ class Run:
             self.wall = time.monotonic() - begin
             until_end = used(before) - others + sum(on_cpu_s(c) for c in family(os.getpid(), but))
             if look and way.report and not self.failed:
-                others += self.first_report(way, load.argv(cwd)[0], but)
-            if not reap(30 if not self.failed else 5):
+                others += self.first_report(way, load.argv(cwd)[0], but, max(60, limit))
+            if not reap(max(30, limit) if not self.failed else 5):
                 self.failed = self.failed or 'its helpers did not end'
             self.cpu = used(before) - others
             self.after = max(0, self.cpu - until_end)
@@ -266,13 +266,13 @@ class Run:
         p.returncode = -9
         return 'not done in time'
 
-    def first_report(self, way, program, but):
+    def first_report(self, way, program, but, limit):
         """Its processor time, which is not the run's."""
         begin = time.monotonic()
         command = way.report(self.folder, program)
         if not command:
             return 0
-        status, cpu = aside(command, but, 60)
+        status, cpu = aside(command, but, limit)
         if status == 0:
             self.report = time.monotonic() - begin
         return cpu

@@ -36,9 +36,9 @@ def point(work, name, n, pairs, runs):
     run each where they are long."""
     plain, exact = field.ways()[0], field.ours('exact')
     load = Load(name, [os.path.join(BENCH, 'grow'), name, str(n), str(pairs)])
-    base = [field.Run(work, plain, load, limit=60) for _ in range(runs)]
-    looked = field.Run(work, exact, load, look=True, limit=60)
-    here = [field.Run(work, exact, load, limit=60) for _ in range(runs)] if n < 10 ** 6 and runs > 1 else [looked]
+    base = [field.Run(work, plain, load, limit=150) for _ in range(runs)]
+    looked = field.Run(work, exact, load, look=True, limit=150)
+    here = [field.Run(work, exact, load, limit=150) for _ in range(runs)] if n < 10 ** 6 and runs > 1 else [looked]
     failed = [r for r in base + here + [looked] if r.failed]
     if failed:
         return None, None, failed[0]
