@@ -31,6 +31,11 @@ def of_mmscope(n, link):
     return int(n) >= 1000 and link == 'anon_inode:[userfaultfd]'
 
 
+def of_a_look(p, link):
+    """A signal of somebody else's may end a process while a wrapper reads /proc."""
+    return p['end'] == 'signal' and re.match(r'/proc/\d+/(maps|pagemap|statm|status)$', link)
+
+
 def portrait(p, masked):
     """One process, without pids and with descriptors by number and kind."""
     fields = {
@@ -39,7 +44,8 @@ def portrait(p, masked):
         'threads': p['threads'],
         'signals': (p['blocked'], p['ignored'], p['caught']) if p['fds'] is not None else None,
         'descriptors': None if p['fds'] is None else tuple(
-            sorted((int(n), place(link)) for n, link in p['fds'].items() if not of_mmscope(n, link))),
+            sorted((int(n), place(link)) for n, link in p['fds'].items()
+                   if not of_mmscope(n, link) and not of_a_look(p, link))),
     }
     return tuple((k, v) for k, v in fields.items() if k not in masked)
 
