@@ -20,7 +20,9 @@
 #include "collect/cgroups.h"
 #include "collect/limit.h"
 #include "collect/pressure.h"
+#include "collect/spaces.h"
 #include "collect/ticks.h"
+#include "store/writer.h"
 
 #define ROUNDS 10
 #define SECOND 1000000000ull
@@ -29,6 +31,9 @@ static struct watch_process process;
 static struct watch_image images[2];
 static struct watch watch;
 static struct pressure *pressure;
+static struct spaces spaces;
+static struct store *store;
+static char path[64]; /* of the rows */
 static struct cgroup_place *place;
 static struct limit_process own;
 static uint64_t now_ns = SECOND;
@@ -67,13 +72,25 @@ static void tick_process(void)
 
 static void tick_row(void)
 {
-	ticks_take(&watch, NULL, NULL, now_ns);
+	ticks_take(&watch, store, &spaces, now_ns);
 }
 
 static void tick_whole(void)
 {
-	ticks_take(&watch, NULL, NULL, now_ns);
+	tick_row();
 	pressure_take(pressure, &watch, NULL, now_ns);
+}
+
+/* Pages are looked at under a budget of their own: never due here. */
+static bool open_rows(void)
+{
+	char reason[256];
+	struct model_process *m = model_process(watch.model, 1);
+
+	snprintf(path, sizeof path, "/tmp/bench_tick.%d.db", (int)getpid());
+	spaces_init(&spaces, watch.model, NULL, &store, NULL);
+	spaces.next_look_ns = UINT64_MAX;
+	return m && store_open(path, &store, reason, sizeof reason) == 0;
 }
 
 static void measure(const char *name, void (*tick)(void), unsigned n)
@@ -107,7 +124,7 @@ int main(int argc, char **argv)
 	place = cgroup_place_open("", text);
 	pressure = pressure_new();
 	limit_process_init(&own, proc_fd);
-	if (!watch.model || !place || !pressure || proc_fd < 0)
+	if (!watch.model || !place || !pressure || proc_fd < 0 || !open_rows())
 		return 1;
 	struct limit_points points;
 	read_place(&points);
@@ -119,6 +136,9 @@ int main(int argc, char **argv)
 	pressure_free(pressure);
 	limit_process_done(&own);
 	cgroup_place_close(place);
+	spaces_done(&spaces);
+	store_close(store);
+	unlink(path);
 	model_free(watch.model);
 	close(fd);
 	close(proc_fd);
