@@ -204,8 +204,9 @@ def check_cgroups(work, faults):
 
 
 def check_rlimits(work, faults):
-    for name, which in (('RLIMIT_AS', resource.RLIMIT_AS), ('RLIMIT_DATA', resource.RLIMIT_DATA)):
-        p, db, progress = start(work, name, 'null', limits=[(which, 400 * MIB)])
+    cases = (('RLIMIT_AS', resource.RLIMIT_AS), ('RLIMIT_DATA', resource.RLIMIT_DATA))
+    running = [(name, *start(work, name, 'null', limits=[(which, 400 * MIB)])) for name, which in cases]
+    for name, p, db, progress in running:
         p.wait()
         mms.wait_finished(db)
         begin, _ = end_of(db)
@@ -221,7 +222,7 @@ def check_refused(work, faults):
     with open('/proc/sys/vm/overcommit_memory') as f:
         mode = f.read().strip()
     cases = [  # name, way, own limits, kind, words
-        ('small', 'small', [('v', 120 * MIB)], 'RLIMIT_AS', 'said so: RLIMIT_AS.'),
+        ('small', 'small', [('v', 80 * MIB)], 'RLIMIT_AS', 'said so: RLIMIT_AS.'),
         ('small-data', 'small', [('d', 24 * MIB)], 'RLIMIT_DATA', 'said so: RLIMIT_DATA.'),
         ('maps', 'maps', [('v', 200 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB'),
         ('maps-data', 'maps', [('d', 200 * MIB)], 'RLIMIT_DATA', 'said so: RLIMIT_DATA.'),
