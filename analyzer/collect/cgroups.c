@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define GROUPS_MAX 16
+#define VMSTAT_EVERY 16
 #define NAMESPACE_OF_INIT 4026531835u /* PROC_CGROUP_INIT_INO, include/linux/proc_ns.h */
 
 enum group_file { USAGE, LIMIT, HIGH, STAT, EVENTS, FAILURES, KERNEL, BOTH_USAGE, BOTH_LIMIT, PRESSURE, SWAP,
@@ -45,6 +46,7 @@ struct cgroup_place {
 	char *root, *text;
 	struct group group[GROUPS_MAX];
 	size_t n_groups;
+	unsigned n_reads;
 	bool hidden;
 	int meminfo_fd, vmstat_fd, pressure_fd, overcommit_fd, admin_fd, user_fd;
 };
@@ -326,19 +328,20 @@ static void read_soft(struct limit_points *ret, const struct group *g, uint64_t 
 
 static void read_group(struct limit_points *ret, const struct group *g)
 {
-	char stat[8192], events[512];
-	uint64_t usage = number_of(g->fd[USAGE]), limit = number_of(g->fd[LIMIT]), high = number_of(g->fd[HIGH]);
-	uint64_t both = number_of(g->fd[BOTH_LIMIT]), both_usage = number_of(g->fd[BOTH_USAGE]);
+	char stat[8192] = "", events[512];
+	uint64_t limit = number_of(g->fd[LIMIT]), high = number_of(g->fd[HIGH]), both = number_of(g->fd[BOTH_LIMIT]);
 
-	if (usage == LIMIT_NONE)
-		return;
 	limit = limit >= LIMIT_UNLIMITED ? LIMIT_NONE : limit;
 	both = both >= LIMIT_UNLIMITED ? LIMIT_NONE : both;
-	if (limit == LIMIT_NONE && g->nearest)
-		limit = LIMIT_UNLIMITED;
-	if (limit == LIMIT_NONE && high == LIMIT_NONE && both == LIMIT_NONE)
+	bool limited = limit != LIMIT_NONE || high != LIMIT_NONE || both != LIMIT_NONE;
+	if (!limited && !g->nearest)
 		return;
-	limit_text(g->fd[STAT], stat, sizeof stat);
+	limit = limit == LIMIT_NONE && g->nearest ? LIMIT_UNLIMITED : limit;
+	uint64_t usage = number_of(g->fd[USAGE]), both_usage = number_of(g->fd[BOTH_USAGE]);
+	if (usage == LIMIT_NONE)
+		return;
+	if (limited) /* what can be dropped is of no interest without */
+		limit_text(g->fd[STAT], stat, sizeof stat);
 	limit_text(g->fd[EVENTS], events, sizeof events);
 	uint64_t file = zero_if_none(limit_field(stat, g->v2 ? "inactive_file" : "total_inactive_file")) +
 		zero_if_none(limit_field(stat, g->v2 ? "active_file" : "total_active_file"));
@@ -383,9 +386,19 @@ static void read_commit(struct limit_points *ret, const struct cgroup_place *p, 
 	c->user_reserve = user == LIMIT_NONE ? LIMIT_NONE : user << 10;
 }
 
-static void read_host(struct limit_points *ret, const struct cgroup_place *p, struct limit_commit *ret_commit)
+/* A long text: at every look only where no cgroup tells who was killed. */
+static uint64_t host_kills(struct cgroup_place *p)
 {
-	char text[8192], vmstat[16384];
+	char vmstat[16384];
+
+	if (p->n_groups && p->group[0].fd[EVENTS] >= 0 && p->n_reads++ % VMSTAT_EVERY)
+		return LIMIT_NONE;
+	return limit_field(limit_lines(p->vmstat_fd, vmstat, sizeof vmstat), "oom_kill");
+}
+
+static void read_host(struct limit_points *ret, struct cgroup_place *p, struct limit_commit *ret_commit)
+{
+	char text[8192];
 	uint64_t total, available;
 
 	limit_text(p->meminfo_fd, text, sizeof text);
@@ -395,8 +408,7 @@ static void read_host(struct limit_points *ret, const struct cgroup_place *p, st
 		struct limit_point *point = limit_put(ret, LIMIT_HOST, "MemAvailable", total, total - available, 0);
 
 		if (point) {
-			limit_text(p->vmstat_fd, vmstat, sizeof vmstat);
-			point->oom_kills = limit_field(vmstat, "oom_kill");
+			point->oom_kills = host_kills(p);
 			point->swap = kib(text, "SwapTotal") - kib(text, "SwapFree");
 			read_pressure(point, p->pressure_fd);
 		}
@@ -404,7 +416,7 @@ static void read_host(struct limit_points *ret, const struct cgroup_place *p, st
 	read_commit(ret, p, text, ret_commit);
 }
 
-void cgroup_place_read(const struct cgroup_place *p, struct limit_points *ret, struct limit_commit *ret_commit)
+void cgroup_place_read(struct cgroup_place *p, struct limit_points *ret, struct limit_commit *ret_commit)
 {
 	for (size_t i = 0; i < p->n_groups; i++)
 		read_group(ret, &p->group[i]);

@@ -21,6 +21,7 @@
 /* When they are many: at most two per cent, for a limit may be near. */
 #define COUNT_SHARE_MANY 50
 #define MANY_AREAS 16384
+#define COUNT_EVERY 2000000000ull /* when they are few */
 /* Ends of address spaces, arch/x86/include/asm/page_64_types.h, elf.h. */
 #define TASK_SIZE_64 0x7ffffffff000ull
 #define TASK_SIZE_32 0xffffe000ull
@@ -48,8 +49,17 @@ int limit_open(const char *folder, const char *name)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Some kernel files (status, limits) come in one read, long ones do not. */
+/* These files are one record of the kernel's: a second read would only make the
+ * whole text once more, to find that there is no more of it. */
 const char *limit_text(int fd, char *buffer, size_t size)
+{
+	ssize_t n = fd >= 0 ? pread(fd, buffer, size - 1, 0) : -1;
+
+	buffer[n > 0 ? n : 0] = '\0';
+	return buffer;
+}
+
+const char *limit_lines(int fd, char *buffer, size_t size)
 {
 	size_t n = 0;
 	ssize_t r;
@@ -147,7 +157,11 @@ static void count_when_due(struct limit_process *p, uint64_t now_ns)
 {
 	bool many = p->map_count != LIMIT_NONE && p->map_count > MANY_AREAS;
 
-	if (p->counted_ns && now_ns - p->counted_ns < p->count_cost_ns * (many ? COUNT_SHARE_MANY : COUNT_SHARE))
+	uint64_t wait = p->count_cost_ns * (many ? COUNT_SHARE_MANY : COUNT_SHARE);
+
+	if (!many && wait < COUNT_EVERY)
+		wait = COUNT_EVERY;
+	if (p->counted_ns && now_ns - p->counted_ns < wait)
 		return;
 	uint64_t begin = limit_clock_ns();
 	p->map_count = count_areas(p->folder_fd);

@@ -72,8 +72,10 @@ struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, cons
 /* The number behind a key at the start of a line ("VmSize:  12 kB" gives 12);
  * LIMIT_NONE when absent. */
 uint64_t limit_field(const char *text, const char *key);
-/* Text of a kept descriptor from its beginning; "" when unreadable. */
+/* Text of a kept descriptor from its beginning; "" when unreadable.  lines: of
+ * a file that comes in several reads (vmstat). */
 const char *limit_text(int fd, char *buffer, size_t size);
+const char *limit_lines(int fd, char *buffer, size_t size);
 int limit_open(const char *folder, const char *name);
 /* For the cost of a look. */
 uint64_t limit_clock_ns(void);

@@ -164,7 +164,7 @@ def check_time(work, faults, runs):
             way, part, t['point'], t['low'], t['high'], left, 100 * error / left))
         # Which tooth or spike hits the limit is not known in advance: they come
         # every 0.4 and 0.2 s here.
-        if error > max(0.05 * left, {'grow': 0.1, 'saw': 0.3, 'spikes': 0.3}[way]):
+        if error > max(0.05 * left, {'grow': 0.1, 'saw': 0.4, 'spikes': 0.3}[way]):
             faults.add('%s at %.2f: %.2f s told, %.2f s were left' % (way, part, t['point'], left))
     print('the interval holds the truth in %d of %d' % (covered, len(told)))
     if covered < 0.9 * len(told):
@@ -204,8 +204,9 @@ def check_cgroups(work, faults):
 
 
 def check_rlimits(work, faults):
-    for name, which in (('RLIMIT_AS', resource.RLIMIT_AS), ('RLIMIT_DATA', resource.RLIMIT_DATA)):
-        p, db, progress = start(work, name, 'null', limits=[(which, 400 * MIB)])
+    cases = (('RLIMIT_AS', resource.RLIMIT_AS), ('RLIMIT_DATA', resource.RLIMIT_DATA))
+    running = [(name, *start(work, name, 'null', limits=[(which, 400 * MIB)])) for name, which in cases]
+    for name, p, db, progress in running:
         p.wait()
         mms.wait_finished(db)
         begin, _ = end_of(db)
@@ -221,7 +222,7 @@ def check_refused(work, faults):
     with open('/proc/sys/vm/overcommit_memory') as f:
         mode = f.read().strip()
     cases = [  # name, way, own limits, kind, words
-        ('small', 'small', [('v', 120 * MIB)], 'RLIMIT_AS', 'said so: RLIMIT_AS.'),
+        ('small', 'small', [('v', 80 * MIB)], 'RLIMIT_AS', 'said so: RLIMIT_AS.'),
         ('small-data', 'small', [('d', 24 * MIB)], 'RLIMIT_DATA', 'said so: RLIMIT_DATA.'),
         ('maps', 'maps', [('v', 200 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB'),
         ('maps-data', 'maps', [('d', 200 * MIB)], 'RLIMIT_DATA', 'said so: RLIMIT_DATA.'),
@@ -459,7 +460,8 @@ def check_flat(work, faults):
 
 def main():
     what, faults = sys.argv[1], mms.Faults()
-    Group().remove()  # skips here when none can be made
+    if what not in ('refused', 'commit'):
+        Group().remove()  # skips here when none can be made
     with mms.Work('oom') as work:
         if what == 'time':
             check_time(work, faults, int(sys.argv[2]) if len(sys.argv) > 2 else 3)

@@ -6,7 +6,7 @@
  * WAY grow, saw, spikes: RATE MiB a second, until killed; saw gives back every
  * fourth part for a moment, spikes hold 5 % more in one of twenty steps.
  * touch, null, small, maps, areas, threads: stand still for a second, then go
- * on until killed or refused, by untouched blocks of 1 MiB or of 64 bytes, by
+ * on until killed or refused, by untouched blocks of 1 MiB or of 1 KiB, by
  * mappings, areas, threads.  one, forks: one request that is too large, a fork
  * of RATE MiB.  stacks: twelve threads use all of their stacks, and main does.
  * stay: sleeps.  PROGRESS is a file that always holds how many bytes (areas) were
@@ -273,7 +273,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "touch"))
 		touch();
 	else if (!strcmp(argv[1], "null") || !strcmp(argv[1], "small"))
-		until_null(argv[1][0] == 'n' ? MIB - 64 : 64);
+		until_null(argv[1][0] == 'n' ? MIB - 64 : 1000);
 	else if (!strcmp(argv[1], "maps"))
 		maps();
 	else if (!strcmp(argv[1], "one"))
