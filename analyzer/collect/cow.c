@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <mmscope/pages.h>
 
@@ -69,8 +70,10 @@ void cows_done(struct cows *c)
 		free(c->forks[i]);
 	}
 	for (size_t i = 0; i < c->n_processes; i++) {
-		if (c->processes[i])
+		if (c->processes[i]) {
 			coming_drop(c->processes[i]);
+			cow_plane_free(&c->processes[i]->there);
+		}
 		free(c->processes[i]);
 	}
 	free(c->forks);
@@ -145,14 +148,23 @@ void cow_plane_take_away(struct page_plane *from, const struct page_plane *what)
 		page_plane_clear(from, r.first, r.n);
 }
 
-static void find_gone(struct cow_side *s, const struct page_plane *written, const struct page_plane *clean)
+static void find_gone(const struct cows *c, struct cow_side *s)
 {
 	struct page_plane *gone = &s->plane[COW_GONE];
 
 	cow_plane_free(gone);
+	if (!s->looked)
+		return;
 	cow_plane_add_common(gone, &s->plane[COW_ARMED], &s->plane[COW_ARMED]);
-	cow_plane_take_away(gone, written);
-	cow_plane_take_away(gone, clean);
+	cow_plane_take_away(gone, &c->processes[s->process]->there);
+}
+
+/* What is there now, for the forks of the process that will be over. */
+static void keep_there(struct cow_process *p, const struct page_plane *written, const struct page_plane *clean)
+{
+	cow_plane_free(&p->there);
+	cow_plane_add_common(&p->there, written, written);
+	cow_plane_add_common(&p->there, clean, clean);
 }
 
 static void find_new(struct cow_side *s, const struct page_plane *written)
@@ -169,8 +181,10 @@ static void find_new(struct cow_side *s, const struct page_plane *written)
 void cow_credit(struct cows *c, uint64_t number, const struct page_plane *written,
 	const struct page_plane *clean, bool whole)
 {
-	const struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+	struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
 
+	if (whole && p)
+		keep_there(p, written, clean);
 	for (size_t i = c->first_open; i < c->n; i++) {
 		struct cow_fork *f = c->forks[i];
 
@@ -183,8 +197,7 @@ void cow_credit(struct cows *c, uint64_t number, const struct page_plane *writte
 				cow_plane_add_common(&s->plane[COW_FIRST], written, &s->plane[COW_ARMED]);
 				find_new(s, written);
 			}
-			if (whole)
-				find_gone(s, written, clean);
+			s->looked = s->looked || (whole && p);
 		}
 	}
 }
@@ -400,11 +413,37 @@ static bool is_watched(const struct cow_fork *f)
 	return f->side[PARENT].armed || f->side[CHILD].armed;
 }
 
-static void ask_both(struct cows *c, struct cow_fork *f)
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 * MS + (uint64_t)t.tv_nsec;
+}
+
+/* An answer is for all forks of the process, of which there may be hundreds:
+ * it is asked once in a round, and where that may wait, for a twentieth of the
+ * time at most. */
+static bool ask_side(struct cows *c, struct cow_fork *f, int side, uint64_t now_ns, bool may_wait)
+{
+	struct cow_process *p = process_of(c, f->side[side].process);
+	uint64_t begin = clock_ns();
+
+	if (!p)
+		return false;
+	if (p->asked_ns && (p->asked_ns == now_ns || (may_wait && now_ns - p->asked_ns < 20 * p->ask_cost_ns)))
+		return p->asked_ok;
+	p->asked_ok = cow_ask(c, f->side[side].process);
+	p->asked_ns = now_ns;
+	p->ask_cost_ns = clock_ns() - begin;
+	return p->asked_ok;
+}
+
+static void ask_both(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 {
 	for (int side = 0; side < SIDES; side++)
 		if (f->side[side].armed && !f->side[side].told)
-			cow_ask(c, f, side);
+			ask_side(c, f, side, now_ns, true);
 }
 
 /* A fork that nobody watches is over when its child ended: faults are known. */
@@ -428,7 +467,7 @@ static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns
 	for (int side = 0; side < SIDES; side++) {
 		struct cow_side *s = &f->side[side];
 		if (s->armed && !s->asked && !side_ended(c, s, now_ns))
-			s->asked = cow_ask(c, f, side);
+			s->asked = ask_side(c, f, side, now_ns, false);
 		known = known && (!s->armed || s->asked || side_ended(c, s, now_ns));
 	}
 	return known || now_ns - f->ending_ns > PATIENCE;
@@ -461,6 +500,8 @@ static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 	find_late(c, f);
 	f->over = true;
 	f->changed = true;
+	find_gone(c, &f->side[PARENT]);
+	find_gone(c, &f->side[CHILD]);
 	cow_result(c, f, now_ns);
 	for (int side = 0; side < SIDES; side++) {
 		uint64_t number = f->side[side].process;
@@ -481,7 +522,7 @@ void cows_round(struct cows *c, uint64_t now_ns)
 			if (other_side_known(c, f, now_ns))
 				end_fork(c, f, now_ns);
 		} else if (is_watched(f) && now_ns >= f->next_ask_ns) {
-			ask_both(c, f);
+			ask_both(c, f, now_ns);
 			cow_sample(c, f, now_ns);
 			f->next_ask_ns = now_ns + interval(++f->n_asked);
 		}
@@ -502,8 +543,39 @@ void cows_flush(struct cows *c)
 	}
 }
 
+static bool is_child_of_a_fork(const struct model *m, uint64_t number)
+{
+	for (size_t i = m->n_forks; i-- > 0;)
+		if (m->forks[i].child == number)
+			return true;
+	return false;
+}
+
+/* Children that no fork accounts for: of a raw clone.  Their faults are known. */
+static void find_clones(struct cows *c)
+{
+	for (uint64_t number = 1; number < c->n_processes; number++) {
+		const struct cow_process *p = c->processes[number];
+		const struct model_process *m = p && p->ended ? model_process_find(c->model, number) : NULL;
+		size_t before = c->model->n_forks;
+
+		if (!m || m->begin != MMS_BEGIN_FORK || !m->parent || is_child_of_a_fork(c->model, number))
+			continue;
+		model_fork_seen(c->model, &(struct model_fork){ .parent = m->parent, .child_pid = m->ns_pid,
+			.kind = MMS_FORK_CLONE, .t_ns = m->begin_ns });
+		struct cow_fork *f = c->model->n_forks > before ? fork_of(c, m->parent, m->begin_ns) : NULL;
+		if (!f || f->id)
+			continue;
+		f->id = f->row.id = c->model->n_forks;
+		f->t_ns = m->begin_ns;
+		f->watch = MMS_WATCH_CLONE;
+		c->model->forks[f->id - 1].child = number;
+	}
+}
+
 void cows_finish(struct cows *c, uint64_t now_ns)
 {
+	find_clones(c);
 	for (size_t i = c->first_open; i < c->n; i++)
 		if (!c->forks[i]->over && c->forks[i]->id) {
 			find_child(c, c->forks[i]);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,13 +58,60 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 	page_plane_set(categories & IS_WRITTEN ? &f->written : &f->clean, first, n);
 }
 
-bool cow_ask(struct cows *c, struct cow_fork *f, int side)
+struct range {
+	uintptr_t start, end;
+	bool of_file;
+};
+
+static int by_start(const void *left, const void *right)
+{
+	const struct range *a = left, *b = right;
+
+	return a->start < b->start ? -1 : a->start > b->start;
+}
+
+/* The areas of all forks that have a side in the process, each address once;
+ * to be freed. */
+static struct range *ranges_of(const struct cows *c, uint64_t number, size_t *ret_n)
+{
+	struct range *r = NULL;
+	size_t n = 0, room = 0, kept = 0;
+
+	for (size_t i = c->first_open; i < c->n; i++) {
+		const struct cow_fork *f = c->forks[i];
+		if (f->over || (f->side[PARENT].process != number && f->side[CHILD].process != number))
+			continue;
+		if (n + f->n_areas > room) {
+			struct range *more = reallocarray(r, room = (n + f->n_areas) * 2, sizeof(*r));
+			if (!more)
+				break;
+			r = more;
+		}
+		for (size_t k = 0; k < f->n_areas; k++)
+			r[n++] = (struct range){ f->areas[k].a.start, f->areas[k].a.end, f->areas[k].name[0] == '/' };
+	}
+	if (n)
+		qsort(r, n, sizeof(*r), by_start);
+	for (size_t i = 0; i < n; i++) {
+		if (kept && r[i].start < r[kept - 1].end) {
+			r[kept - 1].end = r[i].end > r[kept - 1].end ? r[i].end : r[kept - 1].end;
+			r[kept - 1].of_file |= r[i].of_file;
+		} else {
+			r[kept++] = r[i];
+		}
+	}
+	*ret_n = kept;
+	return r;
+}
+
+bool cow_ask(struct cows *c, uint64_t number)
 {
 	static struct page_region region[2048];
-	struct watch_process *p = outside(c, f->side[side].process);
+	struct watch_process *p = outside(c, number);
 	struct found found = { .written = { .slot = NULL } };
 	struct cow_scan scan = { .region = region, .n_regions = sizeof(region) / sizeof(region[0]),
 		.run = one_run, .arg = &found };
+	size_t n;
 	int r = 0;
 
 	if (!p)
@@ -71,14 +119,16 @@ bool cow_ask(struct cows *c, struct cow_fork *f, int side)
 	scan.pagemap_fd = openat(p->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
 	if (scan.pagemap_fd < 0)
 		return false;
-	for (size_t i = 0; i < f->n_areas && r == 0; i++) {
-		scan.of_file = f->areas[i].name[0] == '/';
-		r = cow_scan_range(&scan, f->areas[i].a.start, f->areas[i].a.end);
+	struct range *range = ranges_of(c, number, &n);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		scan.of_file = range[i].of_file;
+		r = cow_scan_range(&scan, range[i].start, range[i].end);
 	}
+	free(range);
 	close(scan.pagemap_fd);
 	bool some = found.written.n_set || found.clean.n_set;
 	if (r == 0 && some)
-		cow_credit(c, f->side[side].process, &found.written, &found.clean, true);
+		cow_credit(c, number, &found.written, &found.clean, true);
 	/* Nothing is protected any more: it is ending, or closed the descriptor. */
 	cow_plane_free(&found.written);
 	cow_plane_free(&found.clean);

@@ -17,7 +17,7 @@ enum cow_plane {
 	COW_ARMED,   /* protected right after the fork */
 	COW_WRITTEN, /* of these, written by this side */
 	COW_FIRST,   /* of these, before this process forked again */
-	COW_GONE,    /* armed, and not there at the last look */
+	COW_GONE,    /* armed, and not there at the last look; made when the fork is over */
 	COW_HUGE,    /* armed, in a 2 MiB entry */
 	COW_NEW,     /* not armed, and written: never shared */
 	COW_PLANES
@@ -35,6 +35,7 @@ struct cow_side {
 	uint64_t cost_ns, window;
 	uint64_t faults_from, faults; /* minor faults at the arming, and latest; STORE_UNKNOWN */
 	bool new_known;
+	bool looked;      /* its process was looked at as a whole since */
 	uint32_t refused, n_areas;
 	/* As in struct mms_cow_arm: */
 	uint32_t share;
@@ -76,6 +77,9 @@ struct cow_fork {
 /* What a process tells of itself, until the record that closes it. */
 struct cow_process {
 	struct page_plane written, clean, huge;
+	struct page_plane there; /* at the last look at the whole of it */
+	uint64_t asked_ns, ask_cost_ns; /* from outside, last; 0: never */
+	bool asked_ok;
 	struct cow_area *areas;
 	size_t n_areas, areas_room;
 	struct cow_fork *newest; /* fork for which it protected its pages last */
@@ -96,8 +100,9 @@ void cow_plane_add_common(struct page_plane *to, const struct page_plane *from, 
 void cow_plane_take_away(struct page_plane *from, const struct page_plane *what);
 void cow_plane_free(struct page_plane *p);
 
-/* Asks one side from outside; false: it is gone or may not be asked. */
-bool cow_ask(struct cows *c, struct cow_fork *f, int side);
+/* Asks a process from outside and credits its forks; false: it is gone or may
+ * not be asked. */
+bool cow_ask(struct cows *c, uint64_t number);
 /* Minor faults of a process now; STORE_UNKNOWN. */
 uint64_t cow_ask_faults(struct cows *c, uint64_t number);
 /* Tells a process that its latest watched fork is over. */

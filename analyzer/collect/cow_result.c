@@ -133,6 +133,7 @@ static const char *const watch_text[] = {
 	[MMS_WATCH_SMALL] = "The process has less than 2 MiB of private memory: only its faults were counted.",
 	[MMS_WATCH_EXECS] = "Children of this call execute another program: not watched.",
 	[MMS_WATCH_REFUSED] = "The kernel refused.",
+	[MMS_WATCH_CLONE] = "A clone that did not come through fork: its faults alone were counted.",
 };
 
 static void fill_unwatched(struct cow_fork *f)

@@ -37,7 +37,7 @@
 #define VICTIMS_EVERY (10000 * MS)
 #define VICTIMS_NEAR 4 /* each second when a quarter of the limit is left */
 #define HUGE_SPLIT 512 /* a split huge page needs a page table: a 512th of it */
-#define MOVED_EVERY 16 /* ticks between looks for a change of cgroup and of program */
+#define MOVED_EVERY 16 /* ticks between looks for a change of cgroup */
 
 struct place {
 	struct cgroup_place *cgroups;
@@ -145,12 +145,22 @@ static bool reserve_looks(struct pressure *p, size_t n)
 	return true;
 }
 
+/* One that is ending has left its cgroup, as the kernel tells it: it was not
+ * moved.  Its memory has gone before. */
+static bool is_ending(const struct look *l)
+{
+	char status[4096];
+
+	limit_text(l->limits.status_fd, status, sizeof(status));
+	return limit_field(status, "VmSize") == LIMIT_NONE;
+}
+
 /* Opens a process, or follows it into another cgroup. */
 static bool settle(struct pressure *p, struct look *l, const struct watch_process *w)
 {
 	char text[4096];
 
-	if (l->open && l->ticks % MOVED_EVERY)
+	if (l->open && l->image == w->image && l->ticks % MOVED_EVERY)
 		return true;
 	if (!l->open && p->n_open == PROCESSES_MAX) {
 		p->n_left_out++;
@@ -158,6 +168,8 @@ static bool settle(struct pressure *p, struct look *l, const struct watch_proces
 	}
 	if (w->proc_fd < 0 || !read_cgroup(w, text, sizeof(text)))
 		return l->open;
+	if (l->open && strcmp(text, cgroup_place_text(p->places[l->place].cgroups)) && is_ending(l))
+		return true;
 	if (!find_place(p, text, &l->place))
 		return l->open;
 	l->limits.task_size = 0; /* it may have become a 32-bit program that did not join */

@@ -233,22 +233,6 @@ static double seconds(double way, double per_s)
 	return per_s <= 0 ? INFINITY : way <= 0 ? 0 : way / per_s;
 }
 
-int growth_time_of_peaks(const struct growth *g, double limit, struct growth_time *ret)
-{
-	double way = limit - g->level;
-
-	if (g->verdict != GROWTH_GROWING || g->per_s <= 0)
-		return 0;
-	double step = g->top > g->bottom ? g->top : g->bottom;
-	ret->point_s = seconds(way, g->per_s);
-	double slack = g->step_s + ret->point_s / 100;
-	ret->low_s = seconds(way - step, g->high) - slack;
-	ret->high_s = seconds(way + step, g->low) + slack;
-	if (ret->low_s < 0)
-		ret->low_s = 0;
-	return 1;
-}
-
 int growth_time_to(const struct growth *g, double limit, struct growth_time *ret)
 {
 	double way = limit - g->level;
@@ -260,6 +244,28 @@ int growth_time_to(const struct growth *g, double limit, struct growth_time *ret
 	/* Spikes may be a share of the level: they grow with it. */
 	double highest = g->top * (g->level > 0 && limit > g->level ? limit / g->level : 1);
 	ret->low_s = seconds(way - highest, g->high) - slack;
+	ret->high_s = seconds(way, g->low) + slack;
+	if (ret->low_s < 0)
+		ret->low_s = 0;
+	return 1;
+}
+
+/* Spikes that are a share of the level rise a little faster than it. */
+#define PEAK_PACE 1.5
+
+int growth_time_by_peaks(const struct growth *g, const struct growth *peaks, double limit, struct growth_time *ret)
+{
+	if (g->verdict != GROWTH_GROWING || peaks->verdict != GROWTH_GROWING || peaks->per_s <= g->per_s / PEAK_PACE ||
+		peaks->per_s >= g->per_s * PEAK_PACE)
+		return growth_time_to(g, limit, ret);
+	double above = peaks->level + peaks->top - g->level, way = limit - g->level;
+	/* It stays as it is or grows with the level: far from the limit the point
+	 * goes by less than the whole of that. */
+	double scale = g->level > 0 && way > 0 ? limit / g->level : 1;
+	above = above > 0 ? above : 0;
+	ret->point_s = seconds(way - above * fmin(scale, 2) / 2, g->per_s);
+	double slack = g->step_s + ret->point_s / 100;
+	ret->low_s = seconds(way - above * scale, g->high) - slack;
 	ret->high_s = seconds(way, g->low) + slack;
 	if (ret->low_s < 0)
 		ret->low_s = 0;

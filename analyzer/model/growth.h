@@ -56,8 +56,11 @@ int growth_recent(const struct growth_point *points, size_t n, struct growth *re
  * than a step. */
 int growth_time_to(const struct growth *g, double limit, struct growth_time *ret);
 
-/* The same of the highest value that there ever was: it goes up in stairs, and
- * it is at the limit when the value is. */
-int growth_time_of_peaks(const struct growth *g, double limit, struct growth_time *ret);
+/* The same with the growth of the highest value that there ever was: it sees what
+ * lies between two points.  The limit is hit by some part of what is above the
+ * value: the earliest time is that of the whole, as a share of the level, the
+ * latest that of nothing, the point estimate lies between.  Not used where its
+ * pace is another: it is of an earlier time. */
+int growth_time_by_peaks(const struct growth *g, const struct growth *peaks, double limit, struct growth_time *ret);
 
 #endif

@@ -119,6 +119,26 @@ static void read_arguments(struct answer *a)
 	query_close(q);
 }
 
+/* The first argument where it names the file otherwise than the file system
+ * does; what programs put there as a title (a login shell's dash, words) is no
+ * name.  A fork that is still its parent's program is called as it is. */
+static char *started_as(const struct answer *a, const struct answer_process *p)
+{
+	const struct answer_process *parent = p->n_argv ? NULL : answer_find(a, p->parent_id);
+	if (parent && parent < p && !strcmp(parent->exe, p->exe))
+		return xstrdup(parent->name);
+	const char *first = p->n_argv ? p->argv[0] : "", *base = basename(first);
+	if (!*base || *base == '-' || strpbrk(first, " :") || !strcmp(base, basename(p->exe)))
+		return xstrdup(p->exe);
+	return xstrdup(first);
+}
+
+static void name_processes(struct answer *a)
+{
+	for (size_t i = 0; i < a->n_processes; i++)
+		a->processes[i].name = started_as(a, &a->processes[i]);
+}
+
 static void read_estimates(struct answer *a)
 {
 	for (size_t i = 0; i < a->n_processes; i++) {
@@ -237,6 +257,7 @@ int answer_open(struct answer *a, const char *verb, const char *path)
 	}
 	read_processes(a);
 	read_arguments(a);
+	name_processes(a);
 	read_notes(a);
 	a->main = find_main(a);
 	a->duration_ns = find_duration(a);
@@ -255,6 +276,7 @@ static void free_processes(struct answer *a)
 			free(p->argv[k]);
 		free(p->argv);
 		free(p->exe);
+		free(p->name);
 		free(p->begin);
 		free(p->end);
 	}

@@ -16,6 +16,7 @@
 struct answer_process {
 	int64_t id, pid, parent_id, parent_pid;
 	char *exe;   /* path; never NULL, "?" when not known */
+	char *name;  /* how it was started, for people: redis-server, though exe is redis-check-rdb */
 	char **argv; /* n_argv strings */
 	size_t n_argv;
 	char *begin, *end; /* words of the schema */

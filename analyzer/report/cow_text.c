@@ -359,7 +359,7 @@ static void print_fork(struct answer *a, const struct cow_fork *f, size_t limit)
 	char time[TEXT_NUMBER], pid[TEXT_NUMBER];
 	struct cow_parts p;
 	snprintf(pid, sizeof(pid), "%lld", (long long)f->child_pid);
-	char *exe = f->parent ? text_cut_start(basename(f->parent->exe), 30) : xstrdup("?");
+	char *exe = f->parent ? text_cut_start(basename(f->parent->name), 30) : xstrdup("?");
 	char *line = xasprintf("Fork %lld: %s (%lld) made %s, %s after the start", (long long)f->id, exe,
 		f->parent ? (long long)f->parent->pid : 0, f->child_pid < 0 ? "a child" : pid,
 		text_duration(time, (uint64_t)f->t_ns));

@@ -25,8 +25,8 @@ static bool several_processes(const struct export *x)
 
 static char *process_name(const struct answer_process *p)
 {
-	const char *slash = strrchr(p->exe, '/');
-	return xasprintf("%s (%" PRId64 ")", slash ? slash + 1 : p->exe, p->pid);
+	const char *slash = strrchr(p->name, '/');
+	return xasprintf("%s (%" PRId64 ")", slash ? slash + 1 : p->name, p->pid);
 }
 
 /* ---- folded ---- */

@@ -46,7 +46,7 @@ static void process_events(struct json *j, const struct export *x, const struct 
 {
 	int64_t end = p->end_ns >= 0 ? p->end_ns : x->a.duration_ns;
 	char *command = render_command(p->argv, p->n_argv, p->exe, 200);
-	name_event(j, "process_name", p->pid, p->pid, p->exe);
+	name_event(j, "process_name", p->pid, p->pid, p->name);
 	begin_event(j, command, "X", p->pid, p->pid, p->begin_ns);
 	json_string(j, "cat", "process");
 	json_thousandths(j, "dur", end > p->begin_ns ? end - p->begin_ns : 0);

@@ -70,7 +70,7 @@ void head_print(struct answer *a)
 static void print_note(const struct answer_note *n)
 {
 	char count[TEXT_NUMBER];
-	char *who = n->process ? xasprintf("%s (%lld): ", basename(n->process->exe), (long long)n->process->pid)
+	char *who = n->process ? xasprintf("%s (%lld): ", basename(n->process->name), (long long)n->process->pid)
 			       : xstrdup("");
 	char *many = n->count > 1 ? xasprintf(" (%s)", text_count(count, (uint64_t)n->count)) : xstrdup("");
 	char *text = xasprintf("%s%s%s", who, n->text, many);
@@ -103,7 +103,7 @@ void head_print_coverage(struct answer *a, size_t limit)
 void head_print_process(const struct answer_process *p, const char *text)
 {
 	size_t room = render_width() > strlen(text) + 20 ? render_width() - strlen(text) - 4 : 16;
-	char *who = xasprintf("%s (%lld)", p->exe, (long long)p->pid);
+	char *who = xasprintf("%s (%lld)", p->name, (long long)p->pid);
 	char *cut = text_cut_start(who, room);
 	char *line = xasprintf("%s: %s", cut, text);
 	render_heading(line);

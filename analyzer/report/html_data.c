@@ -95,7 +95,7 @@ static void process_json(struct json *j, const struct answer_process *p)
 	json_i64(j, "id", p->id);
 	json_i64(j, "pid", p->pid);
 	known(j, "parent_id", p->parent_id > 0 ? p->parent_id : -1);
-	json_string(j, "exe", p->exe);
+	json_string(j, "exe", p->name);
 	json_array(j, "argv");
 	for (size_t i = 0; i < p->n_argv; i++)
 		json_string(j, NULL, p->argv[i]);

@@ -108,7 +108,7 @@ static void print_text(struct oom_verb *v, const struct answer_process *p)
 	putchar('\n');
 	oom_judge(&o, &v->a, p, v->at_ns);
 	if (v->a.n_processes > 1)
-		printf("  %-18s%s (%lld)\n", "process", p->exe, (long long)p->pid);
+		printf("  %-18s%s (%lld)\n", "process", p->name, (long long)p->pid);
 	load_sites(v, &o, &sites);
 	oom_text(&o, &sites, &v->a);
 	oom_sites_done(&sites);

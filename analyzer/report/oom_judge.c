@@ -20,7 +20,6 @@
 #define LOOK_FOLLOWS_NS 100000000ll
 #define AREAS_OF_A_CALL 2
 #define FILES_SHARE 100 /* so small a share of file pages does not move the peak */
-#define PEAK_PACE 1.5
 #define COMMIT_LAG 256
 #define HEAP_STEP (1 << 20 | 132 << 10) /* what malloc asks for in place of less: 1 MiB, and its padding */
 #define PAGE_TABLE_SHARE 512 /* 8 bytes for a page of 4096 */
@@ -71,18 +70,16 @@ char *oom_limit_name(const struct oom_limit *l)
 /* ---- binding limit and growth ---- */
 
 /* What is highest between two looks hits the limit: the kernel keeps it.  It
- * says nothing while it is of an earlier time, or with pages of files in it. */
-static void judge_peaks(struct oom_limit *l, size_t first)
+ * says nothing with pages of files in it. */
+static bool judge_time_to(struct oom_limit *l, size_t first)
 {
-	struct growth g;
-	struct growth_time t;
+	struct growth peaks;
 	bool files = l->reclaimable > l->limit / FILES_SHARE;
-	if (l->n_peaks != l->n_points || files || growth_recent(l->peaks + first, l->n_peaks - first, &g) < 0)
-		return;
-	/* Spikes that are a share of the level rise a little faster. */
-	double pace = g.per_s / l->growth.per_s;
-	if (pace > 1 / PEAK_PACE && pace < PEAK_PACE && growth_time_of_peaks(&g, (double)l->limit, &t))
-		l->time = t;
+	if (l->unlimited)
+		return false;
+	if (l->n_peaks != l->n_points || files || growth_recent(l->peaks + first, l->n_peaks - first, &peaks) < 0)
+		return growth_time_to(&l->growth, (double)l->limit, &l->time);
+	return growth_time_by_peaks(&l->growth, &peaks, (double)l->limit, &l->time);
 }
 
 static void judge_growth(struct oom_limit *l, double now_s)
@@ -90,11 +87,8 @@ static void judge_growth(struct oom_limit *l, double now_s)
 	size_t first = 0;
 	while (first < l->n_points && l->points[first].t_s < now_s - WINDOW_S)
 		first++;
-	if (growth_recent(l->points + first, l->n_points - first, &l->growth) < 0)
-		return;
-	l->has_time = !l->unlimited && growth_time_to(&l->growth, (double)l->limit, &l->time);
-	if (l->has_time)
-		judge_peaks(l, first);
+	if (growth_recent(l->points + first, l->n_points - first, &l->growth) == 0)
+		l->has_time = judge_time_to(l, first);
 }
 
 static bool is_scarce(const struct oom_limit *l)

@@ -135,17 +135,29 @@ static bool by_debuginfod(const uint8_t *build_id, size_t length, struct elf_ima
 	return found;
 }
 
+static bool by_build_id(const uint8_t *build_id, size_t length, const struct symbol_options *options,
+	struct elf_image *ret)
+{
+	for (const char *const *root = options->debug_dirs; root && *root; root++) {
+		if (try_build_id(*root, build_id, length, ret))
+			return true;
+	}
+	return try_build_id(DEBUG_ROOT, build_id, length, ret);
+}
+
+bool debug_file_find(const uint8_t *build_id, size_t length, const struct symbol_options *options,
+	struct elf_image *ret)
+{
+	return by_build_id(build_id, length, options, ret) ||
+		(options->debuginfod && by_debuginfod(build_id, length, ret));
+}
+
 bool debug_file_open(const char *path, const struct elf_image *image, const uint8_t *build_id,
 	size_t build_id_length, const struct symbol_options *options, struct elf_image *ret)
 {
 	struct link_search search = {.build_id = build_id, .build_id_length = build_id_length};
 
-	for (const char *const *root = options->debug_dirs; root && *root; root++) {
-		if (try_build_id(*root, build_id, build_id_length, ret))
-			return true;
-	}
-	if (try_build_id(DEBUG_ROOT, build_id, build_id_length, ret) ||
-		by_link(path, image, &search, options, ret))
+	if (by_build_id(build_id, build_id_length, options, ret) || by_link(path, image, &search, options, ret))
 		return true;
 	return options->debuginfod && by_debuginfod(build_id, build_id_length, ret);
 }

@@ -14,4 +14,8 @@
 bool debug_file_open(const char *path, const struct elf_image *image, const uint8_t *build_id,
 	size_t build_id_length, const struct symbol_options *options, struct elf_image *ret);
 
+/* The same for a file that is not here: by its build id alone. */
+bool debug_file_find(const uint8_t *build_id, size_t length, const struct symbol_options *options,
+	struct elf_image *ret);
+
 #endif

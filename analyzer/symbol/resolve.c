@@ -3,8 +3,9 @@
  *
  * The order: DWARF of the file or of its separate debug file; .symtab of
  * either; .gnu_debugdata; .dynsym.  The file on disk must be the recorded one:
- * its build id decides, and another build is "missing", because a wrong name
- * is worse than none.
+ * its build id decides, and where there is another build, or no file, the debug
+ * file of that id does alone; without it the module is "missing", because a
+ * wrong name is worse than none.
  *
  * Called by store/frames.c for every module of a recording that has addresses
  * to be named.
@@ -42,6 +43,16 @@ static bool is_recorded_file(const struct elf_image *image, const struct symbol_
 		!memcmp(build_id, module->build_id, module->build_id_length) : length == 0;
 }
 
+static bool open_recorded(const struct symbol_module *module, struct elf_image *ret)
+{
+	if (elf_image_open(module->path, ret) != 0)
+		return false;
+	if (is_recorded_file(ret, module))
+		return true;
+	elf_image_close(ret);
+	return false;
+}
+
 static bool open_sources(const struct symbol_module *module, const struct symbol_options *options,
 	struct sources *s)
 {
@@ -49,12 +60,8 @@ static bool open_sources(const struct symbol_module *module, const struct symbol
 	size_t length;
 
 	*s = (struct sources){.main.fd = -1, .debug.fd = -1, .mini.fd = -1};
-	if (elf_image_open(module->path, &s->main) != 0)
-		return false;
-	if (!is_recorded_file(&s->main, module)) {
-		elf_image_close(&s->main);
-		return false;
-	}
+	if (!open_recorded(module, &s->main)) /* on another machine its debug file may be there */
+		return debug_file_find(module->build_id, module->build_id_length, options, &s->main);
 	length = elf_image_build_id(&s->main, build_id);
 	if (!elf_image_section(&s->main, ".debug_info"))
 		s->has_debug = debug_file_open(module->path, &s->main, build_id, length, options, &s->debug);

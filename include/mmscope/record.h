@@ -189,6 +189,7 @@ enum mms_watch {
 	MMS_WATCH_SMALL,   /* too little memory to be worth the cost */
 	MMS_WATCH_EXECS,   /* children of this place always execute another program */
 	MMS_WATCH_REFUSED, /* the kernel refused; COW_ARM says what */
+	MMS_WATCH_CLONE,   /* a raw clone: known only from what the child recorded later */
 };
 
 /* State of a page in COW_PAGES, written by a process about itself since its

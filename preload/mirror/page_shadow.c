@@ -25,6 +25,7 @@ struct page_chunk {
 struct page_leaf {
 	uint64_t number; /* page number / LEAF_PAGES */
 	uint32_t n_used; /* chunks that are not EMPTY */
+	uint64_t used[PAGE_LEAF_CHUNKS / 64]; /* which: most planes have few in a leaf */
 	struct page_chunk chunk[PAGE_LEAF_CHUNKS];
 };
 
@@ -160,6 +161,28 @@ static bool chunk_test(const struct page_chunk *c, unsigned page)
 	return c->count != 0;
 }
 
+/* --- chunks of a leaf --------------------------------------------------- */
+
+static void leaf_note(struct page_leaf *leaf, unsigned chunk, bool used)
+{
+	uint64_t bit = 1ull << (chunk % 64), *word = &leaf->used[chunk / 64];
+
+	leaf->n_used = leaf->n_used + used - ((*word & bit) != 0);
+	*word = used ? *word | bit : *word & ~bit;
+}
+
+/* The first chunk from this one on that is not EMPTY, or PAGE_LEAF_CHUNKS. */
+static unsigned leaf_next(const struct page_leaf *leaf, unsigned chunk)
+{
+	while (chunk < PAGE_LEAF_CHUNKS) {
+		uint64_t word = leaf->used[chunk / 64] >> (chunk % 64);
+		if (word != 0)
+			return chunk + (unsigned)__builtin_ctzll(word);
+		chunk += 64 - chunk % 64;
+	}
+	return chunk;
+}
+
 /* --- ranges ------------------------------------------------------------- */
 
 static int put_range(struct page_plane *p, uint64_t first, uint64_t n, bool value)
@@ -174,7 +197,8 @@ static int put_range(struct page_plane *p, uint64_t first, uint64_t n, bool valu
 			at = (number + 1) * LEAF_PAGES;
 			continue;
 		}
-		struct page_chunk *c = &leaf->chunk[at / PAGE_CHUNK_PAGES % PAGE_LEAF_CHUNKS];
+		unsigned chunk = (unsigned)(at / PAGE_CHUNK_PAGES % PAGE_LEAF_CHUNKS);
+		struct page_chunk *c = &leaf->chunk[chunk];
 		unsigned inside = (unsigned)(at % PAGE_CHUNK_PAGES);
 		uint64_t left = end - at, room = PAGE_CHUNK_PAGES - inside;
 		unsigned part = (unsigned)(left < room ? left : room);
@@ -183,7 +207,7 @@ static int put_range(struct page_plane *p, uint64_t first, uint64_t n, bool valu
 		if (chunk_put(c, inside, part, value) < 0)
 			return -ENOMEM;
 		p->n_set = p->n_set + c->count - before;
-		leaf->n_used = leaf->n_used + (c->count != 0) - (before != 0);
+		leaf_note(leaf, chunk, c->count != 0);
 		at += part;
 	}
 	return 0;
@@ -199,7 +223,7 @@ static void plane_done(struct page_plane *p)
 	for (uint32_t i = 0; i < p->capacity; i++) {
 		if (p->slot[i] == NULL)
 			continue;
-		for (unsigned j = 0; j < PAGE_LEAF_CHUNKS; j++)
+		for (unsigned j = 0; (j = leaf_next(p->slot[i], j)) < PAGE_LEAF_CHUNKS; j++)
 			heap_free(p->slot[i]->chunk[j].bits);
 		heap_free(p->slot[i]);
 	}
@@ -281,9 +305,14 @@ static uint64_t seek(const struct page_plane *p, uint64_t from, uint64_t end, bo
 			from = next_leaf(p, from);
 			continue;
 		}
-		const struct page_chunk *c = &leaf->chunk[from / PAGE_CHUNK_PAGES % PAGE_LEAF_CHUNKS];
+		unsigned chunk = (unsigned)(from / PAGE_CHUNK_PAGES % PAGE_LEAF_CHUNKS);
+		const struct page_chunk *c = &leaf->chunk[chunk];
 		unsigned inside = (unsigned)(from % PAGE_CHUNK_PAGES);
 
+		if (value && c->count == 0) {
+			from += (uint64_t)(leaf_next(leaf, chunk) - chunk) * PAGE_CHUNK_PAGES - inside;
+			continue;
+		}
 		if (c->bits == NULL) {
 			if ((c->count != 0) == value)
 				return from;
@@ -352,7 +381,8 @@ bool page_plane_is_valid(const struct page_plane *p)
 			bool mixed = c->count > 0 && c->count < PAGE_CHUNK_PAGES;
 
 			if (mixed != (c->bits != NULL) ||
-				(mixed && bits_count(c->bits, 0, PAGE_CHUNK_PAGES) != c->count))
+				(mixed && bits_count(c->bits, 0, PAGE_CHUNK_PAGES) != c->count) ||
+				(leaf->used[j / 64] >> (j % 64) & 1) != (c->count != 0))
 				return false;
 			n_used += c->count != 0;
 			n_set += c->count;

@@ -34,7 +34,8 @@ static struct place *_Atomic places; /* shared by the whole tree */
 static uint32_t born_of;             /* stack of the fork that made this process; 0: none known */
 static _Atomic uint64_t newest;      /* begin of the fork that was watched last; 0: none */
 static int born_by;                  /* its pid */
-static bool is_child;                /* of a fork that the bracket saw */
+static bool is_child;                /* of a fork */
+static uint64_t seen;                /* number of the process, where the bracket saw its fork */
 
 static struct place *place_of(uint32_t stack)
 {
@@ -136,10 +137,26 @@ void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
 	cow_forked(!doorbell_is_silent());
 	atomic_store(&newest, 0);
 	is_child = true;
+	seen = capture_process() ? capture_process()->number : 0;
 	born_of = stack;
 	born_by = doorbell_is_silent() ? 0 : mms_getppid();
 	if (note->watch == MMS_WATCH_UFFD)
 		one_side(note, parent, MMS_COW_CHILD);
+}
+
+/* The child of a raw clone comes to its end without a bracket. */
+static void notice_clone(void)
+{
+	const struct mms_process *p = capture_process();
+
+	if (!p || p->begin != MMS_BEGIN_FORK || p->number == seen)
+		return;
+	seen = p->number;
+	cow_forked(!doorbell_is_silent());
+	atomic_store(&newest, 0);
+	is_child = true;
+	born_of = 0;
+	born_by = 0;
 }
 
 /* A failed exec has told already: the later word counts. */
@@ -148,6 +165,7 @@ void cow_last_word(enum mms_look look)
 	struct cow_sink sink = { .pages = tell_pages };
 	struct mms_cow_last last = { .look = look };
 
+	notice_clone();
 	if (!is_child && !cow_is_watching())
 		return;
 	struct place *p = is_child ? place_of(born_of) : NULL;

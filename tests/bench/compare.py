@@ -1,22 +1,14 @@
 """compare.py - mmscope beside the field: one command, one table.
 
-    compare.py [--runs N] [--only WORD] [--alone] [--quick] [--minutes N] [--write] [--install]
+    compare.py [--runs N] [--only WORD] [--alone] [--quick] [--minutes N] [--write [FILE]] [--install]
 
-Every load of loads.py runs under every way of field.py, interleaved and in
-changing order, so that what changes on the machine meanwhile hits all of them.
-Ratios are to the median plain run: median (smallest-largest).  Wall is until
-the program has ended; CPU is that of everything together, collectors too, and
-of that what came after the program's end.
-Peak, bytes on disk and the time to the first report are of one more run each.
-Another tool that takes more than 3 s runs once;
-gperftools and Valgrind get a tenth of each load and are compared with plain
-runs of that.  Then the rows of the design: what is to be
-reached, what was measured.
+Runs each load of loads.py under each way of field.py, and then shows the rows
+of the design: what is to be reached, what was measured (limits.py).  --only:
+loads whose name has WORD; --alone: no loads, only rows of ourselves.  --write
+puts both tables into docs/performance.md, or FILE.
 
---only: loads whose name has WORD; --alone: no loads, only rows of ourselves.
 A tool that is not there is a named gap; --install asks the system for it.
---write puts the tables into docs/performance.md.  When the time is up, fewer
-rounds are made, and `runs` says how many there were.
+When the time is up fewer rounds are made, and `runs` says how many there were.
 """
 import argparse
 import statistics
@@ -33,8 +25,20 @@ from tables import spread
 
 OURS = ('plain', 'exact', 'sample')
 SMALL = ('gperftools', 'valgrind')  # get a part of each load, beside plain runs of the same
-PART = 10
+PART, PAIR_PART = 10, 30
 SLOW = 3.0  # seconds: another tool that takes longer runs once
+
+ABOUT = """Each load runs plain and under each tool, interleaved and in changing order, so
+that what changes on the machine meanwhile hits all of them. Ratios are to the
+median plain run: median (smallest-largest). *Wall* is until the program has
+ended. *CPU* is that of everything together, collectors too; *after the end* is
+how much of it came after the program had ended. *Peak* is the largest sum of
+proportional set sizes of all processes, looked at every 20 ms; it, the bytes on
+disk and the seconds from the end to the first report are of a run of their own.
+A tool that takes more than 3 s runs once. gperftools, Valgrind (massif) and, on
+pairs, heaptrack get a tenth to a thirtieth of a load and are compared with plain
+runs of that. jemalloc and gperftools bring their own allocator: their ratios are
+to glibc's. jemalloc samples every 512 KiB, gperftools takes every stack."""
 
 
 class Result:
@@ -55,13 +59,14 @@ def measure(work, load, part, ways, args, until):
     found = {w.name: Result() for w in ways}
     rounds = load.rounds or args.runs
     enough = {}
+    small = SMALL + ('heaptrack',) if load.name.startswith('pairs') else SMALL
     for w in ways:
         here = found[w.name]
         here.n, here.base = load.n, found['plain']
-        if w.name in SMALL:
+        if w.name in small:
             here.n, here.base = part.n, Result()
             here.base.runs = [field.Run(work, ways[0], part) for _ in range(3)]
-        here.look = field.Run(work, w, part if w.name in SMALL else load, look=True, limit=20)
+        here.look = field.Run(work, w, part if w.name in small else load, look=True, limit=20)
         enough[w.name] = rounds if w.name in OURS else max(1, rounds // 2)
         if here.look.failed or (w.name not in OURS and here.look.wall > SLOW):
             enough[w.name] = 0
@@ -71,7 +76,7 @@ def measure(work, load, part, ways, args, until):
     for r in range(rounds):
         for w in ways[r % len(ways):] + ways[:r % len(ways)]:
             if r < enough[w.name] and (r < 1 or time.monotonic() < until):
-                found[w.name].runs.append(field.Run(work, w, part if w.name in SMALL else load, limit=20))
+                found[w.name].runs.append(field.Run(work, w, part if w.name in small else load, limit=20))
     return found
 
 
@@ -101,8 +106,9 @@ def mib(value):
 
 def show(table, load, way, found):
     here = found[way]
-    if here.failure():
-        table.row(load.name, way, here.failure(), *[''] * 7)
+    failure = here.failure() or here.base.failure() or (None if here.runs else 'no run')
+    if failure:
+        table.row(load.name, way, failure, *[''] * 7)
         return
     look = here.look
     if way == 'plain':
@@ -128,7 +134,8 @@ def compare(work, args, until):
                          [28, 10, 22, 22, 13, 9, 9, 14, 4, 40])
     all_found = {}
     scale = 6 if args.quick else 1
-    every = [x for x in zip(loads.all_loads(work, scale), loads.all_loads(work, scale * PART)) if args.only in x[0].name]
+    parts = loads.all_loads(work, scale * PART, scale * PAIR_PART)
+    every = [x for x in zip(loads.all_loads(work, scale, scale), parts) if args.only in x[0].name]
     for i, (load, part) in enumerate(every):
         reason = load.missing()
         if reason:
@@ -137,7 +144,11 @@ def compare(work, args, until):
         now = time.monotonic()
         here = [w for w in ways if w.name in OURS or now < until + 30]
         share = now + max(0, until - now) / (len(every) - i)
-        found = all_found[load.name] = measure(work, load, part, here, args, share)
+        found = measure(work, load, part, here, args, share)
+        if found['plain'].failure():
+            table.row(load.name, 'plain', found['plain'].failure(), *[''] * 7)
+            continue
+        all_found[load.name] = found
         for w in ways:
             if w.name in found:
                 show(table, load, w.name, found)
@@ -152,8 +163,8 @@ def main():
     p.add_argument('--only', default='')
     p.add_argument('--alone', action='store_true')
     p.add_argument('--quick', action='store_true')
-    p.add_argument('--minutes', type=float, default=9)
-    p.add_argument('--write', action='store_true')
+    p.add_argument('--minutes', type=float, default=8.5)
+    p.add_argument('--write', nargs='?', const=tables.DOCUMENT, metavar='FILE')
     p.add_argument('--install', action='store_true')
     args = p.parse_args()
     if args.quick:
@@ -168,8 +179,8 @@ def main():
         rows = limits.rows(work, args, found, pair_ns)
     if args.write and not (args.alone or args.only):
         gaps = ''.join('No row %s: %s.\n' % (w.name, w.missing) for w in field.ways() if w.missing)
-        tables.write_section('Against the field', __doc__.split('\n\n')[2].strip() + '\n\n' + gaps + '\n' + table.markdown())
-        tables.write_section('The rows of the design', limits.TEXT + '\n\n' + rows.markdown())
+        tables.write_section(args.write, 'Against the field', ABOUT + '\n\n' + gaps + '\n' + table.markdown())
+        tables.write_section(args.write, 'The rows of the design', limits.TEXT + '\n\n' + rows.markdown())
     return 0
 
 

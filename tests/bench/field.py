@@ -195,6 +195,24 @@ def folder_bytes(folder):
     return sum(os.path.getsize(os.path.join(top, n)) for top, _, names in os.walk(folder) for n in names)
 
 
+def aside(command, but, limit):
+    """Runs what does not count: (status, processor time)."""
+    q = subprocess.Popen(command, env=mms.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+    but.add(q.pid)
+    end = time.monotonic() + limit
+    pid = 0
+    while not pid:
+        pid, status, u = os.wait4(q.pid, os.WNOHANG)
+        if not pid:
+            time.sleep(0.001)
+            if time.monotonic() > end:
+                q.kill()
+                end += limit
+    q.returncode = os.waitstatus_to_exitcode(status)
+    return q.returncode, u.ru_utime + u.ru_stime
+
+
 class Run:
     """Wall and CPU seconds, and how much of the CPU came after the program had
     ended; with `look` also peak MiB, bytes on disk and the seconds to the first
@@ -224,8 +242,8 @@ class Run:
             self.wall = time.monotonic() - begin
             until_end = used(before) - others + sum(on_cpu_s(c) for c in family(os.getpid(), but))
             if look and way.report and not self.failed:
-                others += self.first_report(way, load.argv(cwd)[0], but)
-            if not reap(30 if not self.failed else 5):
+                others += self.first_report(way, load.argv(cwd)[0], but, max(60, limit))
+            if not reap(max(30, limit) if not self.failed else 5):
                 self.failed = self.failed or 'its helpers did not end'
             self.cpu = used(before) - others
             self.after = max(0, self.cpu - until_end)
@@ -248,17 +266,13 @@ class Run:
         p.returncode = -9
         return 'not done in time'
 
-    def first_report(self, way, program, but):
+    def first_report(self, way, program, but, limit):
         """Its processor time, which is not the run's."""
         begin = time.monotonic()
         command = way.report(self.folder, program)
         if not command:
             return 0
-        q = subprocess.Popen(command, env=mms.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
-        but.add(q.pid)
-        _, status, u = os.wait4(q.pid, 0)
-        q.returncode = os.waitstatus_to_exitcode(status)
-        if q.returncode == 0:
+        status, cpu = aside(command, but, limit)
+        if status == 0:
             self.report = time.monotonic() - begin
-        return u.ru_utime + u.ru_stime
+        return cpu

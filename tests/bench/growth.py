@@ -1,13 +1,9 @@
 """growth.py - what recording costs as each thing grows, and where it bends.
 
-    growth.py [--only WORD] [--runs N] [--quick] [--write]
+    growth.py [--only WORD] [--runs N] [--quick] [--write [FILE]]
 
-Each line is one number of live blocks, call stacks, frames, threads, processes
-or areas; the work beside it stays the same.  `added` is the CPU of everything
-together less that of plain runs, for each operation (for the first, also those
-that make the live blocks).  A curve bends where `added` is more than half
-again as much as at the point before.  --write puts the table into
-docs/performance.md.
+One line for each number of live blocks, call stacks, frames, threads, processes
+and areas.  --write puts the table into docs/performance.md, or FILE.
 """
 import argparse
 import os
@@ -27,6 +23,11 @@ CURVES = (
     ('threads', 'threads', (1, 2, 4, 8, 16, 32, 64), 3000000, lambda n, pairs: pairs),
     ('processes', 'processes', (1, 10, 100, 300, 1000), 2000000, lambda n, pairs: pairs),
     ('areas', 'vmas', (10 ** 2, 10 ** 3, 10 ** 4, 6 * 10 ** 4), 50000, lambda n, pairs: pairs))
+ABOUT = """The work of a line is the same as that of the line before but for one number.
+*Added* is the CPU of everything together less that of plain runs, for each
+operation: a pair of malloc and free, or of mmap and munmap; for live blocks also
+the calls that make them. A curve bends where that is more than half again as
+much as at the point before."""
 BARS = '▁▂▃▄▅▆▇█'
 
 
@@ -35,9 +36,9 @@ def point(work, name, n, pairs, runs):
     run each where they are long."""
     plain, exact = field.ways()[0], field.ours('exact')
     load = Load(name, [os.path.join(BENCH, 'grow'), name, str(n), str(pairs)])
-    base = [field.Run(work, plain, load, limit=60) for _ in range(runs)]
-    looked = field.Run(work, exact, load, look=True, limit=60)
-    here = [field.Run(work, exact, load, limit=60) for _ in range(runs)] if n < 10 ** 6 and runs > 1 else [looked]
+    base = [field.Run(work, plain, load, limit=150) for _ in range(runs)]
+    looked = field.Run(work, exact, load, look=True, limit=150)
+    here = [field.Run(work, exact, load, limit=150) for _ in range(runs)] if n < 10 ** 6 and runs > 1 else [looked]
     failed = [r for r in base + here + [looked] if r.failed]
     if failed:
         return None, None, failed[0]
@@ -54,7 +55,7 @@ def main():
     p.add_argument('--only', default='')
     p.add_argument('--runs', type=int, default=3)
     p.add_argument('--quick', action='store_true')
-    p.add_argument('--write', action='store_true')
+    p.add_argument('--write', nargs='?', const=tables.DOCUMENT, metavar='FILE')
     args = p.parse_args()
     field.adopt_orphans()
     print(tables.machine() + '\n')
@@ -83,8 +84,7 @@ def main():
                 curves.append('%-12s %s' % (title, spark(added)))
     print('\n' + '\n'.join(curves))
     if args.write and not args.only:
-        tables.write_section('As work grows', __doc__.split('\n\n')[2].strip().replace('--write puts the table into\ndocs/performance.md.', '')
-                             + '\n\n' + table.markdown() + '\n\nAdded, by point:\n\n' + '\n'.join('    ' + c for c in curves))
+        tables.write_section(args.write, 'As work grows', ABOUT + '\n\n' + table.markdown() + '\n\nAdded, by point:\n\n' + '\n'.join('    ' + c for c in curves))
     return 0
 
 

@@ -189,6 +189,25 @@ def back_pressure(table, work, quick):
               'reached' if good else 'falls short')
 
 
+HIDE = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /usr/lib/debug && exec "$@"', 'sh']
+
+
+def the_end(table, work):
+    """What reading the debug information of the C library costs each recording."""
+    load = Load('end', [os.path.join(BENCH, 'pairs'), '1000', '8', '1'])
+    plain = ours('exact').command
+    seconds = []
+    for before in ([], HIDE):
+        way = ours('exact')
+        way.command = lambda argv, folder: (before + plain(argv, folder)[0], {})
+        runs = [Run(work, way, load) for _ in range(5)]
+        failed = [r.failed for r in runs if r.failed]
+        seconds.append(None if failed else statistics.median(r.after for r in runs))
+    if seconds[0] is not None:
+        rest = '%.0f ms where no debug files are' % (seconds[1] * 1e3) if seconds[1] is not None else 'debug files cannot be hidden here'
+        table.row('CPU after the end of a program of nothing', '', '%.0f ms; %s' % (seconds[0] * 1e3, rest), '')
+
+
 def database(table, work, found):
     sizes = {name: here['exact'].look.disk for name, here in found.items()
              if here['exact'].look and here['exact'].look.disk is not None}
@@ -239,15 +258,14 @@ def preload(table, found):
 
 def rows(work, args, found, ns):
     table = Rows()
-    pair_rows(table, found, ns)
-    program_rows(table, found)
-    if args.only:
-        return table
-    for part in (lambda: arming(table, work), lambda: collector_speed(table, found),
-                 lambda: collector_alone(table, work, args.quick), lambda: back_pressure(table, work, args.quick),
-                 lambda: database(table, work, found), lambda: preload(table, found)):
+    parts = [lambda: pair_rows(table, found, ns), lambda: program_rows(table, found)]
+    if not args.only:
+        parts += [lambda: arming(table, work), lambda: collector_speed(table, found),
+                  lambda: collector_alone(table, work, args.quick), lambda: back_pressure(table, work, args.quick),
+                  lambda: the_end(table, work), lambda: database(table, work, found), lambda: preload(table, found)]
+    for part in parts:
         try:
             part()
         except (OSError, ValueError, KeyError, subprocess.SubprocessError, AssertionError) as e:
-            table.gap('a row', '%s: %s' % (type(e).__name__, e))
+            table.gap('rows', '%s: %s' % (type(e).__name__, e))
     return table

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from field import BENCH, mms
+from field import BENCH, aside, mms
 
 PYTHON = '''
 d = []
@@ -40,7 +40,7 @@ class Load:
 
 
 def pair_loads(scale):
-    n = 3000000 // scale
+    n = 8000000 // scale
     for threads in (1, 2):
         for depth in (8, 32, 100):
             yield Load('pairs, depth %d, %d thread%s' % (depth, threads, 's' * (threads > 1)),
@@ -86,22 +86,13 @@ def text_file(work, name, text):
 def redis_load(scale):
     n = 300000 // scale
 
-    def wait_for(command, but):
-        q = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                             env=mms.environment())
-        but.add(q.pid)
-        _, status, u = os.wait4(q.pid, 0)
-        q.returncode = os.waitstatus_to_exitcode(status)
-        return u.ru_utime + u.ru_stime
-
     def drive(cwd, but, limit):
         path = os.path.join(cwd, 's')
         end = time.monotonic() + limit
         while not os.path.exists(path) and time.monotonic() < end:
             time.sleep(0.005)
-        seconds = wait_for(['redis-benchmark', '-s', path, '-q', '-P', '16', '-c', '10', '-n', str(n), '-r', '10000', '-t',
-                            'set,get,lpush'], but)
-        return seconds + wait_for(['redis-cli', '-s', path, 'shutdown', 'nosave'], but)
+        benchmark = ['redis-benchmark', '-s', path, '-q', '-P', '16', '-c', '10', '-n', str(n), '-r', '10000', '-t', 'set,get,lpush']
+        return sum(aside(c, but, limit)[1] for c in (benchmark, ['redis-cli', '-s', path, 'shutdown', 'nosave']))
 
     return Load('redis-server, pipeline 16', lambda cwd: [
         '/usr/bin/redis-server', '--port', '0', '--unixsocket', os.path.join(cwd, 's'), '--save', '', '--dir', cwd],
@@ -113,8 +104,8 @@ def compiler():
     return r.stdout.strip()
 
 
-def all_loads(work, scale):
-    yield from pair_loads(scale)
+def all_loads(work, scale, pair_scale):
+    yield from pair_loads(pair_scale)
     yield Load('C++ map and string churn', [os.path.join(BENCH, 'churn'), str(max(1, 40 // scale))])
     yield Load('python3, PYTHONMALLOC=malloc', ['/usr/bin/python3', '-c', PYTHON % (60000 // scale)],
                env={'PYTHONMALLOC': 'malloc'})

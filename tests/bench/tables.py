@@ -53,9 +53,9 @@ def machine():
 START_LOAD = os.getloadavg()[0]
 
 
-def write_section(title, text):
+def write_section(path, title, text):
     """Puts `## title` with text into the document, in place of what it had."""
-    with open(DOCUMENT) as f:
+    with open(path) as f:
         whole = f.read()
     section = '## %s\n\n%s, %s.\n\n%s\n' % (title, time.strftime('%Y-%m-%d'), machine(), text.strip())
     at = whole.find('## %s\n' % title)
@@ -64,5 +64,5 @@ def write_section(title, text):
     else:
         end = whole.find('\n## ', at + 3)
         whole = whole[:at] + section + (whole[end:] if end >= 0 else '')
-    with open(DOCUMENT, 'w') as f:
+    with open(path, 'w') as f:
         f.write(whole)

@@ -14,7 +14,7 @@ import sys
 
 import mms
 
-READERS = ('report', 'leaks', 'sites', 'maps', 'pages', 'cow', 'oom')
+READERS = ('report', 'leaks', 'sites', 'maps', 'pages', 'cow', 'oom', 'html', 'top', 'export --format csv')
 
 
 def one_line(status, want, out, err, what, faults, start=None):
@@ -81,8 +81,8 @@ def databases(work, faults):
     for what, path in bad_databases(work):
         before = os.stat(path) if os.path.isfile(path) else None
         for verb in READERS:
-            status, out, err = mms.verb(verb, path)
-            one_line(status, 2, out, err, '%s: %s' % (verb, what), faults, 'mmscope %s: ' % verb)
+            status, out, err = mms.verb(*verb.split(), path)
+            one_line(status, 2, out, err, '%s: %s' % (verb, what), faults, 'mmscope %s: ' % verb.split()[0])
             if os.path.basename(path) not in err:
                 faults.add('%s: %s: the line does not name the file: %r' % (verb, what, err))
         if before and (before.st_size, before.st_mtime_ns) != (os.stat(path).st_size, os.stat(path).st_mtime_ns):
@@ -91,7 +91,7 @@ def databases(work, faults):
     for verb in READERS:
         for what, arguments in (('a wrong option', ['--no-such-option', good]), ('no file', []),
                                 ('a wrong format', ['--format', 'xml', good]), ('a file too many', [good, good])):
-            status, out, err = mms.verb(verb, *arguments)
+            status, out, err = mms.verb(*verb.split(), *arguments)
             one_line(status, 2, out, err, '%s: %s' % (verb, what), faults)
     for what, arguments in (('an unknown verb', ['reprot', good]), ('no verb', [])):
         status, out, err = mms.verb(*arguments)

@@ -296,7 +296,7 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     'java': bash('java -XX:+UseSerialGC -Xmx64m -Xshare:auto -version 2>&1 | wc -l', needs=['java'], masked=('threads',), onlook=False),
     'java-exec': bash('java -XX:+UseSerialGC -Xmx64m -cp . Starts /bin/sh -c "echo from a child | cat; exit 5"; echo $?', needs=['java'],
                       files={'Starts.class': java_class.starts('Starts')}, masked=('threads',), onlook=False),
-    'rust': bash('rustc a.rs -o a && ./a; echo $?', files={'a.rs': RUST_SOURCE}, needs=['rustc', 'gcc'],
+    'rust': bash('rustc a.rs -o a && ./a; echo $?', files={'a.rs': RUST_SOURCE}, needs=['rustc', 'gcc'], modes=('run',),
                  masked=('threads',)),
     # It clears the environment: what it starts is not recorded.
     'sudo': bash('sudo -n id -u; sudo -n -u nobody /bin/sh -c "id -u; exit 4"; echo $?; sudo -n /no/such/program; echo $?',

@@ -10,6 +10,8 @@
     cow.py leaves                the parent's descriptor goes when the fork is over
     cow.py owner                 the program has a userfaultfd of its own
     cow.py reads                 A7: pages written by read(2)
+    cow.py threads               A7: threads write while the process forks
+    cow.py kinds                 daemon, forkpty, a raw clone, grandchildren
     cow.py share                 more memory than can be protected in 5 ms: estimates
 
 Skipped where the kernel has no userfaultfd in asynchronous mode (before 6.7).
@@ -137,7 +139,8 @@ def main():
     what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
     work = mms.Work('cow')
     {'pair': pair, 'nobody': nobody, 'prefork': prefork, 'killed': killed, 'small': small,
-     'closes': closes, 'execs': execs, 'leaves': leaves, 'owner': owner, 'reads': reads, 'share': share}[what](work, *rest)
+     'closes': closes, 'execs': execs, 'leaves': leaves, 'owner': owner, 'reads': reads, 'share': share,
+     'threads': threads, 'kinds': kinds}[what](work, *rest)
     if not work.keep:
         import shutil
         shutil.rmtree(work.top)
@@ -254,6 +257,49 @@ def reads(work):
                      ' AND fork_id = ?', (f['id'],)).fetchone()
     check('512 pages were written by the kernel', row and 512 <= row[0] <= 512 + f['error_pages'], row and tuple(row))
     print('error at most %d pages' % f['error_pages'])
+
+
+def threads(work):
+    for seconds in ('0.3', '0.002'):
+        out, db = record(work, 'threads' + seconds, os.path.join(mms.PROGRAMS, 'cow_threads'), seconds)
+        start, n, wrote = int(out.split()[1], 16), *map(int, out.split()[2:])
+        f = forks_of(db)[0]
+        row = db.execute('SELECT start, end, pages FROM cow_vma WHERE fork_id = ? AND start <= ? AND end >= ?',
+                         (f['id'], start, start + n * 4096)).fetchone()
+        check('the area', row, out)
+        at = (start - row[0]) // 4096
+        pages = letters(row[2], (row[1] - row[0]) // 4096)[at:at + n]
+        seen = pages.count('p') + pages.count('b')
+        check('the error is known', f['error_pages'] is not None, tuple(f))
+        check('within the error', 0 <= wrote - seen <= f['error_pages'], (wrote, seen, f['error_pages']))
+        text = ' '.join(mms.verb('cow', work.path('threads%s.db' % seconds))[1].split())
+        check('the text says it', 'but for at most' in text, text)
+        print('%d pages written, %d seen, error at most %d' % (wrote, seen, f['error_pages']))
+
+
+def kinds(work):
+    out, db = record(work, 'kinds', os.path.join(mms.PROGRAMS, 'cow_kinds'))
+    truth = {word[0]: (int(word[1], 16), int(word[2])) for word in map(str.split, out.splitlines())}
+    forks_of(db) # names of columns
+    clone = db.execute("SELECT * FROM fork WHERE kind = 'clone'").fetchall()
+    check('one clone', len(clone) == 1 and clone[0]['method'] == 'totals' and clone[0]['exact'] == 0, clone and tuple(clone[0]))
+    check('its faults', clone[0]['child_faults'] >= truth['clone'][1], tuple(clone[0]))
+    forks = forks_of(db)
+    # The daemon's first fork is the program's own, the second is inside libc; who is between ends inside libc, too.
+    names = (('fork', 'fork'), ('grandchild', 'fork'), ('underscore', '_Fork'), ('forkpty', 'atfork'), (None, 'fork'),
+             ('daemon', 'atfork'))
+    check('kinds', [f['kind'] for f in forks] == [kind for _, kind in names], [tuple(f) for f in forks])
+    for f, (name, kind) in zip(forks, names):
+        if not name:
+            continue
+        start, n = truth[name]
+        row = db.execute('SELECT start, end, pages FROM cow_vma WHERE fork_id = ? AND start <= ? AND end > ?',
+                         (f['id'], start, start)).fetchone()
+        at = (start - row[0]) // 4096
+        pages = letters(row[2], (row[1] - row[0]) // 4096)[at:at + 2048]
+        check(name, f['method'] == 'userfaultfd' and pages.count('c') == n and pages.count('p') + pages.count('b') == 0,
+              (tuple(f), pages.count('c'), n))
+        check(name + ': is exact', f['exact'] == (name != 'daemon'), tuple(f))
 
 
 def share(work):

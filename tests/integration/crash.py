@@ -143,13 +143,17 @@ def saturated(work, faults):
     """The same program with nothing in the way says what it makes besides.  It
     ends when the ring is empty again: its last words are not among the lost."""
     whole = work.db('run')
-    start(work, whole, work.path('whole'), 'rest').communicate(timeout=120)
+    start(work, whole, work.path('whole'), 'rest').communicate(b'x', timeout=120)
     db, file = work.db('run'), work.path('progress')
     p = start(work, db, file, 'rest', '--policy', 'drop', '--ring', '128K')
-    until_made(p, file, N // 10)
+    end = time.monotonic() + 20
+    while not mms.holders(db) and time.monotonic() < end:
+        time.sleep(0.01)
     victims = mms.holders(db)
     for pid in victims:
         os.kill(pid, signal.SIGSTOP)
+    p.stdin.write(b'x')
+    p.stdin.flush()
     until_made(p, file, N)
     for pid in victims:
         os.kill(pid, signal.SIGCONT)

@@ -164,7 +164,7 @@ def check_time(work, faults, runs):
             way, part, t['point'], t['low'], t['high'], left, 100 * error / left))
         # Which tooth or spike hits the limit is not known in advance: they come
         # every 0.4 and 0.2 s here.
-        if error > max(0.05 * left, {'grow': 0.1, 'saw': 0.3, 'spikes': 0.25}[way]):
+        if error > max(0.05 * left, {'grow': 0.1, 'saw': 0.3, 'spikes': 0.3}[way]):
             faults.add('%s at %.2f: %.2f s told, %.2f s were left' % (way, part, t['point'], left))
     print('the interval holds the truth in %d of %d' % (covered, len(told)))
     if covered < 0.9 * len(told):

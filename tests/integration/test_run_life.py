@@ -153,6 +153,21 @@ def default_name(work, faults):
     faults.equal('report of' in r.stdout, True, '--summary prints the report')
 
 
+def started_as(work, faults):
+    """A program with two names is called by the one it was started with; its forks, too."""
+    folder = work.fresh()
+    os.symlink('/usr/bin/bash', os.path.join(folder, 'other-name'))
+    db = work.db('run')
+    run(db, os.path.join(folder, 'other-name'), '-c', '(x=$(ulimit)); exec -a -dash /usr/bin/sort /etc/passwd')
+    if not finished(db, faults, 'another name'):
+        return
+    out = mms.verb('sites', '--limit', '100', db)[1]
+    called = re.findall(r'([^/\s]+) \(\d+\): peak', out)
+    faults.equal((set(called), called.count('sort')), ({'other-name', 'sort'}, 1), 'names in %s' % out)
+    exes = {p['process']['exe'] for p in mms.ask('sites', db)['processes']}
+    faults.equal(exes, {os.path.realpath('/usr/bin/bash'), os.path.realpath('/usr/bin/sort')}, 'files in the JSON')
+
+
 def script(work, faults):
     path = work.path('script.sh')
     with open(path, 'w') as f:
@@ -410,16 +425,17 @@ def blocks_of_size(db, size):
 def collector_killed(work, faults):
     """What was written and what was not come together; nothing is counted twice."""
     db = work.db('run')
-    p = subprocess.Popen(command(db, '/usr/bin/python3', '-c', LOOP), env=mms.environment(PYTHONMALLOC='malloc'),
+    env = mms.environment(PYTHONMALLOC='malloc', PYTHONHASHSEED='0')
+    p = subprocess.Popen(command(db, '/usr/bin/python3', '-c', LOOP), env=env,
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     p.stdout.readline()
     session = session_of(p.pid)
     flushed = 0
-    for _ in range(15):
+    for _ in range(30):
         time.sleep(1.5)
         before = flushed
         flushed = sum(r['alloc_blocks'] for r in mms.rows(db, 'SELECT alloc_blocks FROM process'))
-        if flushed and flushed == before: # all that was made so far is written
+        if flushed >= 5000 and flushed == before: # all that was made so far is written
             break
     for pid in collectors(session):
         os.kill(pid, signal.SIGKILL)
@@ -439,7 +455,7 @@ def collector_killed(work, faults):
     # Interpreters allocate the same in every run: a third run says how much.
     plain = work.db('run')
     r = subprocess.run(command(plain, '/usr/bin/python3', '-c', LOOP, options=('--wait',)),
-                       env=mms.environment(PYTHONMALLOC='malloc', PYTHONHASHSEED='0'), input='\n', text=True,
+                       env=env, input='\n', text=True,
                        stdout=subprocess.DEVNULL)
     faults.equal(r.returncode, 11, 'undisturbed run')
     whole = mms.rows(plain, 'SELECT alloc_blocks FROM process')[0]['alloc_blocks']
@@ -536,7 +552,7 @@ def full_disk(work, faults):
 
 
 CASES = {f.__name__: f for f in (
-    in_place, statuses, own_failures, default_name, script, warned, forks_401, exec_chain, spawned, hiwater, daemon, killed,
+    in_place, statuses, own_failures, default_name, started_as, script, warned, forks_401, exec_chain, spawned, hiwater, daemon, killed,
     job_control, wait_ends_alike, terminal, collector_killed, no_helper, terminated, full_disk)}
 
 

@@ -5,8 +5,8 @@
  *
  * After each allocation the count is stored in FILE (mapped, so it outlives
  * everything).  After N of them the program ends as HOW says; with `loop` it
- * goes on until somebody kills it; with `rest` it waits for the end of its
- * input first.  Every third block is freed again; sizes are a function of the
+ * goes on until somebody kills it; with `rest` it waits for a byte of input
+ * before all, and for the end of input after it.  Every third block is freed again; sizes are a function of the
  * count, so the driver knows the bytes too.
  */
 #include <fcntl.h>
@@ -72,6 +72,8 @@ int main(int argc, char **argv)
 	struct progress *p = map_progress(argv[1]);
 	uint64_t n = strtoull(argv[2], NULL, 10);
 	int for_ever = !strcmp(argv[3], "loop");
+	if (!strcmp(argv[3], "rest") && read(0, &(char){ 0 }, 1) != 1)
+		return 2;
 	for (uint64_t i = 0; for_ever || i < n; i++)
 		site_crash(p, i);
 	end_badly(argv[3]);

@@ -66,8 +66,9 @@ def commands(work):
         'php': (['php', '-n', '-r', PHP], {}),
         'gdb': (['gdb', '-batch', '-ex', 'info functions main', shutil.which('bash') or 'bash'], {}),
         'redis': (['sh', '-c', 'redis-server --port 0 --unixsocket %s/r.sock --save "" --daemonize no >/dev/null & '
-                   'p=$!; sleep 2; LD_PRELOAD= redis-benchmark -s %s/r.sock -q -n 8000 -P 16 -t set,get,lpush,hset >/dev/null; '
-                   'LD_PRELOAD= redis-cli -s %s/r.sock shutdown nosave; wait $p' % (work, work, work)], {}),
+                   'p=$!; for i in $(seq 200); do [ -S %s/r.sock ] && break; LD_PRELOAD= sleep 0.1; done; '
+                   'LD_PRELOAD= redis-benchmark -s %s/r.sock -q -n 8000 -P 16 -t set,get,lpush,hset >/dev/null; '
+                   'LD_PRELOAD= redis-cli -s %s/r.sock shutdown nosave; wait $p' % (work, work, work, work)], {}),
         'tar gzip': (['sh', '-c', 'cd /usr/include && tar cf - linux | gzip -1 | cat >/dev/null'], {}),
         'awk sort': (['sh', '-c', 'seq 30000 | awk \'{a[$1%97]=a[$1%97] $1} END {for (i in a) print a[i]}\' | sort >/dev/null'], {}),
         'vim': (['vim', '-es', '-u', 'NONE', '-c', 'normal ihello', '-c', 'q!', at('a.c')], {}),

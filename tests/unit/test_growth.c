@@ -3,7 +3,8 @@
  *
  * Truth is the trace's construction.  Acceptance A14: 200 flat traces
  * (warm-up and plateau, sawtooth, cache fill, noise), at most 2 called
- * growing; and growing ones are found.
+ * growing; and growing ones are found.  A13: 40 MiB a second into 256 MiB, looked
+ * at as the collector does, straight, with teeth, with spikes of 5 %.
  */
 #include <math.h>
 
@@ -122,11 +123,124 @@ static void test_falling(void)
 	CHECK(g.verdict == GROWTH_FLAT && g.per_s < 0);
 }
 
+#define MIB 1048576.0
+#define LIMIT (256 * MIB)
+#define STEP_S 0.01
+#define PERIOD_S 0.2 /* of teeth */
+#define LOOKS 200
+
+enum way { STRAIGHT, TEETH, SPIKES, WAYS };
+
+/* What is used at a step; a spike is one step in twenty, a share of the level. */
+static double used(enum way way, double t, double phase, bool spike)
+{
+	double level = 2 * MIB + 40 * MIB * t;
+
+	if (way == TEETH)
+		return level + 6 * MIB * fmod(t / PERIOD_S + phase, 1);
+	return way == SPIKES && spike ? level * 1.05 : level;
+}
+
+struct looks {
+	struct growth_point at[LOOKS], peak[LOOKS];
+	size_t n;
+	double hit_s; /* when the limit was hit */
+};
+
+/* Ten looks a second at first, then twenty, each a little late. */
+static void run(struct looks *l, enum way way)
+{
+	double phase = uniform(), due = 0.1, most = 0;
+
+	*l = (struct looks){ .n = 0 };
+	for (double t = 0; l->hit_s == 0; t += STEP_S) {
+		double value = used(way, t, phase, uniform() < 0.05) + noise(0.1 * MIB);
+
+		most = value > most ? value : most;
+		if (value >= LIMIT)
+			l->hit_s = t;
+		if (t < due || l->n == LOOKS)
+			continue;
+		l->at[l->n] = (struct growth_point){ t, value };
+		l->peak[l->n++] = (struct growth_point){ t, most };
+		due = t + (t < 1.6 ? 0.1 : 0.05) + 0.02 * uniform();
+	}
+}
+
+/* How far off, as a share of what is left; *covered counts intervals that hold. */
+static double off(const struct looks *l, double part, double *ret_s, unsigned *covered)
+{
+	struct growth g, peaks;
+	struct growth_time when;
+	size_t n = 0;
+
+	while (n < l->n && l->at[n].t_s <= part * l->hit_s)
+		n++;
+	double left = l->hit_s - l->at[n - 1].t_s;
+	CHECK_EQ(growth_recent(l->at, n, &g), 0);
+	CHECK_EQ(growth_recent(l->peak, n, &peaks), 0);
+	if (!growth_time_by_peaks(&g, &peaks, LIMIT, &when))
+		return INFINITY;
+	*covered += when.low_s <= left && left <= when.high_s;
+	*ret_s = fabs(when.point_s - left);
+	return *ret_s / left;
+}
+
+/* 50 runs of each kind.  What cannot be known is which tooth or spike hits the
+ * limit: half of what it is high, and up to a look's distance. */
+static void test_time_to_limit(void)
+{
+	static const char *const name[WAYS] = { "straight", "teeth", "spikes" };
+	static const double parts[] = { 0.25, 0.4, 0.55, 0.7, 0.85 };
+	static const double unknown_s[WAYS] = { 0.05, 0.1, 0.2 };
+
+	for (enum way way = 0; way < WAYS; way++) {
+		unsigned told = 0, covered = 0, near = 0, five = 0;
+
+		for (unsigned seed = 1; seed <= 50; seed++) {
+			struct looks l;
+
+			random_state = seed * 104729 + way;
+			run(&l, way);
+			for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+				double s = INFINITY, share = off(&l, parts[i], &s, &covered);
+
+				told++;
+				five += share <= 0.05;
+				near += share <= 0.05 || s <= unknown_s[way];
+			}
+		}
+		printf("%s: of %u, %u within 5 %%, %u within that or what cannot be known, %u covered\n", name[way], told,
+			five, near, covered);
+		CHECK(near * 100 >= told * 95);
+		CHECK(covered * 100 >= told * 90);
+	}
+}
+
+/* A high-water mark of an earlier time does not move: it is not used. */
+static void test_old_peak(void)
+{
+	struct growth_point p[N], peak[N];
+	struct growth g, peaks;
+	struct growth_time when;
+
+	for (int i = 0; i < N; i++) {
+		p[i] = (struct growth_point){ i, 1e8 + 1e6 * i };
+		peak[i] = (struct growth_point){ i, 9e8 };
+	}
+	CHECK_EQ(growth_estimate(p, N, &g), 0);
+	CHECK_EQ(growth_estimate(peak, N, &peaks), 0);
+	CHECK_EQ(growth_time_by_peaks(&g, &peaks, 1e9, &when), 1);
+	CHECK(fabs(when.point_s - (1e9 - p[N - 1].value) / 1e6) < 1e-6);
+}
+
 int main(void)
 {
 	test_exact_line();
 	test_spikes();
 	test_falling();
 	test_no_false_alarm();
+	test_old_peak();
+	test_time_to_limit();
 	return check_done();
 }
