@@ -64,6 +64,7 @@ static void process_free(struct model_process *p)
 	live_done(p->live);
 	series_free(p->series);
 	index_done(&st->stacks);
+	free(st->dense);
 	index_done(&st->threads);
 	index_done(&st->ghost_index);
 	index_done(&st->inherited_gone);

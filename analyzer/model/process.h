@@ -94,6 +94,8 @@ struct open_fork {
 
 struct process_state {
 	struct index stacks;  /* stack id -> position in sites */
+	uint32_t *dense;      /* the same + 1 for ids below n_dense, 0: none; NULL: few sites */
+	uint32_t n_dense;
 	struct index threads; /* thread number -> position in threads */
 	size_t sites_capacity, threads_capacity;
 	struct thread_state *thread_state; /* beside threads */

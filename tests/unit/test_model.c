@@ -8,6 +8,8 @@
  * that free what they inherited, threads and processes that die, a ring that
  * is always nearly full, rounds at any moment.  100 seeds, 0 differences.
  *
+ * Then many sites, whose look-up changes with their number.
+ *
  *   test_model          all seeds
  *   test_model SEED     that one
  */
@@ -359,8 +361,36 @@ static void known_answer(uint64_t seed)
 	world_free(w);
 }
 
+/* Ids in order, with gaps and in any order, some far above the rest: each site
+ * has exactly what was given at its stack, 1 + id % 5 blocks. */
+static void many_sites(void)
+{
+	static const uint32_t far[] = { 0xffffff, 0x123456, 9000000 };
+	struct model *m = model_new();
+	struct model_process *p = model_process(m, 1);
+	uint64_t address = 0x10000, given = 0;
+
+	for (unsigned turn = 0; turn < 5; turn++)
+		for (uint32_t i = 0; i < 6000 + sizeof(far) / sizeof(far[0]); i++) {
+			uint32_t id = i < 6000 ? 1 + (i * 4001 % 6000) * 3 : far[i - 6000];
+			if (turn > id % 5)
+				continue;
+			model_alloc(m, p, 1, address += 32, 24, id, given++);
+		}
+	uint64_t wrong = 0, seen = 0;
+	for (size_t i = 0; i < p->n_sites; i++) {
+		wrong += p->sites[i]->alloc_blocks != 1 + p->sites[i]->stack % 5;
+		seen += p->sites[i]->alloc_blocks;
+	}
+	CHECK_EQ(p->n_sites, 6000 + sizeof(far) / sizeof(far[0]));
+	CHECK_EQ(wrong, 0);
+	CHECK_EQ(seen, given);
+	model_free(m);
+}
+
 int main(int argc, char **argv)
 {
+	many_sites();
 	if (argc > 1) {
 		known_answer(strtoull(argv[1], NULL, 0));
 		return check_done();
