@@ -183,8 +183,8 @@ static void print_allocator(const struct held_allocator *x)
 {
 	char cached[TEXT_NUMBER], fragmented[TEXT_NUMBER], used[TEXT_NUMBER];
 	if (!x->known)
-		printf("  how the allocator splits what it keeps: not known (%s)\n",
-			x->name[0] ? "it did not answer, see below" : "little memory, or no look at the end");
+		printf("  what the allocator says of the free part: not known (%s)\n",
+			x->name[0] ? "no answer, see below" : "it was not asked");
 	else
 		printf("  by the books of %s: %s kept whole, %s free between blocks,\n"
 		       "  and %s in use with what it adds to blocks\n", x->name, text_size(cached, x->cached),
