@@ -19,6 +19,8 @@ struct area {
 	uint64_t born_ns;
 	uint64_t touched;  /* pages */
 	bool changed;      /* its row is older than this */
+	struct touch *touch; /* touches.c */
+	unsigned n_touches;
 };
 
 struct areas {
@@ -67,6 +69,12 @@ void space_drop_coming(struct space *sp);
 
 /* The space of a process, made when it is new; NULL: no memory. */
 struct space *space_of(struct spaces *s, uint64_t number);
+
+/* touches.c: the area as it is at a look; its list goes on as that of another;
+ * the list as rows. */
+void touches_note(struct area *x, uint64_t t_ns);
+void touches_move(struct area *to, struct area *from);
+void touches_write(struct spaces *s, const struct area *x);
 
 /* look.c: gives up the look from outside that goes on, if one does. */
 void look_drop(struct spaces *s, struct space *sp);

@@ -36,8 +36,10 @@ void spaces_init(struct spaces *s, struct model *m, const struct stamp_clock *cl
 
 static void areas_clear(struct areas *l)
 {
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n; i++) {
 		free(l->area[i].name);
+		free(l->area[i].touch);
+	}
 	l->n = 0;
 }
 
@@ -195,6 +197,11 @@ static bool same(const struct area *o, const struct area *n)
 		(o->a.born_stamp == n->a.born_stamp || !o->a.born_stamp || !n->a.born_stamp);
 }
 
+static bool resized(const struct area *o, const struct area *n)
+{
+	return o->a.start == n->a.start && o->a.origin == n->a.origin && o->a.stack == n->a.stack;
+}
+
 static void write_area(struct spaces *s, const struct space *sp, struct area *x, uint64_t died_ns)
 {
 	if (!*s->store)
@@ -228,6 +235,7 @@ static uint64_t birth(struct spaces *s, const struct space *sp, const struct are
 static void died(struct spaces *s, struct space *sp, struct area *x, uint64_t t_ns)
 {
 	write_area(s, sp, x, t_ns);
+	touches_write(s, x);
 	page_plane_clear(&sp->ever.plane[PAGE_TOUCHED], x->a.start >> 12, (x->a.end - x->a.start) >> 12);
 }
 
@@ -241,11 +249,14 @@ static void compare(struct spaces *s, struct space *sp, uint64_t t_ns)
 			died(s, sp, &sp->now.area[o++], t_ns);
 		x->changed = true;
 		if (o < sp->now.n && same(&sp->now.area[o], x)) {
-			const struct area *old = &sp->now.area[o++];
+			struct area *old = &sp->now.area[o++];
+			touches_move(x, old);
 			x->id = old->id;
 			x->born_ns = old->born_ns;
 			x->changed = memcmp(&old->a.present, &x->a.present, 16) != 0 || old->a.known != x->a.known;
 		} else {
+			if (o < sp->now.n && resized(&sp->now.area[o], x))
+				touches_move(x, &sp->now.area[o]);
 			x->born_ns = birth(s, sp, x, t_ns);
 		}
 	}
@@ -275,6 +286,7 @@ void space_take(struct spaces *s, struct space *sp, const struct store_scan *sca
 		sum.present += x->a.present;
 		sum.zero += x->a.zero;
 		sum.swapped += x->a.swapped;
+		touches_note(x, scan->t_ns);
 		if (x->changed)
 			write_area(s, sp, x, 0);
 	}
@@ -381,6 +393,25 @@ static void note_gone(struct spaces *s, struct space *sp, const struct order_not
 		add_gone(sp, p->sites[b.site]->stack, b.size, v.touched);
 }
 
+static void note_allocator(struct spaces *s, const struct space *sp, const struct order_note *n)
+{
+	struct mms_allocator a;
+	char text[256];
+
+	if (n->bytes < sizeof(a) || !*s->store)
+		return;
+	memcpy(&a, n->payload, sizeof(a));
+	store_allocator(*s->store, sp->number, &a);
+	if (!a.error)
+		return;
+	snprintf(text, sizeof(text), "How the allocator keeps its free memory is not known: %s.",
+		a.error == -EDEADLK ? "it did not answer"
+		: a.error == -E2BIG ? "more than 1 GiB is in use, the question would take too long"
+		: a.error == -ENOSYS ? "it is neither glibc 2.33 or later nor jemalloc with statistics"
+				    : strerror(-a.error));
+	store_coverage(*s->store, sp->number, "allocator", 1, text);
+}
+
 static uint64_t page_up(uint64_t a)
 {
 	return (a + 4095) & ~(uint64_t)4095;
@@ -426,6 +457,9 @@ void spaces_note(struct spaces *s, const struct order_writer *w, const struct or
 		break;
 	case MMS_LONG_GONE:
 		note_gone(s, sp, n);
+		break;
+	case MMS_LONG_ALLOCATOR:
+		note_allocator(s, sp, n);
 		break;
 	default:
 		note_vm(sp, n);
@@ -492,6 +526,7 @@ static void finish_one(struct spaces *s, struct space *sp)
 
 	for (size_t i = 0; i < sp->now.n; i++) {
 		write_area(s, sp, &sp->now.area[i], 0);
+		touches_write(s, &sp->now.area[i]);
 		if (!sp->no_states && sp->now.area[i].a.known)
 			write_pages(s, sp, &sp->now.area[i]);
 	}
@@ -514,7 +549,7 @@ void spaces_finish(struct spaces *s)
 		look_drop(s, s->looking);
 	if (!*s->store)
 		return;
-	s->page_bytes = s->n_pages_cut = 0; /* another database may have failed */
+	s->page_bytes = s->n_pages_cut = s->n_touches_cut = 0; /* another database may have failed */
 	for (size_t i = 0; i < s->n; i++)
 		if (s->space[i])
 			finish_one(s, s->space[i]);
@@ -524,6 +559,9 @@ void spaces_finish(struct spaces *s)
 	if (s->n_pages_cut)
 		store_coverage(*s->store, 0, "page-states-cut", s->n_pages_cut,
 			"Areas whose pages are known by number only: the list was full.");
+	if (s->n_touches_cut)
+		store_coverage(*s->store, 0, "touches-cut", s->n_touches_cut,
+			"Areas of which it is not listed when they became real: the list was full.");
 	if (s->n_broken)
 		store_coverage(*s->store, 0, "looks-broken", s->n_broken,
 			"Last looks at an address space that did not arrive whole and were left out.");

@@ -32,6 +32,7 @@ struct spaces {
 	uint64_t slice;            /* bytes that are asked about at once */
 	uint64_t n_vmas;      /* ids given */
 	uint64_t page_bytes, n_pages_cut; /* of vma_pages; areas that found no room there */
+	uint64_t n_touches, n_touches_cut; /* rows; areas whose list found no room */
 	uint64_t n_left_out, n_broken; /* areas without a row; looks that came in parts */
 };
 

@@ -303,6 +303,21 @@ static void all_gone(struct pass *w)
 	query_close(q);
 }
 
+static void load_allocator(struct held_allocator *x, struct answer *a, const struct answer_process *p)
+{
+	struct query *q = answer_query(a, sql_allocator);
+	query_bind(q, 1, p->id);
+	if (answer_row(a, q)) {
+		snprintf(x->name, sizeof(x->name), "%s", query_text(q, 0));
+		x->known = !query_null(q, 1);
+		x->in_use = (uint64_t)query_int(q, 1);
+		x->cached = (uint64_t)query_int(q, 2);
+		x->fragmented = (uint64_t)query_int(q, 3);
+		x->mapped = (uint64_t)query_int(q, 4);
+	}
+	query_close(q);
+}
+
 static uint64_t waste(const struct held_site *s)
 {
 	return s->requested > s->touched ? s->requested - s->touched : 0;
@@ -342,6 +357,7 @@ bool held_load(struct held *h, struct answer *a, const struct answer_process *p)
 	all_blocks(&w);
 	all_areas(&w);
 	all_gone(&w);
+	load_allocator(&h->allocator, a, p);
 	h->rss.total = h->space.mm[MM_RSS];
 	if (h->n)
 		qsort(h->site, h->n, sizeof(*h->site), by_waste);

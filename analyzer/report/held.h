@@ -26,11 +26,19 @@ struct held_rss {
 	uint64_t heap_live, slack_cached, slack_partial, mappings, stacks, file, shmem, profiler, other;
 };
 
+/* The allocator's own books, in bytes. */
+struct held_allocator {
+	char name[16];   /* "" when it was not asked */
+	bool known;      /* it answered */
+	uint64_t in_use, cached, fragmented, mapped;
+};
+
 struct held {
 	struct space space;
 	struct held_site *site; /* by requested and not touched, then requested */
 	size_t n, capacity;
 	struct held_rss rss;
+	struct held_allocator allocator;
 	uint64_t pinned_pages, pinned_live; /* pages with less than a tenth live, and that */
 	uint64_t n_blocks;  /* live blocks that were seen here */
 	bool counts_only;   /* states of some pages are not known one by one */

@@ -78,7 +78,22 @@ static void mm_json(struct json *j, const struct space *s)
 	json_end(j);
 }
 
-static void area_json(struct json *j, struct answer *a, const struct space_area *x)
+static void touches_json(struct json *j, const struct space *s, const struct space_area *x)
+{
+	size_t n;
+	const struct space_touch *t = space_touches(s, x->id, &n);
+	json_array(j, "history");
+	for (size_t i = 0; i < n; i++) {
+		json_object(j, NULL);
+		json_i64(j, "t_ns", t[i].t_ns);
+		json_i64(j, "pages", t[i].pages);
+		json_i64(j, "touched", t[i].touched);
+		json_end(j);
+	}
+	json_end(j);
+}
+
+static void area_json(struct json *j, struct answer *a, const struct space *s, const struct space_area *x)
 {
 	char id[SPACE_ID];
 	space_site(a, x->stack_id, id);
@@ -106,6 +121,7 @@ static void area_json(struct json *j, struct answer *a, const struct space_area 
 	json_null(j, "shared"); /* with whom a page is shared is not recorded */
 	json_string(j, "site", id[0] ? id : NULL);
 	json_i64(j, "born_ns", x->born_ns);
+	touches_json(j, s, x);
 	if (x->stack_id)
 		answer_stack_json(j, answer_stack(a, x->stack_id));
 	json_end(j);
@@ -145,7 +161,7 @@ static void space_json(struct json *j, struct maps *m, const struct answer_proce
 	mm_json(j, &s);
 	json_array(j, "vmas");
 	for (size_t i = 0; i < s.n; i++)
-		area_json(j, &m->a, &s.area[i]);
+		area_json(j, &m->a, &s, &s.area[i]);
 	json_end(j);
 	drift_json(j, &s);
 	space_history_json(j, &m->a, p, m->at_ns);
@@ -272,6 +288,7 @@ static void print_space(struct maps *m, const struct answer_process *p)
 	space_picture(&s);
 	print_list(m, &s);
 	space_history_print(&m->a, p, m->at_ns);
+	space_touches_print(&s);
 	print_fields(&s);
 	print_drift(&s);
 	space_done(&s);

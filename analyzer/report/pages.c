@@ -68,6 +68,21 @@ static void rss_json(struct json *j, const struct held_rss *r)
 	json_end(j);
 }
 
+static void allocator_json(struct json *j, const struct held_allocator *x)
+{
+	if (!x->known) {
+		json_null(j, "allocator");
+		return;
+	}
+	json_object(j, "allocator");
+	json_string(j, "name", x->name);
+	json_u64(j, "in_use_bytes", x->in_use);
+	json_u64(j, "cached_bytes", x->cached);
+	json_u64(j, "fragmented_bytes", x->fragmented);
+	json_u64(j, "mapped_bytes", x->mapped);
+	json_end(j);
+}
+
 static void areas_json(struct json *j, const struct space *s)
 {
 	json_array(j, "vmas");
@@ -98,6 +113,7 @@ static void held_json(struct json *j, struct pages *v, const struct answer_proce
 	if (!held_load(&h, &v->a, p)) {
 		json_null(j, "sites");
 		json_null(j, "rss");
+		json_null(j, "allocator");
 		held_done(&h);
 		return;
 	}
@@ -107,6 +123,7 @@ static void held_json(struct json *j, struct pages *v, const struct answer_proce
 	json_end(j);
 	areas_json(j, &h.space);
 	rss_json(j, &h.rss);
+	allocator_json(j, &h.allocator);
 	json_object(j, "fragmentation");
 	json_u64(j, "sparse_pages", h.pinned_pages);
 	json_u64(j, "live_bytes", h.pinned_live);
@@ -159,6 +176,19 @@ static void print_rss(const struct held_rss *r)
 	line("other", (int64_t)r->other, r->total, "areas of which nobody knows who made them");
 	line("not explained", held_unexplained(r), r->total, "counted by the kernel, seen nowhere");
 	line("all together", r->total, r->total, "");
+}
+
+/* Free memory by the allocator's own books, in memory or not. */
+static void print_allocator(const struct held_allocator *x)
+{
+	char cached[TEXT_NUMBER], fragmented[TEXT_NUMBER], used[TEXT_NUMBER];
+	if (!x->known)
+		printf("  what the allocator says of the free part: not known (%s)\n",
+			x->name[0] ? "no answer, see below" : "it was not asked");
+	else
+		printf("  by the books of %s: %s kept whole, %s free between blocks,\n"
+		       "  and %s in use with what it adds to blocks\n", x->name, text_size(cached, x->cached),
+			text_size(fragmented, x->fragmented), text_size(used, x->in_use));
 }
 
 static void print_site(struct pages *v, const struct held_site *s)
@@ -228,6 +258,8 @@ static void print_process(struct pages *v, const struct answer_process *p)
 	if (h.counts_only)
 		printf("  Pages of some areas are known by number only: figures by site leave them out.\n");
 	print_rss(&h.rss);
+	if (h.rss.total > 0)
+		print_allocator(&h.allocator);
 	print_sites(v, &h);
 	print_fragmentation(v, &h);
 	held_done(&h);

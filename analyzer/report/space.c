@@ -86,6 +86,14 @@ bool space_load(struct space *s, struct answer *a, const struct answer_process *
 		s->look_ns = query_int(q, 1);
 	}
 	query_close(q);
+	q = answer_query(a, sql_touches);
+	bind(q, p, at_ns);
+	while (answer_row(a, q)) {
+		XGROW(s->touch, s->n_touches, s->touches_capacity);
+		s->touch[s->n_touches++] = (struct space_touch){query_int(q, 0), query_int(q, 1), query_int(q, 2),
+			query_int(q, 3)};
+	}
+	query_close(q);
 	load_mm(s, a, at_ns);
 	load_drift(s, a);
 	return s->n > 0;
@@ -101,6 +109,7 @@ void space_done(struct space *s)
 		free(s->hidden[i].class);
 	free(s->area);
 	free(s->hidden);
+	free(s->touch);
 	memset(s, 0, sizeof(*s));
 }
 

@@ -43,6 +43,13 @@ struct space {
 		int64_t count;
 	} *hidden;
 	size_t n_hidden, hidden_capacity;
+	struct space_touch *touch; /* by area, then time */
+	size_t n_touches, touches_capacity;
+};
+
+/* A look at which more of an area had been used than before. */
+struct space_touch {
+	int64_t area, t_ns, pages, touched;
 };
 
 /* at_ns -1: at the end.  False: nothing is known of its address space then. */
@@ -60,6 +67,10 @@ void space_picture(const struct space *s);
 /* What was asked for and how much of it was in memory, look by look up to a
  * moment (-1: all).  As text only where there were two looks or more. */
 void space_history_print(struct answer *a, const struct answer_process *p, int64_t at_ns);
+/* The touches of one area; *ret_n 0: it never changed. */
+const struct space_touch *space_touches(const struct space *s, int64_t area, size_t *ret_n);
+/* The areas of which most became real while they were looked at. */
+void space_touches_print(const struct space *s);
 void space_history_json(struct json *j, struct answer *a, const struct answer_process *p, int64_t at_ns);
 
 #endif

@@ -93,3 +93,74 @@ void space_history_print(struct answer *a, const struct answer_process *p, int64
 	}
 	free(list);
 }
+
+/* ---- area by area ---- */
+
+#define AREAS 8u
+
+const struct space_touch *space_touches(const struct space *s, int64_t area, size_t *ret_n)
+{
+	size_t low = 0, high = s->n_touches;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (s->touch[middle].area < area)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (high = low; high < s->n_touches && s->touch[high].area == area; high++)
+		;
+	*ret_n = high - low;
+	return s->touch + low;
+}
+
+/* Pages of the area that came while it was looked at. */
+static int64_t became_real(const struct space *s, const struct space_area *x)
+{
+	size_t n;
+	const struct space_touch *t = space_touches(s, x->id, &n);
+
+	return n < 2 ? 0 : t[n - 1].touched - t[0].touched;
+}
+
+static void print_area(const struct space *s, const struct space_area *x)
+{
+	char size[TEXT_NUMBER], used[TEXT_NUMBER], when[TEXT_NUMBER];
+	size_t n;
+	const struct space_touch *t = space_touches(s, x->id, &n);
+
+	printf("%12llx %10s  ", (unsigned long long)x->start, text_size(size, x->end - x->start));
+	for (size_t i = 0; i < n; i += n - 1) /* the first and the last */
+		printf("%10s after %-9s ", text_size(used, (uint64_t)t[i].touched * SPACE_PAGE),
+			text_duration(when, (uint64_t)t[i].t_ns));
+	putchar('\n');
+}
+
+void space_touches_print(const struct space *s)
+{
+	const struct space_area *most[AREAS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) { /* the AREAS largest, by insertion */
+		const struct space_area *x = &s->area[i];
+		size_t at = n;
+		if (became_real(s, x) == 0)
+			continue;
+		while (at && became_real(s, most[at - 1]) < became_real(s, x))
+			at--;
+		if (at == AREAS)
+			continue;
+		n += n < AREAS;
+		for (size_t k = n - 1; k > at; k--)
+			most[k] = most[k - 1];
+		most[at] = x;
+	}
+	if (!n)
+		return;
+	render_heading("When areas became real");
+	printf("%s%12s %10s  %s%s\n", render_style(STYLE_DIM), "start", "asked for", "used of it, and when",
+		render_style(STYLE_PLAIN));
+	for (size_t i = 0; i < n; i++)
+		print_area(s, most[i]);
+}

@@ -525,6 +525,28 @@ CREATE TABLE gone (
 	PRIMARY KEY (process_id, stack_id)
 ) STRICT, WITHOUT ROWID;
 
+-- The allocator's own books at the end of the process: docs/data-model.md.
+CREATE TABLE allocator (
+	process_id INTEGER PRIMARY KEY REFERENCES process(id),
+	name       TEXT NOT NULL,              -- glibc, jemalloc, other
+	in_use     INTEGER,                    -- bytes from here on; NULL: it was not, or could not be asked
+	cached     INTEGER,                    -- free and whole
+	fragmented INTEGER,                    -- free between blocks
+	mapped     INTEGER,                    -- in blocks that glibc mapped by themselves
+	cost_ns    INTEGER NOT NULL,
+	error      INTEGER                     -- errno: why not
+) STRICT;
+
+-- When an area became real: looks at which more of it had been used than
+-- before, at most 16 an area.
+CREATE TABLE vma_touch (
+	vma_id  INTEGER NOT NULL REFERENCES vma(id),
+	t_ns    INTEGER NOT NULL,
+	pages   INTEGER NOT NULL,              -- asked for: its size then
+	touched INTEGER NOT NULL,              -- used until then
+	PRIMARY KEY (vma_id, t_ns)
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX vma_process ON vma(process_id, start);
 
 CREATE VIEW v_vmas AS

@@ -189,3 +189,36 @@ int store_gone(struct store *s, const struct store_gone *g, const struct stack_s
 	row_int(&r, g->touched);
 	return store_run(s, &r);
 }
+
+int store_allocator(struct store *s, uint64_t process, const struct mms_allocator *a)
+{
+	static const char *const name[] = {"other", "glibc", "jemalloc"};
+	int error = begin(s);
+	struct row r = row_of(error ? NULL : store_statement(s, ST_ALLOCATOR));
+
+	if (error)
+		return error;
+	row_int(&r, process);
+	row_text(&r, a->kind < 3 ? name[a->kind] : name[0]);
+	row_maybe(&r, !a->error, a->in_use);
+	row_maybe(&r, !a->error, a->cached);
+	row_maybe(&r, !a->error, a->fragmented);
+	row_maybe(&r, !a->error, a->mapped);
+	row_int(&r, a->cost_ns);
+	row_maybe(&r, a->error != 0, (uint64_t)-(int64_t)a->error);
+	return store_run(s, &r);
+}
+
+int store_touch(struct store *s, const struct store_touch *t)
+{
+	int error = begin(s);
+	struct row r = row_of(error ? NULL : store_statement(s, ST_TOUCH));
+
+	if (error)
+		return error;
+	row_int(&r, t->vma);
+	row_int(&r, t->t_ns);
+	row_int(&r, t->pages);
+	row_int(&r, t->touched);
+	return store_run(s, &r);
+}

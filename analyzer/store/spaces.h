@@ -53,6 +53,14 @@ struct store_drift {
 };
 int store_drift(struct store *s, const struct store_drift *d);
 
+int store_allocator(struct store *s, uint64_t process, const struct mms_allocator *a);
+
+/* What an area was at a look: how much of it had ever been used. */
+struct store_touch {
+	uint64_t vma, t_ns, pages, touched;
+};
+int store_touch(struct store *s, const struct store_touch *t);
+
 /* What was used of memory that is gone, summed by stack. */
 struct store_gone {
 	uint64_t process;

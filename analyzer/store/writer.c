@@ -72,6 +72,8 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_DRIFT] = "INSERT OR REPLACE INTO drift VALUES (?,?,?,?,?)",
 	[ST_HIDDEN] = "INSERT OR REPLACE INTO hidden VALUES (?,?,?)",
 	[ST_GONE] = "INSERT OR REPLACE INTO gone VALUES (?,?,?,?,?)",
+	[ST_ALLOCATOR] = "INSERT OR REPLACE INTO allocator VALUES (?,?,?,?,?,?,?,?)",
+	[ST_TOUCH] = "INSERT OR REPLACE INTO vma_touch VALUES (?,?,?,?)",
 };
 
 sqlite3_stmt *store_statement(struct store *s, enum store_statement which)

@@ -108,6 +108,7 @@ enum mms_long {
 	MMS_LONG_AREA = 41,      /* struct mms_area + name + states of pages */
 	MMS_LONG_SPACE = 42,     /* struct mms_space; closes the AREA records before it */
 	MMS_LONG_GONE = 43,      /* struct mms_gone: before the MUNMAP or FREE that it speaks of */
+	MMS_LONG_ALLOCATOR = 44, /* struct mms_allocator: after the SPACE of the end */
 	MMS_LONG_COW_PAGES = 50, /* struct mms_pages + enum mms_cow_state as states (pages.h) */
 	MMS_LONG_COW_AREA = 51,  /* struct mms_cow_area + name */
 	MMS_LONG_COW_ARM = 52,   /* struct mms_cow_arm; closes the two above */
@@ -381,5 +382,18 @@ struct mms_gone {
 	uint32_t kind;    /* enum mms_gone_kind */
 	uint32_t stack;   /* of the call that mapped it (UNMAP); 0: not known */
 };
+
+/* The allocator's own books, in bytes. */
+enum mms_allocator_kind { MMS_ALLOCATOR_OTHER = 0, MMS_ALLOCATOR_GLIBC = 1, MMS_ALLOCATOR_JEMALLOC = 2 };
+struct mms_allocator {
+	uint64_t in_use;     /* in blocks, what it adds to them included (glibc) or not (jemalloc) */
+	uint64_t cached;     /* kept whole: glibc's keepcost, jemalloc's pages without a block */
+	uint64_t fragmented; /* free between blocks: the rest of glibc's fordblks, jemalloc's active - allocated */
+	uint64_t mapped;     /* of glibc: blocks that are mappings of their own, part of none of the above */
+	uint64_t cost_ns;
+	uint32_t kind;       /* enum mms_allocator_kind */
+	int32_t error;       /* -errno: it was not asked, or did not answer (-EDEADLK) */
+};
+_Static_assert(sizeof(struct mms_allocator) == 48, "allocator payload");
 
 #endif

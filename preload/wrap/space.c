@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "mirror/mirror.h"
+#include "wrap/allocator.h"
 #include "wrap/cow.h"
 
 #define STATES_MAX (1u << 20)    /* bytes of page states in one look */
@@ -176,5 +177,7 @@ uint64_t space_look(enum mms_look look)
 		space.scan_error = r;
 	}
 	emit_long(MMS_LONG_SPACE, 0, &space, sizeof(space), NULL, 0, NULL, 0);
+	if (look == MMS_LOOK_EXIT)
+		allocator_tell(space.mm.rss_anon);
 	return space.mm.hiwater_rss;
 }

@@ -9,6 +9,11 @@ hidden              the program has no /proc: says so
 real-NAME           a real program: no page differs, hidden classes add up, RSS is explained
 container           the same as nobody, under a filter that denies what Docker's denies
 filled              memory asked for first and used later: the history says when
+slack               free memory of glibc, and pages that little keeps, against the program's own count
+slack-jemalloc      the same behind jemalloc
+slack-broken        lists of free blocks are destroyed: the program ends as without us, the answer is unknown
+slack-handler       the end comes from a handler that interrupted malloc: nothing hangs
+swapped             pages in swap count as used when their mapping goes
 upgrade             a database of schema version 1 becomes one of today
 """
 import ctypes
@@ -23,13 +28,14 @@ import sys
 import mms
 
 SPACE = os.path.join(mms.PROGRAMS, 'space')
+SLACK = os.path.join(mms.PROGRAMS, 'slack')
 PAGE = 4096
 SKIPPED = ('mmscope',)  # kinds that come and go with the measuring
 
 
-def record(work, faults, *argv, options=(), **more):
+def record(work, faults, *argv, options=(), env=None, **more):
     db = work.db('run')
-    r = subprocess.run([mms.MMSCOPE, 'run', '--wait', *options, '-o', db, '--', *argv], env=mms.environment(),
+    r = subprocess.run([mms.MMSCOPE, 'run', '--wait', *options, '-o', db, '--', *argv], env=mms.environment(**(env or {})),
                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **more)
     faults.equal((r.returncode, r.stderr), (0, ''), 'status and stderr')
     mms.integrity(db, faults)
@@ -160,6 +166,107 @@ def filled(work, faults):
         before = answer('maps', db, '--at', '%.9f' % (at / 1e9 + 1e-6))
         faults.equal(before['history'], [h for h in whole if h['t_ns'] <= at], 'history up to a moment')
         faults.equal(before['mm']['rss'], asked[0]['rss'], 'the moment itself')
+        mine = [v['history'] for v in answer('maps', db)['vmas'] if v['kind'] == 'mapping' and v['touched'] >= 16000]
+        faults.equal(len(mine), 1, 'one mapping that is used')
+        for h in mine:
+            faults.equal((h[0]['pages'], h[0]['touched'], h[-1]['touched']), (512 << 8, 0, 16000), 'asked for, not used; used')
+            faults.equal(h[0]['t_ns'] <= at < h[-1]['t_ns'], True, 'when')
+            faults.equal(all(a['touched'] < b['touched'] and a['t_ns'] < b['t_ns'] for a, b in zip(h, h[1:])), True, 'growing')
+        then = [v['history'] for v in before['vmas'] if v['kind'] == 'mapping' and v['end'] != v['start']
+                and int(v['end'], 16) - int(v['start'], 16) >= 512 << 20]
+        faults.equal([[m['touched'] for m in h] for h in then], [[0]], 'its history up to a moment')
+
+
+def books(work, faults, env):
+    """The allocator's books are those that the program read itself; its kept pages are found at their site."""
+    db, out = record(work, faults, SLACK, 'books', env=env)
+    name, used, cached, fragmented, kept = out.split()
+    page = answer('pages', db, '--limit', '0')
+    got = page['allocator']
+    faults.equal(bool(got), True, 'it answered')
+    if got:
+        faults.equal((got['name'], got['in_use_bytes'], got['fragmented_bytes']), (name, int(used), int(fragmented)), 'books')
+        if cached != '-':
+            faults.equal(got['cached_bytes'], int(cached), 'kept whole')
+    mine = [s for s in page['sites'] if any(f['function'] == 'place_keeping' for f in s['stack'])]
+    if name == 'glibc':
+        faults.equal(sum(s['pinned_pages'] for s in mine), int(kept), 'pages that its blocks keep')
+        faults.equal(page['fragmentation']['sparse_pages'] >= int(kept), True, 'sparse pages')
+        # all the free memory lies in the heap, and is in memory but for its end
+        slack = page['rss']['heap_slack']
+        faults.equal(abs(slack - got['fragmented_bytes']) < slack / 10, True, 'slack %d' % slack)
+    explained(db, faults)
+    text = subprocess.run([mms.MMSCOPE, 'pages', db], stdout=subprocess.PIPE, text=True, check=True).stdout
+    faults.equal('by the books of %s' % name in text, True, 'text')
+
+
+def slack(work, faults):
+    books(work, faults, None)
+
+
+def slack_jemalloc(work, faults):
+    library = 'libjemalloc.so.2'
+    if subprocess.run(['/bin/true'], env={'LD_PRELOAD': library}, stderr=subprocess.PIPE).stderr:
+        mms.skip('no %s here' % library)
+    books(work, faults, {'LD_PRELOAD': library})
+
+
+def unanswered(work, faults, how):
+    db, _ = record(work, faults, SLACK, how)
+    rows = mms.rows(db, 'SELECT error, in_use FROM allocator')
+    faults.equal(len(rows), 1, 'it was asked')
+    reasons = mms.rows(db, "SELECT text FROM coverage WHERE kind = 'allocator'")
+    for row in rows:
+        faults.equal(len(reasons), 1 if row['error'] else 0, 'a reason in coverage')
+        faults.equal(row['in_use'] is None, row['error'] is not None, 'no number without an answer')
+    if how == 'broken':
+        faults.equal(rows and rows[0]['error'] is not None, True, 'glibc could not walk its lists')
+        faults.equal(answer('pages', db)['allocator'], None, 'pages')
+
+
+def slack_broken(work, faults):
+    unanswered(work, faults, 'broken')
+
+
+def slack_handler(work, faults):
+    unanswered(work, faults, 'handler')
+
+
+GONE = """import ctypes, mmap, os, struct
+c = ctypes.CDLL(None, use_errno=True)
+m = mmap.mmap(-1, 4 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for i in range(1024): m[i * 4096:i * 4096 + 8] = os.urandom(8)
+at = ctypes.addressof(ctypes.c_char.from_buffer(m))
+c.madvise(ctypes.c_void_p(at), ctypes.c_size_t(4 << 20), 21)  # MADV_PAGEOUT
+with open('/proc/self/pagemap', 'rb') as f:
+    f.seek(at // 4096 * 8)
+    print(sum(x >> 62 & 1 for x in struct.unpack('1024Q', f.read(8192))), flush=True)
+c.munmap(ctypes.c_void_p(at), ctypes.c_size_t(4 << 20))
+os._exit(0)
+"""
+
+
+def swapped(work, faults):
+    mms.need('/usr/bin/python3')
+    libc = ctypes.CDLL(None, use_errno=True)
+    path = '/var/tmp/mmscope-swap-%d' % os.getpid()
+    with open(path, 'wb') as f:  # as mkswap writes it: version, last page, bad pages; signature
+        os.chmod(path, 0o600)
+        f.write(bytes(1024) + struct.pack('3I', 1, 2047, 0) + bytes(PAGE - 1024 - 12 - 10) + b'SWAPSPACE2')
+        f.write(bytes(2047 * PAGE))
+        f.flush()
+        os.fsync(f.fileno())
+    try:
+        if libc.swapon(path.encode(), 0):
+            mms.skip('no swap file is allowed here: ' + os.strerror(ctypes.get_errno()))
+        db, out = record(work, faults, '/usr/bin/python3', '-c', GONE)
+    finally:
+        libc.swapoff(path.encode())
+        os.unlink(path)
+    if int(out) == 0:
+        mms.skip('the kernel moved nothing out')
+    rows = mms.rows(db, 'SELECT touched FROM gone WHERE bytes = 4 << 20')
+    faults.equal([r['touched'] for r in rows], [1024], 'used pages of a mapping with %s in swap' % out.strip())
 
 
 def need_nobody(work):
@@ -278,8 +385,9 @@ def main():
         elif case == 'real':
             real(work, faults, rest)
         else:
-            {'used': used, 'container': container, 'filled': filled, 'sealed': sealed, 'hidden': hidden,
-             'upgrade': upgrade}[case](work, faults)
+            {'used': used, 'slack': slack, 'slack-jemalloc': slack_jemalloc, 'slack-broken': slack_broken,
+             'slack-handler': slack_handler, 'swapped': swapped, 'container': container, 'filled': filled, 'sealed': sealed, 'hidden': hidden,
+             'upgrade': upgrade}[name](work, faults)
     return faults.done(name)
 
 

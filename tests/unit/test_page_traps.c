@@ -8,13 +8,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "mirror/cow_scan.h"
 #include "mirror/page_scan.h"
 
 #define PAGE 4096ul
@@ -247,19 +250,128 @@ static void test_swapped(void)
 	munmap(p, N * PAGE);
 }
 
+/* --- write protection (mirror/cow_scan.h) ---------------------------------- */
+
+static void add_pages(void *arg, uint64_t first, uint64_t n, unsigned categories)
+{
+	(void)first;
+	if (categories & IS_WRITTEN)
+		*(uint64_t *)arg += n;
+}
+
+/* A userfaultfd that protects these bytes; -1: not allowed here. */
+static int watch(const uint8_t *p, size_t bytes)
+{
+	struct uffd_api api = { .api = UFFD_VERSION, .features = UFFD_WP_UNPOPULATED | UFFD_WP_ASYNC };
+	struct uffd_register area = { .start = (uintptr_t)p, .length = bytes, .mode = UFFD_MODE_WP };
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_ONLY);
+
+	if (fd < 0 || ioctl(fd, UFFD_API_IOCTL, &api) < 0 || ioctl(fd, UFFD_REGISTER_IOCTL, &area) < 0) {
+		fprintf(stderr, "skipped: no userfaultfd here: %s\n", strerror(errno));
+		return -1;
+	}
+	return fd;
+}
+
+static uint64_t written(const uint8_t *p, size_t bytes, bool protect)
+{
+	struct page_region region[64];
+	uint64_t n = 0;
+	struct cow_scan scan = { .pagemap_fd = pagemap_fd, .protect = protect, .region = region, .n_regions = 64,
+		.run = add_pages, .arg = &n };
+
+	CHECK_EQ(cow_scan_range(&scan, (uintptr_t)p, (uintptr_t)p + bytes), 0);
+	return n;
+}
+
+/* Every page of an area that is not protected reads as written. */
+static void test_not_registered(void)
+{
+	uint8_t *p = map_anonymous(16 * PAGE);
+	struct page_region region[16];
+	struct pm_scan_arg arg = { .size = sizeof arg, .start = (uintptr_t)p, .end = (uintptr_t)p + 16 * PAGE,
+		.vec = (uintptr_t)region, .vec_len = 16, .category_mask = IS_WRITTEN, .return_mask = IS_WRITTEN };
+
+	memset(p, 1, 8 * PAGE);
+	int fd = watch(p, 4 * PAGE);
+	if (fd >= 0) {
+		written(p, 4 * PAGE, true);
+		long n = ioctl(pagemap_fd, SCAN_IOCTL, &arg);
+		CHECK(n > 0 && region[n - 1].end > (uintptr_t)(p + 4 * PAGE)); /* the trap */
+		p[PAGE] = 2;
+		CHECK_EQ(written(p, 16 * PAGE, false), 1);
+		close(fd);
+	}
+	munmap(p, 16 * PAGE);
+}
+
+static uint64_t page_table_kib(void)
+{
+	char text[8192], *at;
+	int fd = open("/proc/self/status", O_RDONLY);
+	ssize_t n = read(fd, text, sizeof text - 1);
+
+	close(fd);
+	REQUIRE(n > 0);
+	text[n] = 0;
+	at = strstr(text, "VmPTE:");
+	REQUIRE(at != NULL);
+	return strtoull(at + 6, NULL, 10);
+}
+
+/* Protecting memory that is not there would fill it with markers: 2 MiB of
+ * page tables for each GiB. */
+static void test_markers(void)
+{
+	size_t bytes = 1ul << 30;
+	uint8_t *p = map_anonymous(bytes);
+	int fd = watch(p, bytes);
+
+	if (fd >= 0) {
+		uint64_t before = page_table_kib();
+		p[0] = 1;
+		CHECK_EQ(written(p, bytes, true), 1);
+		CHECK_EQ(written(p, bytes, false), 0);
+		CHECK(page_table_kib() - before < 64);
+		close(fd);
+	}
+	munmap(p, bytes);
+}
+
+/* Traps of ADDRESS_SPACE that concern scanning have their number; T1 is in
+ * test_page_scan.c, whose kinds of page are the rest of the table. */
+static const struct {
+	const char *name;
+	void (*run)(void);
+	bool child; /* it changes the process */
+} tests[] = {
+	{ "T3 a guard page reads as swapped", test_guard_is_not_swapped, false },
+	{ "T4 mincore of a file is about the page cache", test_mincore_of_a_file, false },
+	{ "T5 an inherited descriptor shows the parent", inherited, true },
+	{ "T6 the zero page is present", test_zero_page, false },
+	{ "T7 what is not protected reads as written", test_not_registered, false },
+	{ "T9 protecting what is not there fills it with markers", test_markers, false },
+	{ "T16 nothing can be opened once undumpable", undumpable, true },
+	{ "T21 a scan holds up mmap: slices", test_slices, false },
+	{ "huge pages", test_huge, false },
+	{ "swapped pages", test_swapped, false },
+};
+
 int main(void)
 {
 	pagemap_fd = open("/proc/self/pagemap", O_RDONLY);
 	REQUIRE(pagemap_fd >= 0);
 	page_shadow_init(&shadow);
-	test_guard_is_not_swapped();
-	test_mincore_of_a_file();
-	in_child(inherited);
-	test_zero_page();
-	in_child(undumpable);
-	test_slices();
-	test_huge();
-	test_swapped();
+	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
+		unsigned long before = check_failed;
+
+		if (tests[i].child)
+			in_child(tests[i].run);
+		else
+			tests[i].run();
+		printf("%s: %s\n", check_failed == before ? "ok" : "FAILED", tests[i].name);
+		fflush(stdout);
+	}
 	page_shadow_done(&shadow);
 	return check_done();
 }
