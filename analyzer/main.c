@@ -16,6 +16,7 @@ static const struct verb verbs[] = {
 	{"recover", "Recording", "make a database of a session whose collector died", verb_recover},
 	{"symbolize", "Recording", "give names to addresses that had none", verb_symbolize},
 	{"ctl", "Recording", "pause, resume, sample, stop a recording that goes on", verb_ctl},
+	{"snapshot", "Recording", "what a running program has lost, and where its threads stand", verb_snapshot},
 	{"collect", NULL, "the collector; started by run and by the library", verb_collect},
 	{"report", "Reading", "one screen: what ran, peak, what was left, what was not seen", verb_report},
 	{"leaks", "Reading", "what was not freed at the end, by allocating stack", verb_leaks},

@@ -43,6 +43,7 @@ int verb_maps(int argc, char **argv);      /* report/maps.c */
 int verb_top(int argc, char **argv);       /* report/top.c */
 int verb_export(int argc, char **argv);    /* report/export.c */
 int verb_ctl(int argc, char **argv);       /* report/ctl.c */
+int verb_snapshot(int argc, char **argv);  /* report/snapshot.c */
 int verb_html(int argc, char **argv);      /* report/html.c */
 int verb_doctor(int argc, char **argv);    /* report/doctor.c */
 

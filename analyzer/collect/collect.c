@@ -110,6 +110,10 @@ static bool round_once(struct collector *c)
 	cows_round(&c->cows, now);
 	if (asked)
 		judge_round(&c->judge, &c->watch, &c->spaces, c->store);
+	if (snapshot_round(&c->snapshots, c->store)) {
+		collector_flush(c);
+		snapshot_answer(&c->snapshots);
+	}
 	drain_stats(c->drain, &d);
 	session_file_grow(&c->file, d.free_cells);
 	if (n) {

@@ -54,6 +54,10 @@ static void keep_cow(void *arg, const struct order_writer *w, const struct order
 static void asked(void *arg, struct bell_event *e)
 {
 	struct collector *c = arg;
+	if (e->request.what == MMS_REQUEST_SNAPSHOT) {
+		snapshot_asked(&c->snapshots, e);
+		return;
+	}
 	control_asked(&c->control, e);
 	c->model->partial = atomic_load(&c->file.session.header->no_reach) == MMS_NO_REACH_PARTIAL;
 	c->dirty = true;
@@ -81,7 +85,9 @@ int collector_begin(struct collector *c)
 	cows_init(&c->cows, c->model, &c->watch, c->feed.clock, &c->store, &c->stacks);
 	c->feed.cow = keep_cow;
 	c->feed.cow_arg = c;
-	judge_init(&c->judge, &c->file.session, c->model, c->feed.clock, &c->stacks);
+	judge_init(&c->judge, &c->file.session, c->model, c->drain, &c->stacks);
+	c->snapshots = (struct snapshots){.session = &c->file.session, .model = c->model, .drain = c->drain,
+		.watch = &c->watch, .stacks = &c->stacks};
 	watch_init(&c->watch, &c->file.session, c->bell, c->drain, c->model);
 	control_init(&c->control, c->file.session.header, c->feed.clock);
 	c->watch.asked = asked;
@@ -306,6 +312,7 @@ int collector_finish(struct collector *c)
 {
 	if (c->control.stopped_ns)
 		watch_leave(&c->watch);
+	snapshot_finish(&c->snapshots, c->store);
 	drain_finish(c->drain);
 	watch_finish(&c->watch);
 	apply_all(c);

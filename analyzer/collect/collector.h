@@ -17,6 +17,7 @@
 #include "collect/feed.h"
 #include "collect/grow.h"
 #include "collect/judge.h"
+#include "collect/snapshot.h"
 #include "collect/spaces.h"
 #include "collect/watch.h"
 #include "model/model.h"
@@ -34,6 +35,7 @@ struct collector {
 	struct cows cows;
 	struct judge judge;
 	struct control control;
+	struct snapshots snapshots;
 	struct pressure *pressure; /* NULL in recover */
 	struct store *store; /* NULL: the database cannot be written */
 	struct stack_source stacks;

@@ -12,13 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "collect/cgroups.h"
 #include "collect/copy_private.h"
 #include "mirror/mm.h"
 #include "mirror/origin.h"
 #include "mirror/page_scan.h"
 #include "mirror/proc_maps.h"
+
+#define LIBRARY_DATA_MAX (256u << 10)
+#define SMALL_COPY (4ull << 20) /* the files of the groups are not read for this */
 
 void *copy_room(struct copy *c, void *list, size_t n, size_t *room, size_t size)
 {
@@ -58,6 +63,7 @@ struct lines {
 	struct copy *c;
 	struct origin_walk origin;
 	bool in_libc; /* the area before was libc's, or its .bss */
+	uint64_t guard_end; /* of the area before, if nobody may touch it; else 0 */
 };
 
 static bool name_has(const struct proc_map *m, const char *text)
@@ -77,6 +83,11 @@ static bool one_line(void *arg, const struct proc_map *m)
 	struct lines *l = arg;
 	struct copy *c = l->c;
 	enum vma_origin origin = origin_next(&l->origin, m);
+	bool guarded = l->guard_end == m->start;
+
+	l->guard_end = m->prot & (PROT_READ | PROT_WRITE | PROT_EXEC) ? 0 : m->end;
+	if (origin == VMA_PROFILER && m->prot & PROT_WRITE && !m->shared && c->n_data < COPY_DATA_MAX)
+		c->data[c->n_data++] = (struct copy_span){ m->start, m->end };
 
 	if (m->inode)
 		l->in_libc = name_has(m, "/libc.so.") || name_has(m, "/libc-2.");
@@ -90,11 +101,32 @@ static bool one_line(void *arg, const struct proc_map *m)
 		return false;
 	c->areas[c->n_areas++] = (struct copy_area){ m->start, m->end,
 		origin == VMA_BRK ? COPY_BRK : origin == VMA_STACK ? COPY_STACK : l->in_libc ? COPY_LIBC : COPY_OTHER,
-		m->inode == 0 };
+		m->inode == 0, guarded, 0 };
 	return true;
 }
 
-static int list_areas(struct copy *c, int proc_fd)
+/* The library's data is small; our own areas stand in it. */
+static void find_own(struct copy *c, int proc_fd)
+{
+	static uint64_t words[LIBRARY_DATA_MAX / 8];
+	struct mms_own_table *t = NULL;
+	int fd = openat(proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+
+	for (size_t i = 0; i < c->n_data && fd >= 0 && !t; i++) {
+		ssize_t n = pread(fd, words, sizeof(words), (off_t)c->data[i].start);
+
+		for (size_t at = 0; (at + 1) * 8 + sizeof(*t) <= (n > 0 ? (size_t)n : 0) && !t; at++)
+			if (words[at] == MMS_OWN_MAGIC_0 && words[at + 1] == MMS_OWN_MAGIC_1)
+				t = (struct mms_own_table *)(void *)&words[at];
+	}
+	if (fd >= 0)
+		close(fd);
+	for (uint32_t i = 0; t && i < MMS_OWN_AREAS; i++)
+		if (t->area[i].end > t->area[i].start)
+			c->own[c->n_own++] = (struct copy_span){ t->area[i].start, t->area[i].end };
+}
+
+int copy_list(struct copy *c, int proc_fd)
 {
 	static char text[65536];
 	struct lines l = { .c = c };
@@ -107,6 +139,7 @@ static int list_areas(struct copy *c, int proc_fd)
 		l.origin.exe = mm.start_code;
 	int r = proc_maps_walk(fd, text, sizeof(text), one_line, &l);
 	close(fd);
+	find_own(c, proc_fd);
 	return r < 0 ? r : c->no_memory ? -ENOMEM : c->n_areas == 0 ? -ESRCH : 0;
 }
 
@@ -118,6 +151,7 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
 	if (states & PAGE_IS_ZERO || !(states & (PAGE_IS_PRESENT | PAGE_IS_SWAPPED)))
 		return;
 	c->size += n << 12;
+	c->areas[c->scanned].resident += n << 12;
 	if (last && last->start + last->size == first << 12) {
 		last->size += n << 12;
 		return;
@@ -134,36 +168,52 @@ static int list_pieces(struct copy *c, int proc_fd)
 	scan.pagemap_fd = openat(proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
 	if (scan.pagemap_fd < 0)
 		return -errno;
-	for (size_t i = 0; i < c->n_areas && r == 0; i++)
-		r = page_scan_range(&scan, NULL, c->areas[i].start, c->areas[i].end, PAGE_WANT_STATES, false);
+	for (c->scanned = 0; c->scanned < c->n_areas && r == 0; c->scanned++)
+		r = page_scan_range(&scan, NULL, c->areas[c->scanned].start, c->areas[c->scanned].end, PAGE_WANT_STATES,
+			false);
 	close(scan.pagemap_fd);
 	return r < 0 ? r : c->no_memory ? -ENOMEM : 0;
 }
 
 /* ---- the bytes ---- */
 
-static uint64_t host_available(void)
+/* The collector's own groups: its copy is charged there, and as a rule they are
+ * the target's as well. */
+uint64_t copy_headroom(void)
 {
-	char line[128];
-	unsigned long long kib = 0;
-	FILE *f = fopen("/proc/meminfo", "re");
+	static char text[4096];
+	struct limit_points points = { .n = 0 };
+	struct limit_commit commit;
+	uint64_t least = UINT64_MAX;
+	int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+	struct cgroup_place *place = cgroup_place_open("", limit_text(fd, text, sizeof(text)));
 
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib << 10;
+	if (fd >= 0)
+		close(fd);
+	if (place)
+		cgroup_place_read(place, &points, &commit);
+	for (size_t i = 0; i < points.n; i++) {
+		const struct limit_point *p = &points.at[i];
+		int64_t left = limit_headroom(p);
+
+		if (p->kind == LIMIT_HOST)
+			left /= 2;
+		if (left < (int64_t)least)
+			least = left > 0 ? (uint64_t)left : 0;
+	}
+	cgroup_place_close(place);
+	return least;
 }
 
 /* A page that went away meanwhile, or that nobody may read, is left out. */
-static void read_piece(struct reach_memory *m, uint8_t *to, int fd)
+static void read_piece(struct reach_memory *m, uint8_t *to, pid_t pid, int fd)
 {
-	uint64_t have = 0;
+	const struct iovec local = { to, m->size }, remote = { (void *)(uintptr_t)m->start, m->size };
+	ssize_t n = pid > 0 ? process_vm_readv(pid, &local, 1, &remote, 1, 0) : -1;
+	uint64_t have = n > 0 ? (uint64_t)n : 0;
 
 	while (have < m->size) {
-		ssize_t n = pread(fd, to + have, m->size - have, (off_t)(m->start + have));
-
+		n = pread(fd, to + have, m->size - have, (off_t)(m->start + have));
 		if (n <= 0)
 			break;
 		have += (uint64_t)n;
@@ -172,15 +222,15 @@ static void read_piece(struct reach_memory *m, uint8_t *to, int fd)
 	m->size = have;
 }
 
-int copy_read(struct copy *c, int proc_fd)
+int copy_read(struct copy *c, int proc_fd, pid_t pid)
 {
-	int r = list_areas(c, proc_fd);
+	int r = c->n_areas ? 0 : copy_list(c, proc_fd);
 
 	if (r == 0)
 		r = list_pieces(c, proc_fd);
 	if (r < 0)
 		return r;
-	if (c->size > host_available() / 2)
+	if (c->size > SMALL_COPY && c->size > copy_headroom())
 		return -EFBIG;
 	int fd = openat(proc_fd, "mem", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -196,7 +246,7 @@ int copy_read(struct copy *c, int proc_fd)
 	for (size_t i = 0; i < c->n_pieces; i++) {
 		uint64_t size = c->pieces[i].size;
 
-		read_piece(&c->pieces[i], c->bytes + at, fd);
+		read_piece(&c->pieces[i], c->bytes + at, pid, fd);
 		at += size;
 		got += c->pieces[i].size;
 	}

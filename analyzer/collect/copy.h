@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <mmscope/session.h>
+
+#include "collect/freeze.h"
 #include "collect/space.h"
 #include "model/model.h"
 #include "model/reach.h"
@@ -23,11 +26,16 @@ struct copy_area {
 	uint64_t start, end;
 	enum copy_kind kind;
 	bool anonymous;
+	bool guarded; /* right above memory that nobody may touch */
+	uint64_t resident; /* bytes */
 };
+
+#define COPY_DATA_MAX 4
 
 struct copy {
 	struct copy_area *areas; /* writable ones, by address */
 	size_t n_areas, areas_room;
+	size_t scanned; /* the area whose pages are being listed */
 	struct reach_memory *pieces; /* what is in memory of them */
 	size_t n_pieces, pieces_room;
 	struct copy_span *holes; /* what holds no roots */
@@ -38,14 +46,27 @@ struct copy {
 	size_t n_words, words_room;
 	struct copy_span loader[4]; /* ld.so's code */
 	size_t n_loader;
+	struct copy_span data[COPY_DATA_MAX]; /* the library's */
+	size_t n_data;
+	struct copy_span own[MMS_OWN_AREAS]; /* our own areas, by the library's table */
+	size_t n_own;
 	uint8_t *bytes;
 	uint64_t size;
 	bool no_memory;
+	bool in_flight; /* a block is just being moved: where to is not known */
 };
 
-/* Copies what is in memory of all writable areas; proc_fd: /proc/PID.  0, or
- * -errno: -EFBIG when the host has no memory for it.  copy_done either way. */
-int copy_read(struct copy *c, int proc_fd);
+/* Lists the writable areas; proc_fd: /proc/PID.  0 or -errno. */
+int copy_list(struct copy *c, int proc_fd);
+
+/* Bytes that a copy may take: half of what the host, and all of what the
+ * collector's groups, have left. */
+uint64_t copy_headroom(void);
+
+/* Copies what is in memory of all writable areas, listing them when that has
+ * not been done.  0, or -errno: -EFBIG when there is no memory for it.
+ * copy_done either way. */
+int copy_read(struct copy *c, int proc_fd, pid_t pid);
 
 /* A word that counts as a root. */
 void copy_word(struct copy *c, uint64_t word);
@@ -53,6 +74,10 @@ void copy_word(struct copy *c, uint64_t word);
 /* Finds dead stacks; asks /proc which threads live, so the process must still
  * be there.  0 or -ENOMEM. */
 int copy_threads(struct copy *c, int proc_fd, const struct model_process *p);
+
+/* The same where all threads stood still: their registers are roots, and what
+ * lies below their stack pointers is not.  0 or -ENOMEM. */
+int copy_frozen_threads(struct copy *c, const struct freeze *f, const struct model_process *p);
 
 /* Finds the roots.  blocks: sorted by address.  sp: NULL where our own areas
  * in the process are not known.  0 or -ENOMEM. */

@@ -8,4 +8,7 @@
  * and c->no_memory is set. */
 void *copy_room(struct copy *c, void *list, size_t n, size_t *room, size_t size);
 
+/* A word of the copied memory; false: it was not copied. */
+bool copy_word_at(const struct copy *c, uint64_t address, uint64_t *ret);
+
 #endif

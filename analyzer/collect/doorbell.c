@@ -150,10 +150,11 @@ static void identify(int fd, struct bell_event *e)
 }
 
 /* Somebody wants something of the recording: its owner, or root. */
-static void asked(struct doorbell *d, int fd, struct bell_event *e, const struct mms_request *request)
+static void asked(struct doorbell *d, int fd, struct bell_event *e, const struct mms_snapshot_request *more)
 {
-	struct bell_event asked = {.what = BELL_ASKED, .request = *request, .reply_fd = fd, .uid = e->uid,
-		.pidfd = -1, .proc_fd = -1};
+	const struct mms_request *request = &more->request;
+	struct bell_event asked = {.what = BELL_ASKED, .request = *request, .snapshot = *more, .reply_fd = fd,
+		.uid = e->uid, .pidfd = -1, .proc_fd = -1};
 	bool may = e->pid && (e->uid == 0 || e->uid == geteuid());
 	event_drop(e);
 	if (may && request->magic == MMS_SESSION_MAGIC)
@@ -168,12 +169,17 @@ static bool receive(struct doorbell *d, int fd, struct bell_event *e)
 	union {
 		struct mms_doorbell note;
 		struct mms_request request;
-	} got;
+		struct mms_snapshot_request snapshot;
+	} got = {.snapshot = {.name = ""}};
 	ssize_t n = recv(fd, &got, sizeof(got), MSG_DONTWAIT | MSG_TRUNC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	if (n == (ssize_t)sizeof(got.request)) {
-		asked(d, fd, e, &got.request);
+	bool whole = n == (ssize_t)sizeof(got.snapshot);
+	if (n == (ssize_t)sizeof(got.request) || whole) {
+		got.snapshot.name[MMS_SNAPSHOT_NAME - 1] = 0;
+		if (!whole && got.request.what == MMS_REQUEST_SNAPSHOT)
+			got.request.what = 0; /* without a name */
+		asked(d, fd, e, &got.snapshot);
 		return true;
 	}
 	e->note = got.note;

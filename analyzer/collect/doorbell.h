@@ -23,6 +23,7 @@ struct bell_event {
 	uint32_t key;              /* BELL_GONE: as given to doorbell_watch */
 	struct mms_doorbell note;  /* BELL_RANG: what the process says of itself */
 	struct mms_request request; /* BELL_ASKED */
+	struct mms_snapshot_request snapshot; /* the same, where request.what is MMS_REQUEST_SNAPSHOT */
 	int reply_fd;              /* BELL_ASKED: where the answer goes.  The taker owns it */
 	pid_t pid;                 /* as this process sees it; 0: not visible from here */
 	uid_t uid;

@@ -7,24 +7,25 @@
  *	goes on and ends      <-------  DONE
  *	                                copy_roots, reach_classify
  *
- * The target stands still for as long as its memory is copied and no longer.
- * Other threads of it go on: a pointer that wanders meanwhile from what is
- * copied late to what was copied early is missed.
+ * The target stands still for as long as its memory is copied and no longer:
+ * the thread that ends it waits, its others are stopped.
  */
 #include "collect/judge.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <mmscope/syscall.h>
 
+#include "collect/blocks.h"
 #include "collect/copy.h"
 
-void judge_init(struct judge *j, const struct mms_session *session, struct model *m,
-	const struct stamp_clock *clock, const struct stack_source *stacks)
+void judge_init(struct judge *j, const struct mms_session *session, struct model *m, struct drain *drain,
+	const struct stack_source *stacks)
 {
-	*j = (struct judge){ .session = session, .model = m, .clock = clock, .stacks = stacks };
+	*j = (struct judge){ .session = session, .model = m, .drain = drain, .clock = drain_clock(drain), .stacks = stacks };
 }
 
 bool judge_is_asked(struct judge *j)
@@ -36,111 +37,6 @@ bool judge_is_asked(struct judge *j)
 	return asked || j->later_ns;
 }
 
-/* ---- the blocks ---- */
-
-struct blocks {
-	struct reach_block *block;
-	size_t n, room;
-	const struct judge *j;
-	struct copy *copy;
-	bool no_memory;
-};
-
-static void add_inherited(void *arg, uint64_t address, uint64_t size)
-{
-	struct blocks *b = arg;
-
-	if (b->n == b->room) {
-		size_t room = b->room * 2 + 1024;
-		void *grown = reallocarray(b->block, room, sizeof(*b->block));
-
-		if (!grown) {
-			b->no_memory = true;
-			return;
-		}
-		b->block = grown;
-		b->room = room;
-	}
-	b->block[b->n++] = (struct reach_block){ .address = address, .size = size };
-}
-
-/* What the loader allocates for itself (vectors of thread-local storage, its
- * lists) is not the program's to free. */
-static bool is_loaders(const struct blocks *b, uint32_t stack)
-{
-	struct stack_node node;
-
-	return b->j->stacks->node(b->j->stacks->arg, stack, &node) && copy_is_loader(b->copy, node.pc);
-}
-
-static void add_own(void *arg, uint64_t address, uint64_t size, uint32_t stack, uint32_t thread, uint64_t t_ns)
-{
-	struct blocks *b = arg;
-
-	(void)thread;
-	(void)t_ns;
-	add_inherited(b, address, size);
-	if (is_loaders(b, stack))
-		copy_word(b->copy, address);
-}
-
-static int by_address(const void *a, const void *b)
-{
-	const struct reach_block *x = a, *y = b;
-
-	return x->address < y->address ? -1 : x->address > y->address;
-}
-
-/* Blocks do not overlap, unless records were lost: the earlier one is cut. */
-static void sort_blocks(struct blocks *b)
-{
-	size_t n = 0;
-
-	if (b->n)
-		qsort(b->block, b->n, sizeof(*b->block), by_address);
-	for (size_t i = 0; i < b->n; i++) {
-		struct reach_block *last = n ? &b->block[n - 1] : NULL;
-
-		if (last && last->address == b->block[i].address)
-			continue;
-		if (last && last->address + last->size > b->block[i].address)
-			last->size = b->block[i].address - last->address;
-		b->block[n++] = b->block[i];
-	}
-	b->n = n;
-}
-
-static int keep_verdicts(struct model_process *p, const struct blocks *b)
-{
-	uint64_t *verdicts = reallocarray(NULL, b->n + 1, sizeof(*verdicts));
-
-	if (!verdicts)
-		return -ENOMEM;
-	for (size_t i = 0; i < b->n; i++)
-		verdicts[i] = b->block[i].address << 8 | b->block[i].verdict;
-	free(p->verdicts);
-	p->verdicts = verdicts;
-	p->n_verdicts = b->n;
-	return 0;
-}
-
-static int classify(const struct judge *j, struct copy *c, struct model_process *p, const struct space *sp)
-{
-	struct blocks b = { .j = j, .copy = c };
-	struct reach_totals totals;
-
-	model_live_blocks(p, add_own, &b);
-	model_inherited_blocks(p, add_inherited, &b);
-	sort_blocks(&b);
-	int r = b.no_memory || c->no_memory ? -ENOMEM : copy_roots(c, p, sp, b.block, b.n);
-	if (r == 0)
-		r = reach_classify(b.block, b.n, c->pieces, c->n_pieces, c->roots, c->n_roots, &totals);
-	if (r == 0)
-		r = keep_verdicts(p, &b);
-	free(b.block);
-	return r;
-}
-
 /* ---- who asks ---- */
 
 static void answer(struct mms_process *slot, uint32_t state)
@@ -149,12 +45,12 @@ static void answer(struct mms_process *slot, uint32_t state)
 	mms_futex_wake(&slot->reach, 1);
 }
 
-static int proc_fd_of(const struct watch *w, uint64_t number)
+static const struct watch_process *process_of(const struct watch *w, uint64_t number)
 {
 	for (size_t i = w->n_processes; i-- > 0;)
 		if (w->processes[i].image == number)
-			return w->processes[i].proc_fd;
-	return -1;
+			return w->processes[i].proc_fd >= 0 ? &w->processes[i] : NULL;
+	return NULL;
 }
 
 static const char *reason(int error)
@@ -171,20 +67,120 @@ static const char *reason(int error)
 	}
 }
 
-static void judge_one(const struct judge *j, struct mms_process *slot, struct model_process *p, int proc_fd,
-	const struct space *sp, struct store *store)
+/* Its other threads go on while one waits: all are stopped, and their
+ * registers are roots.  By a thread of ours that ends, see freeze.h. */
+struct reading {
+	struct copy *c;
+	struct model_process *p;
+	const struct stamp_clock *clock;
+	int proc_fd, result;
+	pid_t pid;
+	bool stopped, unsure;
+	uint64_t stamp; /* when all stood */
+};
+
+static void *read_stopped(void *arg)
+{
+	struct reading *r = arg;
+	struct freeze f;
+
+	r->stopped = freeze_stop(&f, r->pid, r->proc_fd) == 0;
+	r->stamp = stamp_now(r->clock);
+	r->result = copy_read(r->c, r->proc_fd, r->pid);
+	if (r->stopped && r->result == 0)
+		r->result = copy_frozen_threads(r->c, &f, r->p);
+	if (r->stopped)
+		freeze_done(&f);
+	return NULL;
+}
+
+static bool is_alone(const struct model_process *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_threads; i++)
+		n += !p->threads[i].end_ns;
+	return n < 2;
+}
+
+/* Which threads live is asked of /proc, so before it goes on. */
+static int read_memory(struct reading *r, struct store *store)
+{
+	pthread_t thread;
+
+	if (is_alone(r->p) || r->pid <= 0 || pthread_create(&thread, NULL, read_stopped, r) != 0)
+		r->result = copy_read(r->c, r->proc_fd, r->pid);
+	else
+		pthread_join(thread, NULL);
+	if (r->stopped || r->result < 0)
+		return r->result;
+	r->unsure = !is_alone(r->p);
+	if (r->unsure && store)
+		store_coverage(store, r->p->number, "registers", 1,
+			"Threads could not be stopped at the end: what they held in registers alone, or moved"
+			" meanwhile, was not seen, so no block is called lost, only possibly lost.");
+	return copy_threads(r->c, r->proc_fd, r->p);
+}
+
+/* ---- the verdicts ---- */
+
+/* Where not all roots were seen, nothing is surely lost. */
+static uint8_t verdict_of(const struct reach_block *b, bool unsure)
+{
+	bool lost = b->verdict == REACH_DEFINITE || b->verdict == REACH_INDIRECT;
+
+	return unsure && lost ? REACH_POSSIBLE : b->verdict;
+}
+
+static int keep_verdicts(struct model_process *p, const struct blocks *b, bool unsure)
+{
+	uint64_t *verdicts = reallocarray(NULL, b->n + 1, sizeof(*verdicts));
+
+	if (!verdicts)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->n; i++)
+		verdicts[i] = b->block[i].address << 8 | verdict_of(&b->block[i], unsure);
+	free(p->verdicts);
+	p->verdicts = verdicts;
+	p->n_verdicts = b->n;
+	return 0;
+}
+
+static int classify(const struct judge *j, const struct reading *reading, const struct space *sp)
+{
+	struct copy *c = reading->c;
+	struct model_process *p = reading->p;
+	struct blocks b;
+	struct reach_totals totals;
+	int r = blocks_list(&b, p, c, j->stacks);
+
+	if (r == 0)
+		r = copy_roots(c, p, sp, b.block, b.n);
+	if (r == 0)
+		r = reach_classify(b.block, b.n, c->pieces, c->n_pieces, c->roots, c->n_roots, &totals);
+	if (r == 0)
+		r = keep_verdicts(p, &b, reading->unsure);
+	blocks_done(&b);
+	return r;
+}
+
+static void judge_one(const struct judge *j, struct mms_process *slot, struct model_process *p,
+	const struct watch_process *w, const struct space *sp, struct store *store)
 {
 	struct copy c = { .areas = NULL };
+	struct reading reading = { .c = &c, .p = p, .clock = j->clock,
+		.proc_fd = w ? w->proc_fd : -1, .pid = w ? w->pid : 0 };
 
 	answer(slot, MMS_REACH_READING);
-	int r = proc_fd < 0 ? -ESRCH : copy_read(&c, proc_fd);
-	p->judged_ns = stamp_full_ns(j->clock, stamp_now(j->clock));
-	/* Which threads live is asked of /proc, so before it goes on. */
-	if (r == 0)
-		r = copy_threads(&c, proc_fd, p);
+	int r = reading.proc_fd < 0 ? -ESRCH : read_memory(&reading, store);
+	if (!reading.stopped)
+		reading.stamp = stamp_now(j->clock);
+	p->judged_ns = stamp_full_ns(j->clock, reading.stamp);
 	answer(slot, MMS_REACH_DONE);
+	if (reading.stopped) /* what its threads did until then */
+		drain_round_at(j->drain, reading.stamp);
 	if (r == 0)
-		r = classify(j, &c, p, sp);
+		r = classify(j, &reading, sp);
 	if (r < 0 && store)
 		store_coverage(store, p->number, "unclassified", p->live_blocks, reason(r));
 	copy_done(&c);
@@ -203,12 +199,12 @@ void judge_round(struct judge *j, const struct watch *w, const struct spaces *sp
 		if (atomic_load(&slot->reach) != MMS_REACH_ASKED)
 			continue;
 		struct model_process *p = model_process_find(j->model, slot->number);
-		if (!again && (!p || !p->roots_sp || proc_fd_of(w, p->number) < 0)) {
+		if (!again && (!p || !p->roots_sp || !process_of(w, p->number))) {
 			later = true;
 			continue;
 		}
 		if (p && p->live_blocks && p->roots_sp && !atomic_load(&j->session->header->no_reach))
-			judge_one(j, slot, p, proc_fd_of(w, p->number),
+			judge_one(j, slot, p, process_of(w, p->number),
 				p->number < spaces->n ? spaces->space[p->number] : NULL, store);
 		else
 			answer(slot, MMS_REACH_DONE);

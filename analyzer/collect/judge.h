@@ -13,14 +13,15 @@
 struct judge {
 	const struct mms_session *session;
 	struct model *model;
+	struct drain *drain;
 	const struct stamp_clock *clock;
 	const struct stack_source *stacks;
 	uint32_t n_seen; /* of header->n_reach */
 	uint64_t later_ns; /* since when somebody asks whom we do not know yet; 0: nobody */
 };
 
-void judge_init(struct judge *j, const struct mms_session *session, struct model *m,
-	const struct stamp_clock *clock, const struct stack_source *stacks);
+void judge_init(struct judge *j, const struct mms_session *session, struct model *m, struct drain *drain,
+	const struct stack_source *stacks);
 
 /* Asked before a drain_round; what was published before the question has then
  * been fed to the model when judge_round is called.  Also while later_ns. */

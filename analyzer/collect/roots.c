@@ -51,10 +51,9 @@ static const struct copy_area *area_at(const struct copy *c, uint64_t address)
 	return low < c->n_areas && c->areas[low].start <= address ? &c->areas[low] : NULL;
 }
 
-static uint64_t word_at(const struct copy *c, uint64_t address)
+bool copy_word_at(const struct copy *c, uint64_t address, uint64_t *ret)
 {
 	size_t low = 0, high = c->n_pieces;
-	uint64_t word = 0;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
@@ -64,8 +63,18 @@ static uint64_t word_at(const struct copy *c, uint64_t address)
 		else
 			high = middle;
 	}
-	if (low < c->n_pieces && c->pieces[low].start <= address)
-		memcpy(&word, c->pieces[low].bytes + (address - c->pieces[low].start), 8);
+	const struct reach_memory *m = low < c->n_pieces ? &c->pieces[low] : NULL;
+	if (!m || m->start > address || m->start + m->size - address < 8)
+		return false;
+	memcpy(ret, m->bytes + (address - m->start), 8);
+	return true;
+}
+
+static uint64_t word_at(const struct copy *c, uint64_t address)
+{
+	uint64_t word = 0;
+
+	copy_word_at(c, address, &word);
 	return word;
 }
 
@@ -107,9 +116,9 @@ static void block_holes(struct copy *c, const struct reach_block *blocks, size_t
 		if (b->address < done)
 			continue;
 		const struct copy_area *a = area_at(c, b->address);
-		if (a && a->kind == COPY_BRK)
+		if (a && a->kind == COPY_BRK && !c->in_flight)
 			done = a->end;
-		else if (is_arena(c, window))
+		else if (!c->in_flight && is_arena(c, window))
 			done = window + ARENA_SIZE;
 		else if ((b->address & 4095) == MAPPED_HEAD)
 			hole(c, b->address - MAPPED_HEAD, (end + 4095) & ~4095ull);
@@ -159,6 +168,67 @@ int copy_threads(struct copy *c, int proc_fd, const struct model_process *p)
 	return c->no_memory ? -ENOMEM : 0;
 }
 
+static bool is_dead(const struct freeze *f, uint64_t tcb)
+{
+	for (size_t i = 0; i < f->n_threads; i++)
+		if (f->threads[i].regs.fs_base == tcb)
+			return false;
+	return true;
+}
+
+static void register_words(struct copy *c, const struct freeze_thread *t)
+{
+	const struct user_regs_struct *r = &t->regs;
+	const uint64_t words[] = { r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi, r->rbp, r->rsp, r->r8, r->r9,
+		r->r10, r->r11, r->r12, r->r13, r->r14, r->r15, r->fs_base, r->gs_base };
+	uint64_t word;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		copy_word(c, words[i]);
+	for (size_t i = 0; i < sizeof(t->vectors.xmm_space); i += 8) {
+		memcpy(&word, (const uint8_t *)t->vectors.xmm_space + i, 8);
+		copy_word(c, word);
+	}
+}
+
+#define RED_ZONE 128u /* below the stack pointer, used by leaf functions */
+
+/* Below the stack pointer nothing lives, where it is surely a thread's own
+ * stack: the main one, or one with its TLS above and a guard below.  Stacks of
+ * coroutines stay roots as a whole. */
+static void below(struct copy *c, const struct freeze_thread *t)
+{
+	const struct copy_area *a = area_at(c, t->regs.rsp);
+
+	if (a && (a->kind == COPY_STACK ||
+		(a->guarded && t->regs.fs_base < a->end && t->regs.fs_base > t->regs.rsp)))
+		hole(c, a->start, (t->regs.rsp - RED_ZONE) & ~7ull);
+}
+
+int copy_frozen_threads(struct copy *c, const struct freeze *f, const struct model_process *p)
+{
+	const struct copy_area *here = p->roots_sp ? area_at(c, p->roots_sp) : NULL;
+
+	for (size_t i = 0; i < p->n_threads; i++) {
+		const struct model_thread *t = &p->threads[i];
+		const struct copy_area *a = t->tcb && t->tid != p->ns_pid && is_dead(f, t->tcb) ? area_at(c, t->tcb) : NULL;
+
+		if (a)
+			hole(c, a->start, (t->tcb + TCB_ROOM + 4095) & ~4095ull);
+	}
+	for (size_t i = 0; i < f->n_threads; i++) {
+		struct freeze_thread t = f->threads[i];
+
+		/* Who waits in its last word told where its caller stood. */
+		if (here && area_at(c, t.regs.rsp) == here && t.regs.rsp <= p->roots_sp)
+			t.regs.rsp = p->roots_sp + RED_ZONE;
+		else
+			register_words(c, &t);
+		below(c, &t);
+	}
+	return c->no_memory ? -ENOMEM : 0;
+}
+
 /* ---- libc's list heads ---- */
 
 static const struct reach_block *block_at(const struct reach_block *blocks, size_t n, uint64_t address)
@@ -202,6 +272,8 @@ static void list_head_holes(struct copy *c, const struct reach_block *blocks, si
 
 static void own_holes(struct copy *c, const struct space *sp)
 {
+	for (size_t i = 0; i < c->n_own; i++)
+		hole(c, c->own[i].start, c->own[i].end);
 	for (size_t i = 0; sp && i < sp->now.n; i++)
 		if (sp->now.area[i].a.origin == MMS_ORIGIN_PROFILER)
 			hole(c, sp->now.area[i].a.start, sp->now.area[i].a.end);
@@ -253,7 +325,8 @@ static void add_words(struct copy *c)
 int copy_roots(struct copy *c, const struct model_process *p, const struct space *sp,
 	const struct reach_block *blocks, size_t n_blocks)
 {
-	arena_holes(c);
+	if (!c->in_flight)
+		arena_holes(c);
 	block_holes(c, blocks, n_blocks);
 	list_head_holes(c, blocks, n_blocks);
 	own_holes(c, sp);

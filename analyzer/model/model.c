@@ -250,6 +250,14 @@ static void live_walk_one(void *arg, const struct live_block *b)
 	w->fn(w->arg, b->address, b->size, w->p->sites[b->site]->stack, b->thread, b->t_ns);
 }
 
+bool model_is_moving(const struct model_process *p)
+{
+	for (size_t i = 0; i < p->n_threads; i++)
+		if (p->state->thread_state[i].n_flights)
+			return true;
+	return false;
+}
+
 void model_live_blocks(const struct model_process *p,
 	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack, uint32_t thread, uint64_t t_ns),
 	void *arg)

@@ -248,6 +248,10 @@ void model_round(struct model *m, uint64_t horizon_ns);
  * model can be fed further afterwards. */
 void model_settle(struct model *m);
 
+/* A realloc has begun whose end has not been fed: where its block is now is not
+ * known. */
+bool model_is_moving(const struct model_process *p);
+
 /* Calls fn for every live block of the process, in no order. */
 void model_live_blocks(const struct model_process *p,
 	void (*fn)(void *arg, uint64_t address, uint64_t size, uint32_t stack, uint32_t thread, uint64_t t_ns),

@@ -6,23 +6,16 @@
  * database that it writes, or by the id in it.
  */
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <mmscope/session.h>
 
-#include "report/alloc.h"
 #include "report/json.h"
 #include "report/options.h"
+#include "report/session.h"
 #include "report/text.h"
-#include "store/capture.h"
-#include "store/pending.h"
 #include "verbs.h"
 
 #define PATIENCE_S 20 /* for an answer: a flush of a large database holds the collector up */
@@ -41,71 +34,6 @@ static int complain(const char *about, const char *why)
 	fprintf(stderr, "mmscope ctl: %s: %s\n", clean, why);
 	free(clean);
 	return VERB_USAGE;
-}
-
-/* The id of the session that writes this database; "" and a message: none. */
-static void find_session(const char *path, char ret[33])
-{
-	struct pending session;
-	struct capture *c;
-	char reason[512] = "";
-	ret[0] = 0;
-	if (pending_find(path, &session)) {
-		memcpy(ret, session.id, 33);
-		return;
-	}
-	int r = capture_open(path, &c, reason, sizeof(reason));
-	if (r < 0) {
-		complain(path, reason[0] ? reason : strerror(-r));
-		return;
-	}
-	const char *id = capture_meta(c, "session_id");
-	if (capture_state(c) == CAPTURE_RECORDING && id && strlen(id) == 32)
-		memcpy(ret, id, 33);
-	else
-		complain(path, "is not being recorded");
-	capture_close(c);
-}
-
-/* Sends the request and waits for the answer.  0 or -errno. */
-static int ask(const char *id, const struct mms_request *request, struct mms_reply *ret)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval patience = {.tv_sec = PATIENCE_S};
-	int n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "mmscope.%s", id), error = 0;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0 ||
-		send(fd, request, sizeof(*request), MSG_NOSIGNAL) < 0) {
-		error = -errno;
-	} else {
-		ssize_t got = recv(fd, ret, sizeof(*ret), 0);
-		error = got == (ssize_t)sizeof(*ret) ? ret->error : got < 0 ? -errno : -EACCES;
-	}
-	close(fd);
-	return error;
-}
-
-static const char *reason(int error)
-{
-	switch (error) {
-	case -ECONNREFUSED:
-		return "its collector is not there any more, or not to be reached from here";
-	case -EACCES:
-		return "only who records it, or root, may change it";
-	case -EAGAIN:
-		return "its collector does not answer";
-	case -ESHUTDOWN:
-		return "the recording is just ending";
-	case -EINVAL:
-		return "samples that far apart say nothing";
-	case -ENOSYS:
-		return "its collector is another version, which cannot do that";
-	default:
-		return strerror(-error);
-	}
 }
 
 static const char *state_word(const struct mms_reply *r)
@@ -208,18 +136,16 @@ int verb_ctl(int argc, char **argv)
 	const char *operand[3];
 	struct mms_request request;
 	struct mms_reply reply;
-	char id[33];
 	int status = options_parse(&spec, argc, argv, operand);
 	if (status < 0)
 		status = make_request(operand, &request);
 	if (status >= 0)
 		return status;
-	find_session(operand[0], id);
-	if (!id[0])
+	struct session_ask ask = {&request, sizeof(request), &reply, sizeof(reply), PATIENCE_S};
+	if (!session_ask("ctl", operand[0], &ask))
 		return VERB_USAGE;
-	int r = ask(id, &request, &reply);
-	if (r < 0)
-		return complain(operand[0], reason(r));
+	if (reply.error)
+		return complain(operand[0], session_error(reply.error));
 	if (format == FORMAT_JSON)
 		print_json(&reply);
 	else

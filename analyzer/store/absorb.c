@@ -136,6 +136,10 @@
 	"DROP TABLE temp.fork_shift;" \
 	"UPDATE fork SET child_id = (SELECT p.id FROM process p WHERE p.parent_id = fork.parent_id" \
 	"   AND p.ns_pid = fork.child_pid AND p.begin_how = 'fork') WHERE child_id IS NULL;" \
+	"INSERT INTO snapshot SELECT * FROM earlier.snapshot;" \
+	"INSERT INTO snapshot_site SELECT * FROM earlier.snapshot_site;" \
+	"INSERT INTO snapshot_area SELECT * FROM earlier.snapshot_area;" \
+	"INSERT INTO snapshot_frame SELECT * FROM earlier.snapshot_frame;" \
 	"INSERT OR IGNORE INTO sample SELECT * FROM earlier.sample;" \
 	"INSERT OR IGNORE INTO limit_point SELECT * FROM earlier.limit_point;" \
 	"INSERT OR IGNORE INTO debt SELECT * FROM earlier.debt;" \

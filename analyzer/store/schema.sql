@@ -178,6 +178,55 @@ CREATE TABLE pause (
 	end_ns   INTEGER                       -- NULL: until the end
 ) STRICT;
 
+-- A look at a process while it ran (mmscope snapshot).
+CREATE TABLE snapshot (
+	id         INTEGER PRIMARY KEY,
+	name       TEXT NOT NULL UNIQUE,
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	t_ns       INTEGER NOT NULL,           -- when all of it stood still
+	method     TEXT NOT NULL CHECK (method IN ('copy','stopped')), -- stopped: it stood until it was read
+	why        TEXT,                       -- why there was no copy
+	pause_ns   INTEGER NOT NULL,           -- how long the process stood
+	read_ns    INTEGER NOT NULL,           -- reading its memory
+	scan_ns    INTEGER NOT NULL,           -- following its pointers
+	scanned_bytes INTEGER NOT NULL,
+	age_ns     INTEGER NOT NULL,           -- younger blocks were not judged
+	threads    INTEGER NOT NULL,           -- that stood
+	stacks_why TEXT                        -- why snapshot_frame has the innermost frames alone
+) STRICT;
+
+-- Its live blocks by allocating stack and verdict.
+CREATE TABLE snapshot_site (
+	snapshot_id INTEGER NOT NULL REFERENCES snapshot(id),
+	stack_id    INTEGER NOT NULL,          -- 0: not captured, or blocks of the parent process
+	verdict     TEXT NOT NULL CHECK (verdict IN ('definite','indirect','possible','reachable','young')),
+	blocks      INTEGER NOT NULL,
+	bytes       INTEGER NOT NULL,
+	PRIMARY KEY (snapshot_id, stack_id, verdict)
+) STRICT, WITHOUT ROWID;
+
+-- Its writable areas, and how much of each was in memory.
+CREATE TABLE snapshot_area (
+	snapshot_id INTEGER NOT NULL REFERENCES snapshot(id),
+	start       INTEGER NOT NULL,
+	end         INTEGER NOT NULL,
+	kind        TEXT NOT NULL,             -- heap, stack, other
+	resident    INTEGER NOT NULL,          -- bytes
+	PRIMARY KEY (snapshot_id, start)
+) STRICT, WITHOUT ROWID;
+
+-- Where its threads stood.
+CREATE TABLE snapshot_frame (
+	snapshot_id INTEGER NOT NULL REFERENCES snapshot(id),
+	tid         INTEGER NOT NULL,
+	depth       INTEGER NOT NULL,          -- 0: innermost
+	pc          INTEGER NOT NULL,
+	function    TEXT,
+	module      TEXT,
+	offset      INTEGER,                   -- in the module's file
+	PRIMARY KEY (snapshot_id, tid, depth)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE live_block (
 	process_id INTEGER NOT NULL REFERENCES process(id),
 	address    INTEGER NOT NULL,

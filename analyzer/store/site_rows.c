@@ -104,6 +104,7 @@ static int add_all(struct sites *s)
 
 	code = sqlite3_prepare_v2(s->db, "SELECT stack_id FROM heap_site UNION SELECT stack_id FROM vm_event"
 		" UNION SELECT stack_id FROM fork UNION SELECT stack_id FROM cow_site UNION SELECT stack_id FROM cow_vma"
+		" UNION SELECT stack_id FROM snapshot_site"
 		" ORDER BY 1", -1, &list, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_prepare_v2(s->db, "INSERT OR IGNORE INTO site (stable, title, own) VALUES (?,?,?)",

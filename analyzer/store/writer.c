@@ -34,6 +34,10 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_SITE] = "INSERT OR REPLACE INTO heap_site"
 		" VALUES (?,?,NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_ESTIMATE] = "INSERT OR REPLACE INTO heap_estimate VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_SNAPSHOT] = "INSERT INTO snapshot VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_SNAPSHOT_SITE] = "INSERT OR REPLACE INTO snapshot_site VALUES (?,?,?,?,?)",
+	[ST_SNAPSHOT_AREA] = "INSERT OR REPLACE INTO snapshot_area VALUES (?,?,?,?,?)",
+	[ST_SNAPSHOT_FRAME] = "INSERT OR REPLACE INTO snapshot_frame VALUES (?,?,?,?,?,?,?)",
 	[ST_PAUSE] = "INSERT OR REPLACE INTO pause VALUES (?,?)",
 	[ST_SERIES] = "INSERT OR REPLACE INTO heap_series VALUES (?,?,?,?,?)",
 	[ST_LIVE] = "INSERT OR REPLACE INTO live_block VALUES (?,?,?,?,?,?,?)",

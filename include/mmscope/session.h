@@ -315,6 +315,20 @@ static inline struct mms_thread *mms_thread_slot(const struct mms_session *s, ui
 	return &t[index % MMS_THREADS_PER_CELL];
 }
 
+/* What of a process's address space is the library's.  Lies in its data, which
+ * whoever reads the process's memory searches for the magic words, 8-aligned. */
+#define MMS_OWN_AREAS 96u
+#define MMS_OWN_MAGIC_0 0x6d6d73636f70652eull
+#define MMS_OWN_MAGIC_1 0x6f776e2061726561ull
+struct mms_own_table {
+	uint64_t magic[2];
+	_Atomic uint32_t n_taken; /* T: entries from here on were never used */
+	uint32_t pad;
+	struct {
+		_Atomic uint64_t start, end; /* T; end 0: not there */
+	} area[MMS_OWN_AREAS];
+};
+
 /* Doorbell: an abstract AF_UNIX SOCK_SEQPACKET address, "\0mmscope." followed
  * by the session id in hex.  A process connects, sends one mms_doorbell and
  * closes; the kernel adds credentials and pidfd of the sender. */
@@ -332,6 +346,7 @@ enum mms_request_what {
 	MMS_REQUEST_RESUME = 3,
 	MMS_REQUEST_SAMPLE = 4, /* value: interval in bytes; 0: every block */
 	MMS_REQUEST_STOP = 5,   /* recording is over, the targets go on */
+	MMS_REQUEST_SNAPSHOT = 6, /* value: pid; 0: the main process */
 };
 struct mms_request {
 	uint64_t magic; /* MMS_SESSION_MAGIC */
@@ -345,6 +360,18 @@ struct mms_reply {
 	uint64_t interval;  /* bytes between samples; 0: every block */
 	uint64_t t_ns;      /* since the capture's start: when it took effect */
 	uint64_t n_pauses;
+};
+/* SNAPSHOT has more to say, and is answered when the snapshot is made. */
+#define MMS_SNAPSHOT_NAME 64u
+struct mms_snapshot_request {
+	struct mms_request request;
+	uint64_t age_ns;              /* younger blocks are not judged */
+	char name[MMS_SNAPSHOT_NAME]; /* NUL-ended, not empty */
+};
+struct mms_snapshot_reply {
+	struct mms_reply reply;
+	uint64_t id;     /* row of snapshot; 0: was not made */
+	char reason[256]; /* why not; else "" */
 };
 _Static_assert(sizeof(struct mms_request) != sizeof(struct mms_doorbell), "told apart by size");
 

@@ -9,12 +9,13 @@
 
 #include <stdatomic.h>
 
+#include <mmscope/session.h>
+
 #include "sys.h"
 
-static struct {
-	_Atomic uintptr_t start, end; /* end 0: not there */
-} area[OWN_AREAS];
-static _Atomic uint32_t n_taken;
+/* The collector finds it by its first words. */
+static struct mms_own_table table = { .magic = { MMS_OWN_MAGIC_0, MMS_OWN_MAGIC_1 } };
+_Static_assert(OWN_AREAS == MMS_OWN_AREAS, "table");
 
 static uintptr_t page_up(uintptr_t a)
 {
@@ -26,11 +27,11 @@ void own_note(const void *at, size_t bytes)
 	uintptr_t start = (uintptr_t)at;
 	for (uint32_t i = 0; i < OWN_AREAS; i++) {
 		uintptr_t nobody = 0;
-		if (!atomic_compare_exchange_strong(&area[i].start, &nobody, start))
+		if (!atomic_compare_exchange_strong(&table.area[i].start, &nobody, start))
 			continue;
-		atomic_store(&area[i].end, page_up(start + bytes));
-		uint32_t n = atomic_load(&n_taken);
-		while (n <= i && !atomic_compare_exchange_weak(&n_taken, &n, i + 1))
+		atomic_store(&table.area[i].end, page_up(start + bytes));
+		uint32_t n = atomic_load(&table.n_taken);
+		while (n <= i && !atomic_compare_exchange_weak(&table.n_taken, &n, i + 1))
 			;
 		return;
 	}
@@ -48,17 +49,17 @@ long own_map(size_t bytes, int prot, int flags)
 int own_unmap(void *at, size_t bytes)
 {
 	uintptr_t start = (uintptr_t)at, end = page_up(start + bytes);
-	for (uint32_t i = 0; i < atomic_load(&n_taken); i++) {
-		uintptr_t a = atomic_load(&area[i].start), b = atomic_load(&area[i].end);
+	for (uint32_t i = 0; i < atomic_load(&table.n_taken); i++) {
+		uintptr_t a = atomic_load(&table.area[i].start), b = atomic_load(&table.area[i].end);
 		if (b <= start || a >= end)
 			continue;
 		if (a < start) {
-			atomic_store(&area[i].end, start);
+			atomic_store(&table.area[i].end, start);
 		} else if (b > end) {
-			atomic_store(&area[i].start, end);
+			atomic_store(&table.area[i].start, end);
 		} else {
-			atomic_store(&area[i].end, 0);
-			atomic_store(&area[i].start, 0);
+			atomic_store(&table.area[i].end, 0);
+			atomic_store(&table.area[i].start, 0);
 		}
 	}
 	return mms_munmap(at, bytes);
@@ -67,8 +68,8 @@ int own_unmap(void *at, size_t bytes)
 bool own_next(uintptr_t address, uintptr_t *ret_start, uintptr_t *ret_end)
 {
 	bool found = false;
-	for (uint32_t i = 0; i < atomic_load(&n_taken); i++) {
-		uintptr_t a = atomic_load(&area[i].start), b = atomic_load(&area[i].end);
+	for (uint32_t i = 0; i < atomic_load(&table.n_taken); i++) {
+		uintptr_t a = atomic_load(&table.area[i].start), b = atomic_load(&table.area[i].end);
 		if (b <= address || a >= b || (found && a >= *ret_start))
 			continue;
 		*ret_start = a > address ? a : address;

@@ -46,7 +46,7 @@ NOT = {
 # What another library's header looks like, and the folders that are its home.
 HOMES = [
     (r'sqlite3(ext)?\.h', ['analyzer/store']),
-    (r'libunwind.*\.h', ['preload/capture']),
+    (r'libunwind.*\.h', ['preload/capture', 'analyzer/collect']),
     (r'jemalloc/.*', ['preload/base']),
     (r'(elfutils/.*|gelf\.h|libelf\.h|dwarf\.h|libdw.*\.h)', ['analyzer/symbol']),
     (r'zlib\.h', ['analyzer/report']),

@@ -1,0 +1,129 @@
+"""snapshot.py - looks at a program while it runs, against what it says of itself.
+
+    snapshot.py quiet|apart|many|refused
+
+The program waits for a line after each part and prints the blocks of each of
+its functions by verdict.  It ends with status 1 when a call of its threads was
+ended early or a child came to light that it does not have.
+"""
+import json
+import os
+import subprocess
+import sys
+
+import mms
+
+PROGRAM = os.path.join(mms.PROGRAMS, 'snapshot')
+
+
+class Program:
+    def __init__(self, work, *arguments):
+        self.db = work.db('run')
+        self.p = subprocess.Popen([mms.MMSCOPE, 'run', '-o', self.db, '--', PROGRAM, *arguments],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=mms.environment())
+        self.read()
+
+    def read(self):
+        self.truth = json.loads(self.p.stdout.readline())
+
+    def step(self):
+        self.p.stdin.write(b'\n')
+        self.p.stdin.flush()
+        self.read()
+
+    def look(self, *words):
+        status, out, err = mms.verb('snapshot', self.db, *words, '--format', 'json')
+        if status:
+            raise AssertionError('snapshot %s: %d, %s' % (' '.join(words), status, err))
+        return json.loads(out)
+
+    def end(self, faults):
+        self.p.communicate(timeout=60)
+        faults.equal(self.p.returncode, 0, 'status of the program')
+        if not mms.wait_finished(self.db):
+            faults.add('the database is not finished')
+
+
+def by_function(answer, blocks='blocks', size='bytes'):
+    """function -> verdict -> [blocks, bytes], of the innermost frame that is one of the program's sites."""
+    found = {}
+    for site in answer['sites']:
+        name = next((f['function'] for f in site['stack'] if (f['function'] or '').startswith('site_')), None)
+        if name:
+            have = found.setdefault(name, {}).setdefault(site['verdict'], [0, 0])
+            have[0] += site[blocks]
+            have[1] += site[size]
+    return found
+
+
+def quiet(work, faults, *arguments, method='copy'):
+    p = Program(work, '1', '3', *arguments)
+    first = p.look('one', '--age', '0')
+    truth = p.truth
+    faults.equal(by_function(first), truth, 'blocks')
+    faults.equal(first['method'], method, 'method')
+    faults.equal(len(first['threads']), 6, 'threads')
+    inner = [next((f['function'] for f in t['stack'] if f['function']), '') for t in first['threads']]
+    faults.equal(sorted(n for n in inner if n == 'holder'), ['holder'] * 3, 'threads in holder')
+    if not any('epoll_wait' in (f['function'] or '') for t in first['threads'] for f in t['stack']):
+        faults.add('no thread stands in epoll_wait: %s' % inner)
+    p.step()
+    second = p.look('two', '--age', '0', '--against', 'one')
+    faults.equal(by_function(second), p.truth, 'blocks, later')
+    faults.equal(by_function(second, 'blocks_before', 'bytes_before'), truth, 'blocks before')
+    # What is younger than the age is not judged; what it points to is not lost.
+    young = p.look('three', '--age', '3600')
+    for verdict in ('definite', 'indirect', 'possible'):
+        faults.equal(young['totals'][verdict]['blocks'], 0, 'of an hour ago: ' + verdict)
+    if not young['totals']['young']['blocks']:
+        faults.add('no block is young')
+    faults.equal(p.look('one')['t_ns'], first['t_ns'], 'a name that is there is shown')
+    p.end(faults)
+    # All of it stands in the finished database.
+    later = p.look('two', '--against', 'one')
+    faults.equal(by_function(later), by_function(second), 'blocks, from the finished database')
+    faults.equal(later['names'], ['one', 'two', 'three'], 'names')
+    status, text, err = mms.verb('snapshot', p.db, 'one', '--limit', '0')
+    faults.equal((status, err), (0, ''), 'text')
+    for line in text.splitlines():
+        if len(line) > 80 and PROGRAM[:5] not in line:
+            faults.add('wide: ' + line)
+    return first
+
+
+def apart(work, faults):
+    first = quiet(work, faults, 'apart', method='stopped')
+    faults.equal(first['why'], 'parts of its memory are not given to copies', 'why')
+
+
+def many(work, faults):
+    """Threads that wait are stopped again and again: nothing is ended early."""
+    p = Program(work, '0', '2')
+    for i in range(8):
+        p.look('n%d' % i, '--age', '0')
+    p.end(faults)
+
+
+def refused(work, faults):
+    p = Program(work, '0', '0')
+    for words, status, want in ((('x', '--process', '1'), 3, 'no recorded process of this number lives'),
+                                (('x', '--against', 'none'), 2, 'there is no snapshot of this name'),
+                                (('y' * 64,), 2, 'a name has 1 to 63 bytes')):
+        got, out, err = mms.verb('snapshot', p.db, *words)
+        faults.equal((got, out), (status, ''), 'snapshot ' + ' '.join(words))
+        if want not in err:
+            faults.add('%s: %r' % (words, err))
+    p.end(faults)
+    got, out, err = mms.verb('snapshot', p.db, 'none')
+    faults.equal((got, 'there is no snapshot of this name' in err), (2, True), 'a name that is not there')
+
+
+def main():
+    faults = mms.Faults()
+    with mms.Work('snapshot') as work:
+        {'quiet': quiet, 'apart': apart, 'many': many, 'refused': refused}[sys.argv[1]](work, faults)
+    return faults.done('snapshot ' + sys.argv[1])
+
+
+if __name__ == '__main__':
+    sys.exit(main())
