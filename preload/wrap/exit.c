@@ -97,21 +97,17 @@ static bool go_on_waiting(const struct mms_session *s, uint32_t state, uint64_t 
 {
 	uint64_t waited = mms_clock_ns(CLOCK_MONOTONIC) - since_ns;
 
-	return waited < (state == MMS_REACH_ASKED ? ASKED_NS : READING_NS) && has_collector(s);
+	return waited < (state == MMS_REACH_READING ? READING_NS : ASKED_NS) && has_collector(s);
 }
 
-/* Which blocks can still be reached is found out from outside, while we stand
- * still for a copy of what is in memory.  The answer is not waited for. */
-static void let_read(struct mms_process *p, const struct mms_roots *roots)
+void process_be_read(struct mms_process *p, uint32_t state)
 {
 	const struct mms_session *s = capture_session();
 	struct mms_header *h = s->header;
 	uint64_t since_ns = mms_clock_ns(CLOCK_MONOTONIC);
-	uint32_t state = MMS_REACH_ASKED;
 
-	if (h->no_reach || doorbell_is_silent() || !worth_a_look(p) || !has_collector(s))
+	if (!has_collector(s))
 		return;
-	emit_long(MMS_LONG_ROOTS, 0, roots, sizeof(*roots), NULL, 0, NULL, 0);
 	atomic_store(&p->reach, state);
 	atomic_fetch_add(&h->n_reach, 1);
 	atomic_fetch_add(&h->wake_seq, 1);
@@ -121,6 +117,18 @@ static void let_read(struct mms_process *p, const struct mms_roots *roots)
 		state = atomic_load(&p->reach);
 	}
 	atomic_store(&p->reach, MMS_REACH_NONE);
+}
+
+/* Which blocks can still be reached is found out from outside, while we stand
+ * still for a copy of what is in memory.  The answer is not waited for. */
+static void let_read(struct mms_process *p, const struct mms_roots *roots)
+{
+	const struct mms_session *s = capture_session();
+
+	if (s->header->no_reach || doorbell_is_silent() || !worth_a_look(p) || !has_collector(s))
+		return;
+	emit_long(MMS_LONG_ROOTS, 0, roots, sizeof(*roots), NULL, 0, NULL, 0);
+	process_be_read(p, MMS_REACH_ASKED);
 }
 
 /* Read first thing in a function: what its callers hold. */
