@@ -86,6 +86,8 @@ static uint64_t nap(const struct collector *c, uint64_t now_ns)
 	if (c->watch.n_waiting || quiet < 1000 * MS)
 		return 10 * MS;
 	uint64_t long_nap = quiet < 10000 * MS ? 50 * MS : 200 * MS;
+	if (tick == 0)
+		return 1; /* it came due during the round; 0 would be for ever */
 	return tick < long_nap ? tick : long_nap;
 }
 
