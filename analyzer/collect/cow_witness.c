@@ -216,8 +216,13 @@ void cows_compare(struct cows *c, uint64_t now_ns)
 	bool again = c->later_ns && now_ns - c->later_ns > LATER_NS, later = false;
 	struct mms_process *slot;
 
+	/* All at once: who waits unanswered gives up while others are compared. */
+	for (uint32_t i = 0; (slot = mms_process_slot(c->watch->session, i)); i++)
+		if (atomic_load(&slot->reach) == MMS_REACH_COMPARE)
+			atomic_store(&slot->reach, MMS_REACH_READING);
+	/* Whom judge.c reads it lets go at once: these are ours. */
 	for (uint32_t i = 0; (slot = mms_process_slot(c->watch->session, i)); i++) {
-		if (atomic_load(&slot->reach) != MMS_REACH_COMPARE)
+		if (atomic_load(&slot->reach) != MMS_REACH_READING)
 			continue;
 		if (!compare(c, slot->number) && !again) {
 			later = true;

@@ -82,6 +82,7 @@ void process_look(enum mms_look look)
 }
 
 #define ASKED_NS 2000000000ull    /* a collector that does not answer is busy with others */
+#define COMPARE_NS 10000000000ull /* it is read much, and what is not compared is not known */
 #define READING_NS 60000000000ull /* one that has answered says when it is done */
 #define SLICE_NS 50000000ull      /* between two looks at whether it lives */
 
@@ -97,7 +98,9 @@ static bool go_on_waiting(const struct mms_session *s, uint32_t state, uint64_t 
 {
 	uint64_t waited = mms_clock_ns(CLOCK_MONOTONIC) - since_ns;
 
-	return waited < (state == MMS_REACH_READING ? READING_NS : ASKED_NS) && has_collector(s);
+	uint64_t limit = state == MMS_REACH_READING ? READING_NS : state == MMS_REACH_COMPARE ? COMPARE_NS : ASKED_NS;
+
+	return waited < limit && has_collector(s);
 }
 
 void process_be_read(struct mms_process *p, uint32_t state)

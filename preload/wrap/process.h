@@ -28,7 +28,7 @@ void process_last_word(int status, uint32_t how);
 void process_look(enum mms_look look);
 
 /* Stands still until the collector has read our memory; state: enum mms_reach,
- * what for.  At most 2 s until it begins, 60 s until it is done. */
+ * what for.  At most 2 s until it begins (COMPARE: 10), 60 s until it is done. */
 void process_be_read(struct mms_process *p, uint32_t state);
 
 /* True when the caller is the process that its slot describes; false in a
