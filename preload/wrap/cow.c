@@ -43,9 +43,12 @@ static uint64_t seen;                /* number of the process, where the bracket
 /* What the witness of this thread's fork took. */
 static __thread uint64_t witness_ns __attribute__((tls_model("initial-exec")));
 
+/* A child that is not recorded asks for no comparison. */
 static bool wants_witness(void)
 {
-	return capture_session()->header->cow == MMS_COW_WITNESS;
+	const struct mms_header *h = capture_session()->header;
+
+	return h->cow == MMS_COW_WITNESS && h->follow != MMS_FOLLOW_NONE;
 }
 
 static struct place *place_of(uint32_t stack)
