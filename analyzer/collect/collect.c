@@ -79,13 +79,15 @@ static uint64_t nap(const struct collector *c, uint64_t now_ns)
 {
 	uint64_t quiet = now_ns - c->last_record_ns;
 	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
-	if (c->judge.later_ns || c->spaces.looking)
+	if (c->judge.later_ns || c->spaces.looking || c->cows.later_ns)
 		return MS;
 	if (c->watch.n_alive == 0)
 		return 2 * MS;
 	if (c->watch.n_waiting || quiet < 1000 * MS)
 		return 10 * MS;
 	uint64_t long_nap = quiet < 10000 * MS ? 50 * MS : 200 * MS;
+	if (tick == 0)
+		return 1; /* it came due during the round; 0 would be for ever */
 	return tick < long_nap ? tick : long_nap;
 }
 
@@ -102,11 +104,13 @@ static bool round_once(struct collector *c)
 {
 	struct drain_stats d;
 	size_t failures = c->model->n_failures;
-	bool asked = judge_is_asked(&c->judge);
+	bool asked = judge_is_asked(&c->judge), compared = cows_is_asked(&c->cows);
 	uint64_t n = drain_round(c->drain);
 	uint64_t now = collector_now(c);
 	size_t alive = c->watch.n_alive, images = c->model->n_processes;
 	watch_round(&c->watch, now);
+	if (compared)
+		cows_compare(&c->cows, now);
 	cows_round(&c->cows, now);
 	if (asked)
 		judge_round(&c->judge, &c->watch, &c->spaces, c->store);

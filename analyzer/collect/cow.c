@@ -10,6 +10,7 @@
  */
 #include "collect/cow_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -52,6 +53,7 @@ void cow_fork_release(struct cow_fork *f)
 		for (int i = 0; i < COW_PLANES; i++)
 			cow_plane_free(&f->side[side].plane[i]);
 	areas_free(&f->areas, &f->n_areas, &f->areas_room);
+	cow_witness_end(f);
 	f->released = true;
 }
 
@@ -121,6 +123,7 @@ static struct cow_fork *fork_of(struct cows *c, uint64_t parent, uint64_t stamp)
 	f->t_ns = stamp_full_ns(c->clock, stamp);
 	f->side[PARENT].process = parent;
 	f->row = store_cow_unknown(0);
+	f->witness.pidfd = f->witness.mem_fd = -1;
 	for (int side = 0; side < SIDES; side++)
 		f->side[side].faults = f->side[side].faults_from = STORE_UNKNOWN;
 	c->forks[c->n++] = f;
@@ -157,49 +160,6 @@ static void find_gone(const struct cows *c, struct cow_side *s)
 		return;
 	cow_plane_add_common(gone, &s->plane[COW_ARMED], &s->plane[COW_ARMED]);
 	cow_plane_take_away(gone, &c->processes[s->process]->there);
-}
-
-/* What is there now, for the forks of the process that will be over. */
-static void keep_there(struct cow_process *p, const struct page_plane *written, const struct page_plane *clean)
-{
-	cow_plane_free(&p->there);
-	cow_plane_add_common(&p->there, written, written);
-	cow_plane_add_common(&p->there, clean, clean);
-}
-
-static void find_new(struct cow_side *s, const struct page_plane *written)
-{
-	struct page_plane *fresh = &s->plane[COW_NEW];
-
-	cow_plane_free(fresh);
-	cow_plane_add_common(fresh, written, written);
-	cow_plane_take_away(fresh, &s->plane[COW_ARMED]);
-	cow_share_only_chosen(fresh, s->share);
-	s->new_known = true;
-}
-
-void cow_credit(struct cows *c, uint64_t number, const struct page_plane *written,
-	const struct page_plane *clean, bool whole)
-{
-	struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
-
-	if (whole && p)
-		keep_there(p, written, clean);
-	for (size_t i = c->first_open; i < c->n; i++) {
-		struct cow_fork *f = c->forks[i];
-
-		for (int side = 0; side < SIDES && !f->over; side++) {
-			struct cow_side *s = &f->side[side];
-			if (s->process != number || !s->armed)
-				continue;
-			cow_plane_add_common(&s->plane[COW_WRITTEN], written, &s->plane[COW_ARMED]);
-			if (p && p->newest == f) {
-				cow_plane_add_common(&s->plane[COW_FIRST], written, &s->plane[COW_ARMED]);
-				find_new(s, written);
-			}
-			s->looked = s->looked || (whole && p);
-		}
-	}
 }
 
 /* ---- records ---- */
@@ -278,6 +238,23 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 	p->n_areas = p->areas_room = 0;
 }
 
+/* What a process told: it is credited, and forgotten. */
+static void take_told(struct cows *c, struct cow_process *p, uint64_t number, uint32_t how, bool whole)
+{
+	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .how = how, .whole = whole });
+}
+
+/* Both sides have armed what the witness holds. */
+static void arm_by_witness(struct cows *c, struct cow_fork *f)
+{
+	int r = cow_witness_open(c, f);
+
+	for (int side = 0; side < SIDES && r < 0; side++) {
+		f->side[side].armed = false;
+		f->side[side].error = r;
+	}
+}
+
 static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, const struct order_note *n)
 {
 	struct mms_cow_arm v;
@@ -289,11 +266,13 @@ static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, con
 	int side = v.side == MMS_COW_PARENT ? PARENT : CHILD;
 	if (f && !f->over && !f->side[side].armed) {
 		if (v.error == 0)
-			cow_credit(c, number, &p->written, &p->clean, false);
+			take_told(c, p, number, MMS_WATCH_UFFD, false);
 		f->side[side].process = number;
 		take_arm(p, f, side, &v);
 		if (v.error == 0)
 			p->newest = f;
+		if (side == PARENT && v.error == 0 && f->watch == MMS_WATCH_WITNESS)
+			arm_by_witness(c, f);
 		if (!f->next_ask_ns)
 			f->next_ask_ns = n->t_ns + 100 * MS;
 	}
@@ -309,7 +288,7 @@ static void note_last(struct cows *c, struct cow_process *p, uint64_t number, co
 		return;
 	memcpy(&v, n->payload, sizeof(v));
 	if (v.error == 0)
-		cow_credit(c, number, &p->written, &p->clean, true);
+		take_told(c, p, number, MMS_WATCH_UFFD, true);
 	coming_drop(p);
 	p->ended = true;
 	p->faults = v.faults ? v.faults : STORE_UNKNOWN;
@@ -320,9 +299,14 @@ static void note_last(struct cows *c, struct cow_process *p, uint64_t number, co
 			struct cow_side *s = &f->side[side];
 			if (s->process != number)
 				continue;
+			s->faults = p->faults;
+			/* With a witness it is told when it was compared. */
+			if (f->watch == MMS_WATCH_WITNESS) {
+				s->lost = s->armed && v.error == -EPERM;
+				continue;
+			}
 			s->told = v.error == 0;
 			s->lost = s->armed && v.error != 0;
-			s->faults = p->faults;
 		}
 	}
 }
@@ -342,11 +326,13 @@ static void note_fork(struct cows *c, uint64_t number, const struct order_note *
 	f->id = f->row.id = c->model->n_forks; /* the model took it just now */
 	f->t_ns = c->model->forks[f->id - 1].t_ns;
 	f->watch = v.watch;
+	f->witness.pid = v.witness > 0 ? v.witness : 0;
+	f->no_witness = v.witness < 0 ? v.witness : 0;
 	f->changed = true;
 	if (f->side[PARENT].faults_from == STORE_UNKNOWN && v.faults)
 		f->side[PARENT].faults_from = v.faults;
 	struct model_process *p = model_process_find(c->model, number);
-	f->holds = v.watch == MMS_WATCH_UFFD && p && model_blocks_hold(p);
+	f->holds = (v.watch == MMS_WATCH_UFFD || v.watch == MMS_WATCH_WITNESS) && p && model_blocks_hold(p);
 }
 
 void cows_note(struct cows *c, const struct order_writer *w, const struct order_note *n)
@@ -367,6 +353,10 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 		break;
 	case MMS_LONG_COW_LAST:
 		note_last(c, p, w->process, n);
+		break;
+	case MMS_LONG_COW_TELL:
+		take_told(c, p, w->process, MMS_WATCH_WITNESS, false);
+		coming_drop(p);
 		break;
 	default:
 		note_fork(c, w->process, n);
@@ -395,11 +385,13 @@ static void find_child(struct cows *c, struct cow_fork *f)
 		s->faults = p->faults;
 }
 
-static bool side_ended(struct cows *c, struct cow_side *s, uint64_t now_ns)
+static bool side_ended(struct cows *c, const struct cow_fork *f, struct cow_side *s, uint64_t now_ns)
 {
+	bool waits = f->watch == MMS_WATCH_WITNESS && s->armed; /* to be compared, after its last word */
+
 	if (!s->process)
 		return false;
-	if (s->told || s->lost || s->died || s->faults != STORE_UNKNOWN)
+	if (s->told || s->lost || s->died || (s->faults != STORE_UNKNOWN && !waits))
 		return true;
 	/* Its last word may still be in the ring. */
 	if (!s->gone_ns && cow_is_gone(c, s->process))
@@ -431,9 +423,10 @@ static bool ask_side(struct cows *c, struct cow_fork *f, int side, uint64_t now_
 
 	if (!p)
 		return false;
-	if (p->asked_ns && (p->asked_ns == now_ns || (may_wait && now_ns - p->asked_ns < 20 * p->ask_cost_ns)))
+	if (p->asked_ns && p->asked_how == f->watch && (p->asked_ns == now_ns || (may_wait && now_ns - p->asked_ns < 20 * p->ask_cost_ns)))
 		return p->asked_ok;
-	p->asked_ok = cow_ask(c, f->side[side].process);
+	p->asked_ok = cow_ask(c, f->side[side].process, f->watch);
+	p->asked_how = f->watch;
 	p->asked_ns = now_ns;
 	p->ask_cost_ns = clock_ns() - begin;
 	return p->asked_ok;
@@ -452,7 +445,10 @@ static bool ends(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 	find_child(c, f);
 	if (f->watch == MMS_WATCH_OFF || f->watch == MMS_WATCH_EXECS || f->watch == MMS_WATCH_FILTER)
 		return true;
-	bool child = side_ended(c, &f->side[CHILD], now_ns), parent = side_ended(c, &f->side[PARENT], now_ns);
+	/* Its areas are on the way: the witness waits for them. */
+	if (f->witness.pid && !f->witness.opened && now_ns - f->t_ns < PATIENCE && !cow_is_gone(c, f->parent))
+		return false;
+	bool child = side_ended(c, f, &f->side[CHILD], now_ns), parent = side_ended(c, f, &f->side[PARENT], now_ns);
 	return child || parent;
 }
 
@@ -472,9 +468,12 @@ static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns
 		f->ending_ns = now_ns;
 	for (int side = 0; side < SIDES; side++) {
 		struct cow_side *s = &f->side[side];
-		if (s->armed && !s->asked && !side_ended(c, s, now_ns))
+		if (s->armed && !s->asked && !side_ended(c, f, s, now_ns)) {
 			s->asked = ask_side(c, f, side, now_ns, false);
-		known = known && ((!s->armed && is_heard(f, s)) || s->asked || side_ended(c, s, now_ns));
+			if (s->asked)
+				cow_witness_compare(c, f, side);
+		}
+		known = known && ((!s->armed && is_heard(f, s)) || s->asked || side_ended(c, f, s, now_ns));
 	}
 	return known || now_ns - f->ending_ns > PATIENCE;
 }

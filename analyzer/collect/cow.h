@@ -33,6 +33,8 @@ struct cows {
 	struct cow_process **processes; /* by number */
 	size_t n_processes;
 	uint64_t page_bytes; /* of cow_vma.pages, so far */
+	uint32_t n_asked;  /* of header->n_reach: processes that asked to be compared */
+	uint64_t later_ns; /* since when one asks whom we do not know yet; 0: none */
 };
 
 void cows_init(struct cows *c, struct model *m, struct watch *w, const struct stamp_clock *clock,
@@ -41,6 +43,12 @@ void cows_done(struct cows *c);
 
 /* A record about copy-on-write, or MMS_LONG_FORK after the model has it. */
 void cows_note(struct cows *c, const struct order_writer *w, const struct order_note *n);
+
+/* Does somebody wait to be compared with its witness (mms_process.reach)?
+ * Asked before a drain_round, so that what was told before the question is
+ * known when cows_compare is called.  Also while later_ns. */
+bool cows_is_asked(struct cows *c);
+void cows_compare(struct cows *c, uint64_t now_ns);
 
 /* Asks the sides whose time has come; ends forks whose processes are gone. */
 void cows_round(struct cows *c, uint64_t now_ns);

@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 #include "collect/cow_private.h"
+#include "mirror/cow_bits.h"
 #include "mirror/cow_scan.h"
 #include "mirror/mm.h"
 
-static struct watch_process *outside(struct cows *c, uint64_t number)
+struct watch_process *cow_outside(const struct cows *c, uint64_t number)
 {
 	const struct watch *w = c->watch;
 
@@ -104,31 +105,55 @@ static struct range *ranges_of(const struct cows *c, uint64_t number, size_t *re
 	return r;
 }
 
-bool cow_ask(struct cows *c, uint64_t number)
+static struct page_region region[2048];
+
+/* By the marks that a userfaultfd left on its pages. */
+static int ask_marks(int pagemap_fd, const struct range *range, size_t n, struct found *found)
 {
-	static struct page_region region[2048];
-	struct watch_process *p = outside(c, number);
-	struct found found = { .written = { .slot = NULL } };
-	struct cow_scan scan = { .region = region, .n_regions = sizeof(region) / sizeof(region[0]),
-		.run = one_run, .arg = &found };
-	size_t n;
+	struct cow_scan scan = { .pagemap_fd = pagemap_fd, .region = region,
+		.n_regions = sizeof(region) / sizeof(region[0]), .run = one_run, .arg = found };
 	int r = 0;
 
-	if (!p)
-		return false;
-	scan.pagemap_fd = openat(p->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
-	if (scan.pagemap_fd < 0)
-		return false;
-	struct range *range = ranges_of(c, number, &n);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		scan.of_file = range[i].of_file;
 		r = cow_scan_range(&scan, range[i].start, range[i].end);
 	}
+	return r;
+}
+
+/* By what it has for itself: the witness holds everything else. */
+static int ask_alone(int pagemap_fd, const struct range *range, size_t n, struct found *found)
+{
+	static uint64_t entry[8192];
+	struct cow_bits bits = { .pagemap_fd = pagemap_fd, .bit = COW_BIT_ALONE, .entry = entry,
+		.n_entries = sizeof(entry) / sizeof(entry[0]), .region = region,
+		.n_regions = sizeof(region) / sizeof(region[0]), .run = one_run, .arg = found };
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = cow_bits_range(&bits, range[i].start, range[i].end);
+	return r;
+}
+
+bool cow_ask(struct cows *c, uint64_t number, uint32_t how)
+{
+	struct watch_process *p = cow_outside(c, number);
+	struct found found = { .written = { .slot = NULL } };
+	size_t n;
+
+	if (!p)
+		return false;
+	int fd = openat(p->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	struct range *range = ranges_of(c, number, &n);
+	int r = how == MMS_WATCH_WITNESS ? ask_alone(fd, range, n, &found) : ask_marks(fd, range, n, &found);
 	free(range);
-	close(scan.pagemap_fd);
+	close(fd);
 	bool some = found.written.n_set || found.clean.n_set;
 	if (r == 0 && some)
-		cow_credit(c, number, &found.written, &found.clean, true);
+		cow_credit(c, number, &(struct cow_found){ .written = &found.written, .clean = &found.clean, .how = how,
+			.whole = true });
 	/* Nothing is protected any more: it is ending, or closed the descriptor. */
 	cow_plane_free(&found.written);
 	cow_plane_free(&found.clean);
@@ -137,7 +162,7 @@ bool cow_ask(struct cows *c, uint64_t number)
 
 uint64_t cow_ask_faults(struct cows *c, uint64_t number)
 {
-	struct watch_process *p = outside(c, number);
+	struct watch_process *p = cow_outside(c, number);
 	char text[1024];
 	unsigned long long minflt;
 

@@ -8,6 +8,7 @@
 #include "collect/cow.h"
 #include "mirror/page_shadow.h"
 #include "model/cow_estimate.h"
+#include "model/cow_sites.h"
 #include "store/cow.h"
 
 enum { PARENT, CHILD, SIDES };
@@ -52,10 +53,22 @@ struct cow_area {
 enum cow_range_of { COW_RANGE_PARENT, COW_RANGE_CHILD, COW_RANGE_BOTH, COW_RANGE_STILL, COW_RANGE_NEW_PARENT,
 	COW_RANGE_NEW_CHILD, COW_RANGE_COPIES, COW_RANGES };
 
+/* A third process that holds the memory of the fork (preload/wrap/witness.c). */
+struct cow_witness {
+	int pid;                 /* 0: there is none */
+	int pidfd, mem_fd;       /* -1: not open */
+	bool opened;             /* or tried */
+	bool no_zero;            /* the kernel does not tell which page is the zero page */
+	uint64_t n_swapped;      /* of its pages; whether these are shared is not told */
+	struct cow_sites *sites; /* the blocks of the fork; gets what changed; NULL: nobody compares */
+};
+
 struct cow_fork {
 	uint64_t stamp, parent; /* key: begin of the fork, number of who forked */
 	uint64_t id;            /* of its row; 0: its record did not come yet */
 	uint64_t t_ns, end_ns;
+	int no_witness;         /* -errno: why there is none although one was wanted; 0 */
+	struct cow_witness witness;
 	uint32_t watch;         /* enum mms_watch */
 	bool over, changed, released;
 	bool holds;             /* the parent's blocks (model_blocks_hold) */
@@ -79,6 +92,7 @@ struct cow_process {
 	struct page_plane written, clean, huge;
 	struct page_plane there; /* at the last look at the whole of it */
 	uint64_t asked_ns, ask_cost_ns; /* from outside, last; 0: never */
+	uint32_t asked_how; /* enum mms_watch, then */
 	bool asked_ok;
 	struct cow_area *areas;
 	size_t n_areas, areas_room;
@@ -90,19 +104,39 @@ struct cow_process {
 };
 
 /* The pages in `written` and `clean` are what process `number` has now:
- * credits every fork that is not over.  whole: pages that are in neither are
- * gone. */
-void cow_credit(struct cows *c, uint64_t number, const struct page_plane *written,
-	const struct page_plane *clean, bool whole);
+ * credits every fork that is not over and is watched in this way (enum
+ * mms_watch: UFFD or WITNESS).  whole: pages that are in neither are gone. */
+struct cow_found {
+	const struct page_plane *written, *clean;
+	uint32_t how;
+	bool whole;
+};
+void cow_credit(struct cows *c, uint64_t number, const struct cow_found *found);
 
 /* Adds to *to the pages of `from` that are in `mask` too. */
 void cow_plane_add_common(struct page_plane *to, const struct page_plane *from, const struct page_plane *mask);
 void cow_plane_take_away(struct page_plane *from, const struct page_plane *what);
 void cow_plane_free(struct page_plane *p);
+/* The runs of a set, to be freed; NULL: no memory. */
+struct cow_run *cow_runs_of(const struct page_plane *p, size_t *ret_n);
 
-/* Asks a process from outside and credits its forks; false: it is gone or may
- * not be asked. */
-bool cow_ask(struct cows *c, uint64_t number);
+/* Asks a process from outside and credits its forks that are watched in this
+ * way; false: it is gone or may not be asked. */
+bool cow_ask(struct cows *c, uint64_t number, uint32_t how);
+/* What is known of a process from outside; NULL: nothing, or it is gone. */
+struct watch_process *cow_outside(const struct cows *c, uint64_t number);
+
+/* ---- cow_witness.c ---- */
+
+/* Finds the witness and what it holds: what both sides have armed.  Called
+ * when the parent's areas are there.  0 or -errno: nothing is armed. */
+int cow_witness_open(struct cows *c, struct cow_fork *f);
+/* Compares what a side wrote, as it was last asked, with the witness; the side
+ * should stand still. */
+void cow_witness_compare(struct cows *c, struct cow_fork *f, int side);
+/* It is not needed any more, and ends. */
+void cow_witness_end(struct cow_fork *f);
+
 /* Minor faults of a process now; STORE_UNKNOWN. */
 uint64_t cow_ask_faults(struct cows *c, uint64_t number);
 /* Tells a process that its latest watched fork is over. */

@@ -13,13 +13,13 @@
  *
  * Called by cow.c when a fork is over.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collect/cow_private.h"
 #include "collect/page_blob.h"
-#include "model/cow_sites.h"
 
 #define ALL (1ull << 36)
 #define PAGE_SIZE_HERE 4096u
@@ -145,7 +145,8 @@ static void fill_unwatched(struct cow_fork *f)
 	r->method = totals && f->watch != MMS_WATCH_OFF && f->watch != MMS_WATCH_EXECS ? "totals" : "none";
 	r->exact = 0;
 	if (error)
-		snprintf(f->why, sizeof(f->why), "Pages could not be write-protected: %s.", strerror(-error));
+		snprintf(f->why, sizeof(f->why), "%s: %s.", f->watch == MMS_WATCH_WITNESS ? "The witness could not be read"
+			: "Pages could not be write-protected", strerror(-error));
 	else
 		snprintf(f->why, sizeof(f->why), "%s", f->watch < sizeof(watch_text) / sizeof(watch_text[0]) &&
 			watch_text[f->watch] ? watch_text[f->watch] : watch_text[MMS_WATCH_NONE]);
@@ -157,6 +158,18 @@ static bool known_at_end(const struct cow_side *s)
 	return s->told || s->asked;
 }
 
+/* --cow witness was wanted; the fork was watched in another way. */
+static void add_no_witness(struct cow_fork *f)
+{
+	const char *text = f->no_witness == -ENOMEM ? "too little memory is left for the copies"
+		: f->no_witness == -ECHILD          ? "orphans come to the program itself"
+		: f->no_witness == -EBUSY           ? "another thread forked at the same time"
+						    : strerror(-f->no_witness);
+	size_t n = strlen(f->why);
+
+	snprintf(f->why + n, sizeof(f->why) - n, "%sThere was no witness: %s.", n ? " " : "", text);
+}
+
 static void fill_why(struct cow_fork *f, double share)
 {
 	const struct cow_side *p = &f->side[PARENT], *c = &f->side[CHILD];
@@ -166,6 +179,10 @@ static void fill_why(struct cow_fork *f, double share)
 	if (!p->armed || !c->armed) {
 		snprintf(f->why, sizeof(f->why), "Only the %s was watched%s%s.", p->armed ? "parent" : "child",
 			p->error || c->error ? ": " : "", p->error ? strerror(-p->error) : c->error ? strerror(-c->error) : "");
+		r->exact = 0;
+	} else if ((p->lost || c->lost) && f->watch == MMS_WATCH_WITNESS) {
+		snprintf(f->why, sizeof(f->why), "The %s ended under a system call filter: what it wrote is known up to "
+			"the last look only, and was not compared.", c->lost ? "child" : "parent");
 		r->exact = 0;
 	} else if (p->lost || c->lost) {
 		snprintf(f->why, sizeof(f->why), "The %s closed the descriptor: what it wrote is known up to the "
@@ -183,7 +200,17 @@ static void fill_why(struct cow_fork *f, double share)
 		snprintf(f->why, sizeof(f->why), "%u areas could not be watched: the program uses them with a "
 			"userfaultfd of its own, or the kernel refused.", p->refused > c->refused ? p->refused : c->refused);
 		r->exact = 0;
+	} else if (f->witness.n_swapped) {
+		snprintf(f->why, sizeof(f->why), "%llu pages were in swap at the fork: whether they were written is not told.",
+			(unsigned long long)f->witness.n_swapped);
+		r->exact = 0;
+	} else if (f->witness.no_zero) {
+		snprintf(f->why, sizeof(f->why), "This kernel does not tell the zero page: first writes to memory that was "
+			"only read count as broken.");
+		r->exact = 0;
 	}
+	if (f->no_witness)
+		add_no_witness(f);
 	r->why = f->why[0] ? f->why : NULL;
 }
 
@@ -230,6 +257,24 @@ static void fill_counts(struct cow_fork *f, const struct sets *s, const struct c
 	cow_plane_free(&still);
 }
 
+/* Both sides stood still, or go on, and were compared with the witness. */
+static bool is_compared(const struct cow_fork *f)
+{
+	return f->witness.sites && known_at_end(&f->side[PARENT]) && known_at_end(&f->side[CHILD]);
+}
+
+static void fill_changes(struct cow_fork *f)
+{
+	if (!is_compared(f))
+		return;
+	struct cow_totals t = cow_sites_totals(f->witness.sites);
+	f->row.bytes_changed = t.bytes_changed;
+	f->row.identical_pages = t.pages[COW_IDENTICAL];
+	f->row.counter_pages = t.pages[COW_COUNTER];
+	f->row.pointer_pages = t.pages[COW_POINTER];
+	f->row.bulk_pages = t.pages[COW_BULK];
+}
+
 static void fill_watched(const struct cows *c, struct cow_fork *f, const struct sets *s)
 {
 	const struct cow_side *p = &f->side[PARENT], *k = &f->side[CHILD];
@@ -239,19 +284,20 @@ static void fill_watched(const struct cows *c, struct cow_fork *f, const struct 
 	cow_share_begin(&share, f, &s->shared);
 	f->in_part = share.in_part;
 	f->range[COW_RANGE_COPIES] = (struct cow_range){ 0, STORE_UNKNOWN, STORE_UNKNOWN };
-	r->method = "userfaultfd";
+	r->method = f->watch == MMS_WATCH_WITNESS ? "witness" : "userfaultfd";
 	r->watched_share = 1 / cow_share_scale(&share);
 	r->areas = p->n_areas ? p->n_areas : k->n_areas;
 	r->page_tables = k->page_tables ? k->page_tables : STORE_UNKNOWN;
 	r->page_size = PAGE_SIZE_HERE;
 	r->arm_parent_ns = p->armed ? p->cost_ns : STORE_UNKNOWN;
-	r->arm_child_ns = k->armed ? k->cost_ns : STORE_UNKNOWN;
+	r->arm_child_ns = k->armed && k->cost_ns ? k->cost_ns : STORE_UNKNOWN;
 	if (f->late != STORE_UNKNOWN)
 		r->error_pages = f->late + (p->armed ? p->window : 0) + (k->armed ? k->window : 0);
 	r->watched_ns = f->end_ns > f->t_ns ? f->end_ns - f->t_ns : 0;
 	fill_counts(f, s, &share);
 	fill_copies(c, f, s, &share);
 	fill_why(f, r->watched_share);
+	fill_changes(f);
 	cow_share_end(&share);
 }
 
@@ -320,12 +366,19 @@ static void write_areas(struct cows *c, const struct cow_fork *f, const struct s
 			v.n_pages = blob.n;
 			c->page_bytes += blob.n;
 		}
+		v.bytes_changed = v.identical_pages = v.counter_pages = STORE_UNKNOWN;
+		if (is_compared(f)) {
+			struct cow_changes x = cow_sites_changes(f->witness.sites, a->start >> 12, a->end >> 12);
+			v.bytes_changed = x.bytes;
+			v.identical_pages = x.identical_pages;
+			v.counter_pages = x.counter_pages;
+		}
 		store_cow_vma(*c->store, &v, c->stacks);
 		page_blob_free(&blob);
 	}
 }
 
-static struct cow_run *runs_of(const struct page_plane *p, size_t *ret_n)
+struct cow_run *cow_runs_of(const struct page_plane *p, size_t *ret_n)
 {
 	struct page_run r = { .first = 0 };
 	size_t n = 0, room = 64;
@@ -346,36 +399,44 @@ static struct cow_run *runs_of(const struct page_plane *p, size_t *ret_n)
 	return runs;
 }
 
-static void write_sites(const struct cows *c, const struct cow_fork *f, const struct sets *s)
+/* Those of the witness know what changed; without one the blocks are asked now. */
+static struct cow_sites *sites_of(const struct cows *c, const struct cow_fork *f, const struct cow_sets *sets)
+{
+	struct model_process *parent = model_process_find(c->model, f->parent);
+
+	if (f->witness.sites)
+		return cow_sites_broken(f->witness.sites, sets, is_compared(f)) ? f->witness.sites : NULL;
+	struct cow_sites *cs = sets->shared && parent && !parent->sampled ? cow_sites_new(sets) : NULL;
+	if (cs)
+		model_blocks_at(parent, f->t_ns, cow_sites_add, cs);
+	return cs;
+}
+
+/* The rows of sites; they are also what pages are classified by. */
+static struct cow_sites *write_sites(const struct cows *c, const struct cow_fork *f, const struct sets *s)
 {
 	struct model_process *parent = model_process_find(c->model, f->parent);
 	const struct cow_site_row *rows;
 	struct cow_sets sets = { .page_size = PAGE_SIZE_HERE };
+	struct cow_run *shared = cow_runs_of(&s->shared, &sets.n_shared), *broke[SIDES] = { NULL, NULL };
 	size_t n;
 
-	if (!parent || !*c->store)
-		return;
-	struct cow_run *shared = runs_of(&s->shared, &sets.n_shared);
-	struct cow_run *broke[SIDES] = { NULL, NULL };
 	if (f->side[PARENT].armed)
-		broke[PARENT] = runs_of(&s->broke[PARENT], &sets.n_parent);
+		broke[PARENT] = cow_runs_of(&s->broke[PARENT], &sets.n_parent);
 	if (f->side[CHILD].armed)
-		broke[CHILD] = runs_of(&s->broke[CHILD], &sets.n_child);
+		broke[CHILD] = cow_runs_of(&s->broke[CHILD], &sets.n_child);
 	sets.shared = shared;
 	sets.parent = broke[PARENT];
 	sets.child = broke[CHILD];
-	struct cow_sites *cs = shared && !parent->sampled ? cow_sites_new(&sets) : NULL;
-	if (cs) {
-		model_blocks_at(parent, f->t_ns, cow_sites_add, cs);
-		if (cow_sites_count(cs, &rows, &n) == 0) {
-			struct cow_totals totals = cow_sites_totals(cs);
-			store_write_cow_sites(*c->store, (int64_t)f->id, rows, n, &totals, c->stacks);
-		}
-		cow_sites_free(cs);
+	struct cow_sites *cs = sites_of(c, f, &sets);
+	if (cs && cow_sites_count(cs, &rows, &n) == 0 && *c->store && parent && !parent->sampled) {
+		struct cow_totals totals = cow_sites_totals(cs);
+		store_write_cow_sites(*c->store, (int64_t)f->id, rows, n, &totals, c->stacks);
 	}
 	free(shared);
 	free(broke[PARENT]);
 	free(broke[CHILD]);
+	return cs;
 }
 
 static uint64_t stands_for(bool known, const struct page_plane *p, double scale)
@@ -438,15 +499,18 @@ void cow_result(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 	fill_faults(f);
 	if (f->side[PARENT].armed || f->side[CHILD].armed) {
 		make_sets(f, &s);
+		struct cow_sites *cs = write_sites(c, f, &s);
 		fill_watched(c, f, &s);
 		cow_sample(c, f, now_ns);
 		write_areas(c, f, &s);
-		write_sites(c, f, &s);
+		if (cs != f->witness.sites)
+			cow_sites_free(cs);
 		free_sets(&s);
 		settle_family(c, f->parent);
 	} else {
 		fill_unwatched(f);
 	}
+	cow_witness_end(f);
 	if (f->holds && parent)
 		model_blocks_release(parent);
 	f->holds = false;

@@ -458,6 +458,19 @@ static void tell_hidden(struct pressure *p, struct store *store)
 	}
 }
 
+/* A program that is asked to make a copy of itself (--cow witness) looks there. */
+static void tell_headroom(const struct pressure *p, const struct watch *w)
+{
+	uint64_t least = 0;
+
+	for (unsigned i = 0; i < p->n_places; i++) {
+		const struct limit_point *l = nearest(&p->places[i].now);
+		uint64_t left = !l ? 0 : limit_headroom(l) > 0 ? (uint64_t)limit_headroom(l) : 1;
+		least = left && (!least || left < least) ? left : least;
+	}
+	atomic_store_explicit(&w->session->header->headroom, least, memory_order_relaxed);
+}
+
 uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns)
 {
 	if (!reserve_looks(p, w->n_processes))
@@ -477,6 +490,7 @@ uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store,
 		if (p->places[i].read_ns == now_ns)
 			rank_victims(p, i, store, now_ns);
 	}
+	tell_headroom(p, w);
 	tell_hidden(p, store);
 	if (p->n_left_out > p->n_told && store) {
 		p->n_told = p->n_left_out;

@@ -52,7 +52,8 @@ static void print_help(void)
 	       "      --duration TIME  stop recording after so long (30, 10m, 2h); CMD goes on\n"
 	       "      --follow WHICH   children that are recorded: all (default), none, or a\n"
 	       "                       pattern for the names of their programs\n"
-	       "      --cow WHAT       copy-on-write of forks: auto (default) or off\n"
+	       "      --cow WHAT       copy-on-write of forks: auto (default),\n"
+	       "                       witness or off\n"
 	       "      --reach on|off   at the end of a process, find out which blocks are lost\n"
 	       "      --events         keep every single event (large)\n"
 	       "      --policy WHAT    when recording cannot keep up: block (default) or drop\n"
@@ -148,10 +149,14 @@ _Static_assert(MMS_ENGINE_OWN == 1 && MMS_ENGINE_LIBUNWIND == 2, "parse_word cou
 
 static bool parse_cow(const char *text, struct run_options *o)
 {
-	o->cow = strcmp(text, "off") == 0 ? MMS_COW_OFF : MMS_COW_AUTO;
-	return o->cow == MMS_COW_OFF || strcmp(text, "auto") == 0 ||
-		wrong("cow", text, strcmp(text, "witness") == 0 ? "this version has no witness"
-								: "must be auto or off");
+	static const char *const words[] = { [MMS_COW_AUTO] = "auto", [MMS_COW_WITNESS] = "witness", [MMS_COW_OFF] = "off" };
+
+	for (uint32_t i = MMS_COW_AUTO; i <= MMS_COW_OFF; i++)
+		if (strcmp(text, words[i]) == 0) {
+			o->cow = i;
+			return true;
+		}
+	return wrong("cow", text, "must be auto, witness or off");
 }
 
 static bool parse_reach(const char *text, struct run_options *o)

@@ -39,6 +39,7 @@ struct block {
 struct compared {
 	uint64_t page;
 	enum cow_class class;
+	uint32_t bytes;
 };
 
 struct cow_sites {
@@ -177,6 +178,17 @@ static uint64_t set_count(const struct set *s, uint64_t from, uint64_t to)
 
 /* ---- blocks ---- */
 
+static bool take_broken(struct cow_sites *cs, const struct cow_sets *sets)
+{
+	struct set *s = cs->set;
+
+	cs->totals.parent_known = sets->parent != NULL;
+	cs->totals.child_known = sets->child != NULL;
+	return set_copy(&s[PARENT], sets->parent, sets->n_parent) && set_copy(&s[CHILD], sets->child, sets->n_child) &&
+		set_join(&s[BOTH], &s[PARENT], &s[CHILD], true) &&
+		set_join(&s[BROKEN], s[PARENT].known ? &s[PARENT] : &s[CHILD], s[CHILD].known ? &s[CHILD] : &s[PARENT], false);
+}
+
 struct cow_sites *cow_sites_new(const struct cow_sets *sets)
 {
 	struct cow_sites *cs = calloc(1, sizeof(*cs));
@@ -184,16 +196,19 @@ struct cow_sites *cow_sites_new(const struct cow_sets *sets)
 	if (!cs)
 		return NULL;
 	cs->page_size = sets->page_size;
-	cs->totals.parent_known = sets->parent != NULL;
-	cs->totals.child_known = sets->child != NULL;
-	struct set *s = cs->set;
-	if (!set_copy(&s[SHARED], sets->shared, sets->n_shared) || !set_copy(&s[PARENT], sets->parent, sets->n_parent) ||
-		!set_copy(&s[CHILD], sets->child, sets->n_child) || !set_join(&s[BOTH], &s[PARENT], &s[CHILD], true) ||
-		!set_join(&s[BROKEN], s[PARENT].known ? &s[PARENT] : &s[CHILD], s[CHILD].known ? &s[CHILD] : &s[PARENT], false)) {
+	if (!set_copy(&cs->set[SHARED], sets->shared, sets->n_shared) || !take_broken(cs, sets)) {
 		cow_sites_free(cs);
 		return NULL;
 	}
 	return cs;
+}
+
+bool cow_sites_broken(struct cow_sites *cs, const struct cow_sets *sets, bool compared)
+{
+	for (int i = PARENT; i <= BROKEN; i++)
+		set_done(&cs->set[i]);
+	cs->totals.compared = compared;
+	return take_broken(cs, sets);
 }
 
 void cow_sites_free(struct cow_sites *cs)
@@ -293,7 +308,7 @@ void cow_sites_diff(struct cow_sites *cs, uint64_t page, const void *before, con
 		cs->no_memory = true;
 		return;
 	}
-	cs->compared[cs->n_compared++] = (struct compared){ page, d.class };
+	cs->compared[cs->n_compared++] = (struct compared){ page, d.class, d.bytes_changed };
 	cs->totals.compared = true;
 	cs->totals.bytes_changed += d.bytes_changed;
 	sort_blocks(cs);
@@ -411,6 +426,25 @@ int cow_sites_count(struct cow_sites *cs, const struct cow_site_row **ret_rows, 
 	*ret_rows = cs->row;
 	*ret_n = cs->n_rows;
 	return 0;
+}
+
+struct cow_changes cow_sites_changes(const struct cow_sites *cs, uint64_t from, uint64_t to)
+{
+	struct cow_changes ret = { .identical_pages = set_count(&cs->set[IDENTICAL], from, to),
+		.counter_pages = set_count(&cs->set[COUNTER], from, to) };
+	size_t low = 0, high = cs->n_compared;
+
+	while (low < high) { /* the first page that does not lie below */
+		size_t middle = (low + high) / 2;
+
+		if (cs->compared[middle].page < from)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < cs->n_compared && cs->compared[low].page < to; low++)
+		ret.bytes += cs->compared[low].bytes;
+	return ret;
 }
 
 struct cow_totals cow_sites_totals(const struct cow_sites *cs)

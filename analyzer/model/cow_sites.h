@@ -6,9 +6,12 @@
  * that has a block on it; a block counts when at least one of its pages was
  * shared.
  *
- *	cow_sites_new .. cow_sites_add * .. cow_sites_diff * .. cow_sites_count
+ *	cow_sites_new .. cow_sites_add * .. cow_sites_count
+ *	cow_sites_new .. cow_sites_add * .. cow_sites_diff * .. cow_sites_broken
+ *		.. cow_sites_count	where pages can be compared (witness), and
+ *		what was broken is known later than the first of them
  *
- * cow_sites_diff only where pages could be compared (witness).  One owner.
+ * One owner.
  */
 #ifndef MODEL_COW_SITES_H
 #define MODEL_COW_SITES_H
@@ -65,9 +68,20 @@ void cow_sites_add(void *arg, uint64_t address, uint64_t size, uint32_t stack);
  * each side that broke it, after all blocks were added. */
 void cow_sites_diff(struct cow_sites *cs, uint64_t page, const void *before, const void *after);
 
+/* What was broken, if that was not known to cow_sites_new; before the count.
+ * compared: every broken page that is still there was given to cow_sites_diff,
+ * so that none means that nothing changed.  False: no memory. */
+bool cow_sites_broken(struct cow_sites *cs, const struct cow_sets *sets, bool compared);
+
 /* Rows by pages broken, most first.  They belong to cs.  0 or -ENOMEM, also
  * when memory ran out in one of the calls before. */
 int cow_sites_count(struct cow_sites *cs, const struct cow_site_row **ret_rows, size_t *ret_n);
+
+/* Of the compared pages [from, to), after cow_sites_count. */
+struct cow_changes {
+	uint64_t bytes, identical_pages, counter_pages;
+};
+struct cow_changes cow_sites_changes(const struct cow_sites *cs, uint64_t from, uint64_t to);
 
 struct cow_totals cow_sites_totals(const struct cow_sites *cs); /* after cow_sites_count */
 

@@ -66,7 +66,7 @@ struct cow_area {
 	uint64_t start, end;
 	char perms[5];
 	char *kind, *name; /* never NULL */
-	int64_t stack_id, shared, parent, child, both, huge;
+	int64_t stack_id, shared, parent, child, both, huge, changed, identical, counters;
 };
 
 struct cow_place {

@@ -31,6 +31,9 @@ static void areas_json(struct json *j, struct answer *a, const struct cow_parts 
 		known(j, "child_broke", x->child);
 		known(j, "both_broke", x->both);
 		known(j, "huge_pages", x->huge);
+		known(j, "bytes_changed", x->changed);
+		known(j, "identical_pages", x->identical);
+		known(j, "counter_pages", x->counters);
 		answer_stack_json(j, answer_stack(a, x->stack_id));
 		json_end(j);
 	}

@@ -143,6 +143,9 @@ static void read_area(struct cow_area *x, struct query *q)
 	x->child = number(q, 8);
 	x->both = number(q, 9);
 	x->huge = query_int(q, 10);
+	x->changed = number(q, 11);
+	x->identical = number(q, 12);
+	x->counters = number(q, 13);
 }
 
 static void read_place(struct cow_place *x, struct query *q)

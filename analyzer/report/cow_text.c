@@ -342,6 +342,17 @@ static void print_place(struct answer *a, const struct cow_place *x)
 	free(chain);
 }
 
+/* Of a site whose pages were compared. */
+static void print_changes(const struct cow_place *x)
+{
+	char size[TEXT_NUMBER], same[TEXT_NUMBER], counters[TEXT_NUMBER];
+	if (x->stack_id == 0 || x->changed < 0 || cow_union(x->parent, x->child, x->both) <= 0)
+		return;
+	printf("      %s changed; broken pages: %s identical, %s with small counts\n",
+		text_size(size, (uint64_t)x->changed), text_count(same, (uint64_t)x->identical),
+		text_count(counters, (uint64_t)x->counters));
+}
+
 static void print_places(struct answer *a, const struct cow_parts *p, size_t limit)
 {
 	if (p->n_places == 0)
@@ -349,8 +360,10 @@ static void print_places(struct answer *a, const struct cow_parts *p, size_t lim
 	printf("\n  By site, pages that hold its blocks\n");
 	printf("%s%9s %9s %9s %8s %10s %10s  %s%s\n", render_style(STYLE_DIM), "shared", "parent", "child", "both",
 		"blocks", "bystanders", "site", render_style(STYLE_PLAIN));
-	for (size_t i = 0; i < within(limit, p->n_places); i++)
+	for (size_t i = 0; i < within(limit, p->n_places); i++) {
 		print_place(a, &p->place[i]);
+		print_changes(&p->place[i]);
+	}
 	print_rest(within(limit, p->n_places), p->n_places, "sites");
 }
 

@@ -1,6 +1,6 @@
 -- Areas that a fork shared, those of which most was broken first.
 SELECT start, end, perms, kind, coalesce(name, ''), stack_id, pages_shared, parent_broke,
-       child_broke, both_broke, huge
+       child_broke, both_broke, huge, bytes_changed, identical_pages, counter_pages
 FROM cow_vma
 WHERE fork_id = ?1
 ORDER BY coalesce(parent_broke, 0) + coalesce(child_broke, 0) - coalesce(both_broke, 0) DESC,

@@ -125,7 +125,8 @@
 	"CREATE TEMP TABLE fork_shift AS SELECT coalesce(max(id), 0) AS by FROM main.fork;" \
 	"INSERT INTO fork SELECT id + (SELECT by FROM fork_shift), " FORK_REST " FROM earlier.fork;" \
 	"INSERT INTO cow_vma SELECT fork_id + (SELECT by FROM fork_shift), start, end, perms, kind, name," \
-	" stack_id, pages_shared, parent_broke, child_broke, both_broke, huge, pages FROM earlier.cow_vma;" \
+	" stack_id, pages_shared, parent_broke, child_broke, both_broke, huge, pages, bytes_changed," \
+	" identical_pages, counter_pages FROM earlier.cow_vma;" \
 	"INSERT INTO cow_site SELECT fork_id + (SELECT by FROM fork_shift), stack_id, NULL, pages_shared," \
 	" parent_broke, child_broke, both_broke, blocks, bytes, false_blocks, bytes_changed, identical_pages," \
 	" counter_pages FROM earlier.cow_site;" \

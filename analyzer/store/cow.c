@@ -78,6 +78,9 @@ int store_cow_vma(struct store *s, const struct store_cow_vma *v, const struct s
 		row_blob(&r, v->pages, v->n_pages);
 	else
 		row_null(&r);
+	known(&r, v->bytes_changed);
+	known(&r, v->identical_pages);
+	known(&r, v->counter_pages);
 	return store_run(s, &r);
 }
 

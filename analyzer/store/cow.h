@@ -42,6 +42,7 @@ struct store_cow_vma {
 	uint64_t shared, parent_broke, child_broke, both_broke, huge;
 	const void *pages; /* enum mms_cow_page in the format of mmscope/pages.h; NULL: left out */
 	size_t n_pages;    /* bytes */
+	uint64_t bytes_changed, identical_pages, counter_pages;
 };
 int store_cow_vma(struct store *s, const struct store_cow_vma *v, const struct stack_source *stacks);
 

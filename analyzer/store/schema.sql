@@ -314,6 +314,9 @@ CREATE TABLE cow_vma (
 	both_broke   INTEGER,
 	huge         INTEGER NOT NULL,         -- of the shared pages, in 2 MiB entries
 	pages        BLOB,                     -- what became of each page (data-model.md); NULL: left out
+	bytes_changed INTEGER,                 -- of broken pages, compared byte by byte (witness)
+	identical_pages INTEGER,               -- of these, no byte differs
+	counter_pages INTEGER,                 -- all words that differ do by little
 	PRIMARY KEY (fork_id, start)
 ) STRICT, WITHOUT ROWID;
 

@@ -54,7 +54,7 @@ static const char *const statement_text[N_STATEMENTS] = {
 		" new_child = ?, copies = ?, copies_low = ?, copies_high = ?, error_pages = ?, parent_faults = ?,"
 		" child_faults = ?, bytes_changed = ?, identical_pages = ?, counter_pages = ?, pointer_pages = ?,"
 		" bulk_pages = ?, watched_ns = ? WHERE id = ?",
-	[ST_COW_VMA] = "INSERT OR REPLACE INTO cow_vma VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_COW_VMA] = "INSERT OR REPLACE INTO cow_vma VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_COW_INTERVAL] = "INSERT OR REPLACE INTO cow_interval VALUES (?,?,?,?)",
 	[ST_COW_SAMPLE] = "INSERT OR REPLACE INTO cow_sample VALUES (?,?,?,?,?,?,?)",
 	[ST_TICK] = "INSERT OR REPLACE INTO sample VALUES (?,?,?,?,?,?,?,?,?,?)",

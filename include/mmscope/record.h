@@ -113,6 +113,7 @@ enum mms_long {
 	MMS_LONG_COW_AREA = 51,  /* struct mms_cow_area + name */
 	MMS_LONG_COW_ARM = 52,   /* struct mms_cow_arm; closes the two above */
 	MMS_LONG_COW_LAST = 53,  /* struct mms_cow_last; closes COW_PAGES: the process ends */
+	MMS_LONG_COW_TELL = 54,  /* no payload; closes COW_PAGES: written since the newest fork */
 	MMS_LONG_ROOTS = 60,     /* struct mms_roots: before the process asks to be read */
 	MMS_LONG_SAMPLING = 70,  /* struct mms_sampling: this thread's births from here on */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
@@ -174,7 +175,7 @@ struct mms_fork {
 	uint32_t kind;        /* enum mms_fork_kind */
 	uint64_t faults;      /* minor faults of the parent so far */
 	uint32_t watch;       /* enum mms_watch: what will be known of copy-on-write */
-	uint32_t witness;     /* pid of the witness; 0: none */
+	int32_t witness;      /* pid of the witness; -errno: why there is none; 0: none was wanted */
 	uint32_t share;       /* of MMS_COW_SHARE_ALL: pages that both sides protect */
 	uint32_t unused;
 };

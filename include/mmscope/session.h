@@ -66,6 +66,7 @@ enum mms_recording {
 	MMS_RECORDING_PAUSED = 4,  /* none */
 };
 enum mms_cow { MMS_COW_AUTO = 1, MMS_COW_WITNESS = 2, MMS_COW_OFF = 3 };
+#define MMS_WITNESS_NAME "mms-witness" /* its comm: the collector knows it by that */
 enum mms_follow { MMS_FOLLOW_ALL = 1, MMS_FOLLOW_NONE = 2, MMS_FOLLOW_GLOB = 3 };
 enum mms_engine { MMS_ENGINE_OWN = 1, MMS_ENGINE_LIBUNWIND = 2 };
 
@@ -101,6 +102,7 @@ enum mms_reach {
 	MMS_REACH_ASKED = 1,   /* T: it waits, the ROOTS record is published */
 	MMS_REACH_READING = 2, /* C: wait on, the end is near */
 	MMS_REACH_DONE = 3,    /* C: read, or not to be read */
+	MMS_REACH_COMPARE = 4, /* T: it waits, to be compared with its witnesses; then READING, DONE */
 };
 
 /* Why it is not asked for. */
@@ -247,6 +249,7 @@ struct mms_header {
 	uint32_t duration_s;       /* K: C ends the recording after so long; 0: it does not */
 	_Atomic uint64_t interval; /* K, then C: mean distance of samples in bytes; 0: every block */
 	uint8_t line[48];
+	_Atomic uint64_t headroom; /* C: bytes to the nearest limit at the newest tick; 0: not known */
 };
 
 /* Cell 0 as a whole.  Fixed offsets, so that a debugger needs no arithmetic. */

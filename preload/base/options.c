@@ -86,7 +86,7 @@ static void read_ours(const char *s, struct options *o)
 	else if (mms_after(s, "POLICY=", &v))
 		o->policy = choice(v, policies, 2);
 	else if (mms_after(s, "COW=", &v))
-		o->cow = mms_streq(v, "off") ? MMS_COW_OFF : 0;
+		o->cow = mms_streq(v, "off") ? MMS_COW_OFF : mms_streq(v, "witness") ? MMS_COW_WITNESS : 0;
 	else if (mms_after(s, "REACH=", &v))
 		o->no_reach = mms_streq(v, "off");
 	else if (mms_after(s, "UNWIND=", &v))

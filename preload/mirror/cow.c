@@ -18,6 +18,7 @@
 
 #include "base/own.h"
 #include "base/sys.h"
+#include "mirror/cow_bits.h"
 #include "mirror/cow_scan.h"
 #include "mirror/mirror.h"
 #include "mirror/origin.h"
@@ -35,6 +36,7 @@ struct scratch {
 	char text[16384];
 	struct page_region region[512];
 	uint8_t runs[16384];
+	uint64_t entry[4096];
 };
 
 static struct {
@@ -160,10 +162,19 @@ static int open_uffd(void)
 
 /* ---- one walk over the areas ---- */
 
+enum way {
+	WAY_PROTECT, /* userfaultfd */
+	WAY_AREAS,   /* no page is looked at */
+	WAY_BITS,    /* bits of pagemap */
+};
+
 struct walk {
 	const struct cow_sink *sink;
 	struct mms_cow_arm *arm; /* NULL: only telling */
+	enum way way;
+	int pid; /* whose areas; 0: our own */
 	struct cow_scan scan;
+	struct cow_bits bits;
 	struct page_runs runs;
 	struct origin_walk origin;
 	struct mms_cow_area area;
@@ -195,6 +206,12 @@ static void scan_part(struct walk *w, uintptr_t start, uintptr_t end)
 {
 	int r = 0;
 
+	if (w->way == WAY_AREAS)
+		return;
+	if (w->way == WAY_BITS) {
+		w->error = cow_bits_range(&w->bits, start, end);
+		return;
+	}
 	if (w->arm)
 		w->arm->chunks += (uint32_t)((end - 1) / CHUNK - start / CHUNK + 1);
 	if (w->share >= SHARE_ALL)
@@ -214,6 +231,8 @@ static void scan_part(struct walk *w, uintptr_t start, uintptr_t end)
 
 static int register_area(const struct walk *w)
 {
+	if (w->way != WAY_PROTECT)
+		return 0;
 	struct uffd_register r = { .start = w->area.start, .length = w->area.end - w->area.start,
 		.mode = UFFD_MODE_WP };
 
@@ -233,7 +252,8 @@ static void one_part(struct walk *w, const struct proc_map *m)
 		return;
 	w->arm->pages += w->area.armed;
 	w->arm->refused += w->area.error != 0;
-	if (!w->sink->area || (w->area.armed == 0 && w->area.error == 0))
+	bool looked = w->way != WAY_AREAS;
+	if (!w->sink->area || (looked && w->area.armed == 0 && w->area.error == 0))
 		return;
 	w->area.stack = mirror_find(w->area.start, &v) ? v.stack : 0;
 	w->sink->area(w->sink->arg, &w->area, m->name);
@@ -288,16 +308,31 @@ static bool one_line(void *arg, const struct proc_map *m)
 	return w->error == 0;
 }
 
+static int open_proc(int pid, const char *name)
+{
+	char path[40] = "/proc/";
+
+	if (pid)
+		mms_append_number(path, sizeof(path), (uint64_t)pid);
+	else
+		mms_append(path, sizeof(path), "self");
+	mms_append(path, sizeof(path), name);
+	return mms_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+}
+
 static int walk_areas(struct walk *w)
 {
 	struct scratch *s = cow.scratch;
-	int maps = mms_openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+	int maps = open_proc(w->pid, "/maps");
 
 	if (maps < 0)
 		return maps;
 	w->scan = (struct cow_scan){ .protect = w->arm != NULL, .region = s->region,
 		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
-	w->scan.pagemap_fd = mms_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+	w->scan.pagemap_fd = open_proc(w->pid, "/pagemap");
+	w->bits = (struct cow_bits){ .pagemap_fd = w->scan.pagemap_fd, .bit = COW_BIT_ALONE, .entry = s->entry,
+		.n_entries = sizeof(s->entry) / sizeof(s->entry[0]), .region = s->region,
+		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
 	int r = w->scan.pagemap_fd;
 	if (r >= 0) {
 		w->runs.buffer = s->runs;
@@ -393,6 +428,29 @@ int cow_tell(const struct cow_sink *sink)
 		r = walk_areas(&w);
 	leave();
 	return r;
+}
+
+static int walk_in(struct walk *w)
+{
+	if (!enter())
+		return -EBUSY;
+	int r = walk_areas(w);
+	leave();
+	return r;
+}
+
+int cow_tell_areas(const struct cow_sink *sink, int witness, struct mms_cow_arm *ret)
+{
+	struct walk w = { .sink = sink, .arm = ret, .way = WAY_AREAS, .pid = witness };
+
+	return walk_in(&w);
+}
+
+int cow_tell_alone(const struct cow_sink *sink)
+{
+	struct walk w = { .sink = sink, .way = WAY_BITS };
+
+	return walk_in(&w);
 }
 
 bool cow_is_watching(void)

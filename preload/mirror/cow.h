@@ -49,6 +49,18 @@ int cow_protect(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm 
  * the program closed the descriptor; -EBUSY. */
 int cow_tell(const struct cow_sink *sink);
 
+/* ---- for a fork with a witness (wrap/witness.h): nothing is protected ---- */
+
+/* Tells the areas that the witness took over; sink->pages is not used.  Fills
+ * ret->areas.  0 or -errno. */
+int cow_tell_areas(const struct cow_sink *sink, int witness, struct mms_cow_arm *ret);
+
+/* Tells which pages this process has for itself: what it wrote since the
+ * newest fork.  0 or -errno. */
+int cow_tell_alone(const struct cow_sink *sink);
+
+/* ---- */
+
 /* Something is watched by this process. */
 bool cow_is_watching(void);
 

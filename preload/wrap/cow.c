@@ -13,12 +13,16 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include <mmscope/launch.h>
+
 #include "base/doorbell.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "mirror/cow.h"
+#include "wrap/process.h"
 #include "wrap/space.h"
+#include "wrap/witness.h"
 
 #define PLACES 512u
 #define PLACE_TRIES 8u
@@ -36,6 +40,16 @@ static _Atomic uint64_t newest;      /* begin of the fork that was watched last;
 static int born_by;                  /* its pid */
 static bool is_child;                /* of a fork */
 static uint64_t seen;                /* number of the process, where the bracket saw its fork */
+/* What the witness of this thread's fork took. */
+static __thread uint64_t witness_ns __attribute__((tls_model("initial-exec")));
+
+/* A child that is not recorded asks for no comparison. */
+static bool wants_witness(void)
+{
+	const struct mms_header *h = capture_session()->header;
+
+	return h->cow == MMS_COW_WITNESS && h->follow != MMS_FOLLOW_NONE;
+}
 
 static struct place *place_of(uint32_t stack)
 {
@@ -79,7 +93,9 @@ static enum mms_watch decide(uint32_t stack, uint32_t *ret_share)
 		return MMS_WATCH_EXECS;
 	uint64_t n_pages = cow_private_pages();
 	*ret_share = cow_share(n_pages);
-	return n_pages >= COW_SMALL_PAGES ? MMS_WATCH_UFFD : MMS_WATCH_SMALL;
+	if (n_pages < COW_SMALL_PAGES)
+		return MMS_WATCH_SMALL;
+	return wants_witness() ? MMS_WATCH_WITNESS : MMS_WATCH_UFFD;
 }
 
 void cow_decide(uint32_t stack, struct mms_fork *note)
@@ -115,6 +131,52 @@ static void one_side(const struct mms_fork *note, uint64_t parent, enum mms_cow_
 	emit_long(MMS_LONG_COW_ARM, 0, &arm, sizeof(arm), NULL, 0, NULL, 0);
 }
 
+/* With a witness nothing is protected: the collector looks at it for what was
+ * shared, and at the sides for what they have for themselves since. */
+static void one_side_with_witness(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
+{
+	struct cow_sink sink = { .area = tell_area };
+	struct mms_cow_arm arm = { .begin_stamp = note->begin_stamp, .parent = parent, .side = side,
+		.share = MMS_COW_SHARE_ALL };
+
+	if (side == MMS_COW_PARENT) {
+		arm.cost_ns = witness_ns;
+		arm.error = cow_tell_areas(&sink, note->witness, &arm);
+	}
+	atomic_store(&newest, arm.error == 0 ? note->begin_stamp : 0);
+	arm.faults = cow_faults();
+	arm.window = arm.faults - (side == MMS_COW_PARENT ? note->faults : 0);
+	emit_long(MMS_LONG_COW_ARM, 0, &arm, sizeof(arm), NULL, 0, NULL, 0);
+}
+
+/* Any fork shares anew what this process had for itself. */
+static void tell_before_it_is_shared(void)
+{
+	struct cow_sink sink = { .pages = tell_pages };
+
+	cow_check();
+	if (atomic_load(&newest) && wants_witness() && !doorbell_is_silent() && cow_tell_alone(&sink) == 0)
+		emit_long(MMS_LONG_COW_TELL, 0, NULL, 0, NULL, 0, NULL, 0);
+}
+
+void cow_before(struct mms_fork *note)
+{
+	uint64_t begin = mms_clock_ns(CLOCK_MONOTONIC);
+
+	tell_before_it_is_shared();
+	if (note->watch != MMS_WATCH_WITNESS)
+		return;
+	note->witness = witness_make();
+	if (note->witness < 0)
+		note->watch = MMS_WATCH_UFFD;
+	witness_ns = mms_clock_ns(CLOCK_MONOTONIC) - begin;
+}
+
+void cow_failed(const struct mms_fork *note)
+{
+	witness_end(note->witness);
+}
+
 void cow_check(void)
 {
 	uint64_t stamp = atomic_load_explicit(&newest, memory_order_relaxed);
@@ -130,11 +192,14 @@ void cow_in_parent(const struct mms_fork *note, uint64_t parent)
 {
 	if (note->watch == MMS_WATCH_UFFD)
 		one_side(note, parent, MMS_COW_PARENT);
+	else if (note->watch == MMS_WATCH_WITNESS)
+		one_side_with_witness(note, parent, MMS_COW_PARENT);
 }
 
 void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
 {
 	cow_forked(!doorbell_is_silent());
+	witness_forked();
 	atomic_store(&newest, 0);
 	is_child = true;
 	seen = capture_process() ? capture_process()->number : 0;
@@ -142,6 +207,15 @@ void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
 	born_by = doorbell_is_silent() ? 0 : mms_getppid();
 	if (note->watch == MMS_WATCH_UFFD)
 		one_side(note, parent, MMS_COW_CHILD);
+	else if (note->watch == MMS_WATCH_WITNESS)
+		one_side_with_witness(note, parent, MMS_COW_CHILD);
+}
+
+/* Pages that we wrote can only be compared while we stand still. */
+static bool is_compared(void)
+{
+	cow_check();
+	return atomic_load(&newest) && wants_witness();
 }
 
 /* The child of a raw clone comes to its end without a bracket. */
@@ -166,7 +240,8 @@ void cow_last_word(enum mms_look look)
 	struct mms_cow_last last = { .look = look };
 
 	notice_clone();
-	if (!is_child && !cow_is_watching())
+	bool compared = is_compared(), watched = cow_is_watching() || compared;
+	if (!is_child && !watched)
 		return;
 	struct place *p = is_child ? place_of(born_of) : NULL;
 	if (p)
@@ -175,9 +250,12 @@ void cow_last_word(enum mms_look look)
 		last.error = -EPERM;
 	} else {
 		last.faults = cow_faults();
-		if (cow_is_watching() && born_by && born_by == mms_getppid())
+		if (watched && born_by && born_by == mms_getppid())
 			last.parent_faults = cow_faults_of(born_by);
-		last.error = space_on_small_stack() ? -EAGAIN : cow_tell(&sink);
+		if (cow_is_watching() || !compared)
+			last.error = space_on_small_stack() ? -EAGAIN : cow_tell(&sink);
 	}
 	emit_long(MMS_LONG_COW_LAST, 0, &last, sizeof(last), NULL, 0, NULL, 0);
+	if (compared && last.error != -EPERM)
+		process_be_read(capture_process(), MMS_REACH_COMPARE);
 }

@@ -10,6 +10,11 @@
  * which share of its pages?  Fills note->watch and note->share. */
 void cow_decide(uint32_t stack, struct mms_fork *note);
 
+/* Just before the fork: a witness, if one is wanted. */
+void cow_before(struct mms_fork *note);
+/* The fork failed. */
+void cow_failed(const struct mms_fork *note);
+
 /* After the fork, on each side.  note: the record of the fork; parent: number
  * of the process that forked; stack: as above. */
 void cow_in_parent(const struct mms_fork *note, uint64_t parent);

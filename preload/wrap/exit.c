@@ -82,6 +82,7 @@ void process_look(enum mms_look look)
 }
 
 #define ASKED_NS 2000000000ull    /* a collector that does not answer is busy with others */
+#define COMPARE_NS 10000000000ull /* it is read much, and what is not compared is not known */
 #define READING_NS 60000000000ull /* one that has answered says when it is done */
 #define SLICE_NS 50000000ull      /* between two looks at whether it lives */
 
@@ -97,21 +98,19 @@ static bool go_on_waiting(const struct mms_session *s, uint32_t state, uint64_t 
 {
 	uint64_t waited = mms_clock_ns(CLOCK_MONOTONIC) - since_ns;
 
-	return waited < (state == MMS_REACH_ASKED ? ASKED_NS : READING_NS) && has_collector(s);
+	uint64_t limit = state == MMS_REACH_READING ? READING_NS : state == MMS_REACH_COMPARE ? COMPARE_NS : ASKED_NS;
+
+	return waited < limit && has_collector(s);
 }
 
-/* Which blocks can still be reached is found out from outside, while we stand
- * still for a copy of what is in memory.  The answer is not waited for. */
-static void let_read(struct mms_process *p, const struct mms_roots *roots)
+void process_be_read(struct mms_process *p, uint32_t state)
 {
 	const struct mms_session *s = capture_session();
 	struct mms_header *h = s->header;
 	uint64_t since_ns = mms_clock_ns(CLOCK_MONOTONIC);
-	uint32_t state = MMS_REACH_ASKED;
 
-	if (h->no_reach || doorbell_is_silent() || !worth_a_look(p) || !has_collector(s))
+	if (!has_collector(s))
 		return;
-	emit_long(MMS_LONG_ROOTS, 0, roots, sizeof(*roots), NULL, 0, NULL, 0);
 	atomic_store(&p->reach, state);
 	atomic_fetch_add(&h->n_reach, 1);
 	atomic_fetch_add(&h->wake_seq, 1);
@@ -121,6 +120,18 @@ static void let_read(struct mms_process *p, const struct mms_roots *roots)
 		state = atomic_load(&p->reach);
 	}
 	atomic_store(&p->reach, MMS_REACH_NONE);
+}
+
+/* Which blocks can still be reached is found out from outside, while we stand
+ * still for a copy of what is in memory.  The answer is not waited for. */
+static void let_read(struct mms_process *p, const struct mms_roots *roots)
+{
+	const struct mms_session *s = capture_session();
+
+	if (s->header->no_reach || doorbell_is_silent() || !worth_a_look(p) || !has_collector(s))
+		return;
+	emit_long(MMS_LONG_ROOTS, 0, roots, sizeof(*roots), NULL, 0, NULL, 0);
+	process_be_read(p, MMS_REACH_ASKED);
 }
 
 /* Read first thing in a function: what its callers hold. */

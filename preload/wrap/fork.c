@@ -44,6 +44,7 @@ static void before(uint32_t stack)
 	forker = p->number;
 	cow_decide(stack, &fork_note);
 	fork_note.faults = doorbell_is_silent() ? 0 : cow_faults();
+	cow_before(&fork_note);
 	fork_note.begin_stamp = capture_stamp();
 }
 
@@ -87,6 +88,8 @@ static __attribute__((cold)) void refused(uint32_t stack)
 
 	if (fork_note.begin_stamp && note.error == ENOMEM)
 		emit_long(MMS_LONG_HEAP_FAIL, stack, &note, sizeof(note), NULL, 0, NULL, 0);
+	if (fork_note.begin_stamp)
+		cow_failed(&fork_note);
 	fork_note.begin_stamp = 0;
 }
 

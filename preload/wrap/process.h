@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <mmscope/record.h>
+#include <mmscope/session.h>
 
 enum process_exit { PROCESS_EXIT = 0, PROCESS_UNDERSCORE = 1, PROCESS_QUICK = 2 }; /* mms_exit.how */
 
@@ -25,6 +26,10 @@ void process_last_word(int status, uint32_t how);
 /* Before the last word: the address space as it is, and the high-water mark
  * into the slot. */
 void process_look(enum mms_look look);
+
+/* Stands still until the collector has read our memory; state: enum mms_reach,
+ * what for.  At most 2 s until it begins (COMPARE: 10), 60 s until it is done. */
+void process_be_read(struct mms_process *p, uint32_t state);
 
 /* True when the caller is the process that its slot describes; false in a
  * vfork child, when nothing is recorded, and when it cannot be told because a

@@ -334,4 +334,5 @@ def share(work):
     check('text', 'With 95 % certainty' in ' '.join(text.split()) and max(map(len, text.splitlines())) <= 80, text)
 
 
-main()
+if __name__ == '__main__':
+    main()

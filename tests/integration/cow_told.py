@@ -3,6 +3,8 @@
     cow_told.py sites        a program that knows its pages by site
     cow_told.py python [N]   A9: lists that a child only reads; a child's collector
                              pass after gc.freeze (N lists, default 400,000)
+    cow_told.py same [N]     A9: the same with a witness, and that what was only read
+                             ends identical
     cow_told.py redis [MiB]  A10: BGSAVE under load against redis's own figure
 
 Skipped where the machine offers no method that tells pages apart, and only there.
@@ -99,8 +101,8 @@ os._exit(0)
 '''
 
 
-def python_fork(work, faults, n, what):
-    db, told = record(work, ['/usr/bin/python3', '-c', PYTHON % {'n': n, 'what': what}])
+def python_fork(work, faults, n, what, *options):
+    db, told = record(work, ['/usr/bin/python3', '-c', PYTHON % {'n': n, 'what': what}], *options)
     fork = only_fork(mms.ask('cow', db), faults)
     print('%s: %s of %s pages broken, %s new, Private_Dirty %d pages, by %s' % (
         what, fork['child_broke'], fork['pages_shared'], fork['new_child'],
@@ -108,17 +110,28 @@ def python_fork(work, faults, n, what):
     return fork, int(told.split()[1]) // 4
 
 
-def check_python(work, faults, n):
-    fork, dirty = python_fork(work, faults, n, 'read')
+def check_same(work, faults, n):
+    fork = check_python(work, faults, n, '--cow', 'witness')
+    broken = fork['parent_broke'] + fork['child_broke'] - fork['both_broke']
+    print('%d of %d broken pages identical, %d with small counts' % (fork['identical_pages'], broken, fork['counter_pages']))
+    faults.equal(fork['method'], 'witness', 'method')
+    if fork['identical_pages'] < 0.95 * broken:
+        faults.add('%d of %d broken pages are identical' % (fork['identical_pages'], broken))
+    faults.equal([a['rule'] for a in fork['advice']], ['identical'], 'advice')
+
+
+def check_python(work, faults, n, *options):
+    fork, dirty = python_fork(work, faults, n, 'read', *options)
     mine = fork['child_broke'] + fork['new_child']
     # A mapping of the measuring itself is private too; 40 pages however small the program is.
     if abs(mine - dirty) > max(dirty / 100, 40):
         faults.add('%d pages broken or new, the kernel says %d private dirty pages' % (mine, dirty))
-    nothing, _ = python_fork(work, faults, n, 'nothing')
-    frozen, _ = python_fork(work, faults, n, 'collect')
+    nothing, _ = python_fork(work, faults, n, 'nothing', *options)
+    frozen, _ = python_fork(work, faults, n, 'collect', *options)
     if frozen['child_broke'] - nothing['child_broke'] >= 0.01 * frozen['pages_shared']:
         faults.add('after gc.freeze the collector broke %d of %d pages, doing nothing %d' % (
             frozen['child_broke'], frozen['pages_shared'], nothing['child_broke']))
+    return fork
 
 
 def check_redis(work, faults, mib):
@@ -170,9 +183,10 @@ def main():
     with mms.Work('cow') as work:
         if what == 'sites':
             check_sites(work, faults)
-        elif what == 'python':
+        elif what in ('python', 'same'):
             mms.need('/usr/bin/python3')
-            check_python(work, faults, int(numbers[0]) if numbers else 400000)
+            check = check_python if what == 'python' else check_same
+            check(work, faults, int(numbers[0]) if numbers else 400000)
         else:
             mms.need('redis-server', 'redis-benchmark')
             check_redis(work, faults, int(numbers[0]) if numbers else 500)

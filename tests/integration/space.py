@@ -16,15 +16,14 @@ slack-handler       the end comes from a handler that interrupted malloc: nothin
 swapped             pages in swap count as used when their mapping goes
 upgrade             a database of schema version 1 becomes one of today
 """
-import ctypes
 import json
 import os
 import re
 import sqlite3
-import struct
 import subprocess
 import sys
 
+import contained
 import mms
 
 SPACE = os.path.join(mms.PROGRAMS, 'space')
@@ -98,42 +97,13 @@ def used(work, faults, **more):
     faults.equal(states[0]['zero'], 300, 'zero pages')
 
 
-# What Docker's default profile denies of what a profiler might call (x86-64):
-# ptrace and process_vm_* of before Linux 4.8 as well, to be strict.
-DENIED = {'ptrace': 101, 'mount': 165, 'umount2': 166, 'swapon': 167, 'syslog': 103, 'add_key': 248, 'request_key': 249,
-          'keyctl': 250, 'unshare': 272, 'move_pages': 279, 'perf_event_open': 298, 'fanotify_init': 300,
-          'name_to_handle_at': 303, 'open_by_handle_at': 304, 'setns': 308, 'process_vm_readv': 310, 'process_vm_writev': 311,
-          'kcmp': 312, 'bpf': 321, 'userfaultfd': 323, 'io_uring_setup': 425, 'pidfd_getfd': 438}
-CLONE3, EPERM, ENOSYS = 435, 1, 38
-
-
-def container_filter():
-    """In the child: no new privileges, and the filter. EPERM; ENOSYS for clone3, as Docker has it."""
-    code = [struct.pack('HBBI', 0x20, 0, 0, 0)]  # the number of the call
-    for number, errno in [(n, EPERM) for n in DENIED.values()] + [(CLONE3, ENOSYS)]:
-        code += [struct.pack('HBBI', 0x15, 0, 1, number), struct.pack('HBBI', 0x06, 0, 0, 0x00050000 | errno)]
-    code.append(struct.pack('HBBI', 0x06, 0, 0, 0x7fff0000))
-    text = ctypes.create_string_buffer(b''.join(code))
-    program = struct.pack('HxxxxxxQ', len(code), ctypes.addressof(text))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
-        raise OSError(ctypes.get_errno(), 'prctl')
-
-
-def become_contained():
-    os.setgroups([])
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
-    container_filter()
-
-
 def container(work, faults):
     need_nobody(work)
     mms.need('/usr/bin/python3')
     denied = subprocess.run(['/usr/bin/python3', '-c', 'import ctypes; c = ctypes.CDLL(None, use_errno=True);'
-                             'print(c.syscall(323, 1), ctypes.get_errno())'], preexec_fn=become_contained, stdout=subprocess.PIPE, text=True)
+                             'print(c.syscall(323, 1), ctypes.get_errno())'], preexec_fn=contained.become, stdout=subprocess.PIPE, text=True)
     faults.equal(denied.stdout, '-1 1\n', 'the filter is there')
-    used(work, faults, preexec_fn=become_contained)
+    used(work, faults, preexec_fn=contained.become)
 
 
 def explained(db, faults):

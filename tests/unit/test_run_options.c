@@ -60,7 +60,7 @@ static void accepted(void)
 static void refused(void)
 {
 	static const char *const wrong[] = {"", "--", "--mode sometimes ls", "--sample 0 ls",
-		"--sample x ls", "--sample 2000G ls", "--mode exact --sample 64K ls", "--sample 64K --mode exact ls", "--cow witness ls", "--cow on ls",
+		"--sample x ls", "--sample 2000G ls", "--mode exact --sample 64K ls", "--sample 64K --mode exact ls", "--cow on ls",
 		"--reach maybe ls", "--duration 0 ls", "--duration 5x ls",
 		"--duration -5 ls", "--duration 99999999h ls", "--policy maybe ls", "--engine gdb ls", "--ring 1 ls", "--ring 1G ls",
 		"--ring x ls", "--audit -1 ls", "--nothing ls", "-x ls", "-o"};

@@ -1,0 +1,64 @@
+/*
+ * cow_credit.c - what a process wrote, or has still, goes to the forks that it
+ * has a side in.
+ *
+ * Told by the process itself (cow.c) or found from outside (cow_ask.c).
+ */
+#include "collect/cow_private.h"
+
+/* What is there now, for the forks of the process that will be over. */
+static void keep_there(struct cow_process *p, const struct page_plane *written, const struct page_plane *clean)
+{
+	cow_plane_free(&p->there);
+	cow_plane_add_common(&p->there, written, written);
+	cow_plane_add_common(&p->there, clean, clean);
+}
+
+static void find_new(struct cow_side *s, const struct cow_found *found)
+{
+	struct page_plane *fresh = &s->plane[COW_NEW];
+
+	cow_plane_free(fresh);
+	cow_plane_add_common(fresh, found->written, found->written);
+	if (found->how == MMS_WATCH_WITNESS) /* it armed whatever was there at the fork */
+		cow_plane_add_common(fresh, found->clean, found->clean);
+	cow_plane_take_away(fresh, &s->plane[COW_ARMED]);
+	cow_share_only_chosen(fresh, s->share);
+	s->new_known = true;
+}
+
+/* Until its record came a fork may only be one that is protected. */
+static bool is_watched_by(const struct cow_fork *f, uint32_t how)
+{
+	return (f->watch == MMS_WATCH_WITNESS) == (how == MMS_WATCH_WITNESS);
+}
+
+static void credit_side(struct cow_side *s, const struct cow_found *found, bool newest)
+{
+	cow_plane_add_common(&s->plane[COW_WRITTEN], found->written, &s->plane[COW_ARMED]);
+	if (newest) {
+		cow_plane_add_common(&s->plane[COW_FIRST], found->written, &s->plane[COW_ARMED]);
+		find_new(s, found);
+	}
+}
+
+void cow_credit(struct cows *c, uint64_t number, const struct cow_found *found)
+{
+	struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+	bool kept = false;
+
+	for (size_t i = c->first_open; i < c->n; i++) {
+		struct cow_fork *f = c->forks[i];
+
+		for (int side = 0; side < SIDES && !f->over && is_watched_by(f, found->how); side++) {
+			struct cow_side *s = &f->side[side];
+			if (s->process != number || !s->armed)
+				continue;
+			if (found->whole && p && !kept)
+				keep_there(p, found->written, found->clean);
+			kept = true;
+			credit_side(s, found, p && p->newest == f);
+			s->looked = s->looked || (found->whole && p);
+		}
+	}
+}

@@ -1,0 +1,283 @@
+"""cow_rungs.py - the rungs of copy-on-write below userfaultfd, against programs
+that know what they wrote.
+
+    cow_rungs.py witness [FIRST [SEEDS]]  A5 with --cow witness, as nobody under a
+                                  filter that denies what Docker's denies
+    cow_rungs.py bytes [FIRST [SEEDS]]    A8: bytes and classes of what changed
+    cow_rungs.py totals           the last rung: counts of page faults, in a container
+    cow_rungs.py prefork          a witness for each child of one parent
+    cow_rungs.py killed           the child is killed: up to the last look
+    cow_rungs.py unseen           no wait, signal or descriptor tells of the witness
+    cow_rungs.py ends             no witness is left, however the program ends
+    cow_rungs.py none             where there can be no witness another rung is taken
+"""
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import contained
+import cow
+import mms
+from cow import check
+
+WITNESS = ('--cow', 'witness')
+
+
+def run(work, *command, options=WITNESS, status=0, **more):
+    """Its output, and the open database."""
+    db = work.db('run')
+    r = subprocess.run([mms.MMSCOPE, 'run', '--wait', '-o', db, *options, '--', *command], env=mms.environment(),
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **more)
+    check('status and stderr', (r.returncode, r.stderr) == (status, ''), (r.returncode, r.stderr))
+    return r.stdout, sqlite3.connect(db)
+
+
+def need_nobody(work):
+    if os.getuid() != 0:
+        mms.skip('only root can become nobody')
+    os.chmod(work.top, 0o777)
+
+
+def check_sets(out, db, methods=('witness',)):
+    truth, forks = cow.truth_of(out), cow.forks_of(db)
+    check('forks', len(forks) == len(truth), len(forks))
+    for f, t in zip(forks, truth):
+        check('method', f['method'] in methods, tuple(f))
+        bad = cow.wrong(t, cow.areas_of(db, f, t))
+        check('areas of fork %d' % f['id'], not bad, bad[:5])
+    return forks
+
+
+def witness(work, first=1, seeds=1):
+    need_nobody(work)
+    for seed in range(first, first + seeds):
+        for pages in ('4k', 'huge'):
+            out, db = run(work, cow.PAIR, str(seed), pages, preexec_fn=contained.become)
+            f, = check_sets(out, db)
+            check('exact', f['exact'] == 1 and f['error_pages'] < 400, tuple(f))
+            classes = [f[k] for k in ('identical_pages', 'counter_pages', 'pointer_pages', 'bulk_pages')]
+            check('a class for each broken page that is still there', 0 < sum(classes) <=
+                  f['parent_broke'] + f['child_broke'] - f['both_broke'], classes)
+            print('seed %d %s: %d pages, error at most %d, the witness held up the parent for %.1f ms' % (
+                seed, pages, f['pages_shared'], f['error_pages'], f['arm_parent_ns'] / 1e6))
+
+
+def bytes_(work, first=1, seeds=1):
+    for seed in range(first, first + seeds):
+        out, db = run(work, os.path.join(mms.PROGRAMS, 'cow_bytes'), str(seed))
+        f, = cow.forks_of(db)
+        area, blocks = (line.split()[1:] for line in out.splitlines())
+        row = db.execute('SELECT pages_shared, parent_broke, child_broke, both_broke, bytes_changed, identical_pages,'
+                         ' counter_pages FROM cow_vma WHERE fork_id = ? AND start = ?', (f['id'], int(area[0], 16))).fetchone()
+        check('the area', row and tuple(row) == tuple(map(int, area[1:])), (row and tuple(row), area))
+        rows = db.execute("SELECT c.bytes_changed, c.false_blocks FROM cow_site c WHERE fork_id = ? AND blocks = 4000",
+                          (f['id'],)).fetchall()
+        check('the blocks', [tuple(r) for r in rows] == [tuple(map(int, blocks))], ([tuple(r) for r in rows], blocks))
+        check('the whole', f['bytes_changed'] >= int(area[5]) + int(blocks[0]), f['bytes_changed'])
+        parts = db.execute('SELECT sum(bytes_changed), sum(identical_pages), sum(counter_pages) FROM cow_vma').fetchone()
+        check('areas add up', tuple(parts) == (f['bytes_changed'], f['identical_pages'], f['counter_pages']), tuple(parts))
+        print('seed %d: %s bytes of the area, %s of the blocks' % (seed, area[5], blocks[0]))
+
+
+TOTALS = '''
+import mmap, os, resource, sys
+m = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+m.write(b"x" * (16 << 20))
+pid = os.fork()
+if pid == 0:
+    for page in range(0, 4096, 2): m[page * 4096] = 1
+    sys.stdout.write("%d\\n" % resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    sys.stdout.flush()
+    os._exit(0)
+os.waitpid(pid, 0)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt)
+'''
+
+
+def totals(work):
+    need_nobody(work)
+    out, db = run(work, '/usr/bin/python3', '-c', TOTALS, options=(), preexec_fn=contained.become)
+    inside, whole = map(int, out.split())
+    f, = db_forks(db)
+    check('method', (f['method'], f['exact']) == ('totals', 0) and f['why'], tuple(f))
+    check('sets are not known', f['child_broke'] is None and f['parent_broke'] is None, tuple(f))
+    # Counted at the last word: after the program's own question, before the process is gone.
+    check('the checksum', inside <= f['child_faults'] <= whole and whole - inside < 64, (inside, f['child_faults'], whole))
+    check('no fewer than the pages written', f['child_faults'] >= 2048, f['child_faults'])
+
+
+def db_forks(db):
+    db.row_factory = sqlite3.Row
+    return db.execute('SELECT * FROM fork ORDER BY t_ns').fetchall()
+
+
+def prefork(work):
+    out, db = run(work, cow.PAIR, '5', '4k', '4')
+    check_sets(out, db)
+
+
+def killed(work):
+    out, db = run(work, cow.PAIR, '9', '4k', '1', 'kill')
+    f, = check_sets(out, db)
+    check('it says so', f['exact'] == 0 and 'last look' in f['why'], tuple(f))
+    check('nobody compared', f['bytes_changed'] is None and f['identical_pages'] is None, tuple(f))
+
+
+UNSEEN = '''
+import ctypes, os, signal, sys
+block = bytearray(8 << 20)
+got = []
+signal.signal(signal.SIGCHLD, lambda *a: got.append(1))
+r, w = os.pipe()
+pid = os.fork()
+if pid == 0:
+    os.close(r)
+    block[4096] = 1
+    os.read(os.open("/dev/zero", os.O_RDONLY), 1)
+    os._exit(7)
+os.close(w)
+assert os.read(r, 1) == b"", "nobody else holds the pipe"
+libc = ctypes.CDLL(None, use_errno=True)
+status = ctypes.c_int()
+assert libc.waitpid(-1, ctypes.byref(status), 0x40000000) == pid and status.value == 7 << 8
+assert libc.waitpid(-1, ctypes.byref(status), 0x40000000) == -1 and ctypes.get_errno() == 10
+assert len(got) == 1, got
+fds = [n for n in os.listdir("/proc/self/fd") if int(n) > 2 and int(n) < 1000 and int(n) != r]
+assert len(fds) <= 1, fds
+print(os.getpgid(0))
+'''
+
+
+def unseen(work):
+    run(work, '/usr/bin/python3', '-c', UNSEEN)
+
+
+def witnesses():
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/comm' % pid) as f:
+                if f.read() == 'mms-witness\n':
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+# Whose memory it is: the name of an area that the program made.
+FORKER = '''
+import os, sys, time
+mark = open(sys.argv[1], "w+b")
+block = bytearray(8 << 20)
+pid = os.fork()
+if pid == 0:
+    time.sleep(float(sys.argv[2]))
+    os._exit(0)
+print("there", flush=True)
+time.sleep(600)
+'''
+
+
+def mine(mark, patience=0.0):
+    """Witnesses of a program: its command line is theirs, too."""
+    end = time.monotonic() + patience
+    while True:
+        found = []
+        for pid in witnesses():
+            try:
+                with open('/proc/%d/cmdline' % pid) as f:
+                    found += [pid] if mark in f.read() else []
+            except OSError:
+                pass
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.05)
+
+
+def ends(work):
+    for what in ('child', 'killed', 'collector'):
+        mark = work.path('mark-' + what)
+        p = subprocess.Popen([mms.MMSCOPE, 'run', '-o', work.db('run'), *WITNESS, '--', '/usr/bin/python3', '-c', FORKER, mark,
+                              '0.1' if what == 'child' else '600'], env=mms.environment(), stdout=subprocess.PIPE, text=True)
+        p.stdout.readline()
+        if what != 'child':
+            check('there is one', len(mine(mark)) == 1, what)
+        if what == 'killed':
+            p.kill()
+        if what == 'collector':
+            os.kill(collector_of(p.pid), signal.SIGKILL)
+        left = mine(mark, 20)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        if what != 'killed':
+            p.kill()
+        p.wait()
+        for pid in others(mark):
+            os.kill(pid, signal.SIGKILL)
+        check('none is left: ' + what, not left, left)
+
+
+def others(mark):
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/cmdline' % pid) as f:
+                found += [int(pid)] if mark in f.read().split('\0') and int(pid) != os.getpid() else []
+        except OSError:
+            pass
+    return found
+
+
+def collector_of(pid):
+    """Who maps the same session file and is `mmscope collect`."""
+    with open('/proc/%d/maps' % pid) as f:
+        session = next(line.split()[-1] for line in f if '/mmscope.' in line)
+    for other in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/cmdline' % other) as f:
+                words = f.read().split('\0')
+        except OSError:
+            continue
+        if 'collect' in words and session in words:
+            return int(other)
+    raise AssertionError('no collector of ' + session)
+
+
+NONE = '''
+import ctypes, os
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+block = bytearray(8 << 20)
+pid = os.fork()
+if pid == 0:
+    block[4096] = 1
+    os._exit(0)
+os.waitpid(pid, 0)
+try:
+    os.waitpid(-1, 0)
+    raise SystemExit("a child of ours")
+except ChildProcessError:
+    pass
+'''
+
+
+def none(work):
+    out, db = run(work, '/usr/bin/python3', '-c', NONE)
+    f, = db_forks(db)
+    check('another way, and why', f['method'] != 'witness' and 'There was no witness: orphans' in f['why'], tuple(f))
+
+
+def main():
+    what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
+    mms.need('/usr/bin/python3')
+    work = mms.Work('cow-rungs')
+    {'witness': witness, 'bytes': bytes_, 'totals': totals, 'prefork': prefork, 'killed': killed, 'unseen': unseen,
+     'ends': ends, 'none': none}[what](work, *rest)
+    if not work.keep:
+        import shutil
+        shutil.rmtree(work.top)
+
+
+main()
