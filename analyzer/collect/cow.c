@@ -456,6 +456,12 @@ static bool ends(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 	return child || parent;
 }
 
+/* A child may end before its parent said that it protected its pages. */
+static bool is_heard(const struct cow_fork *f, const struct cow_side *s)
+{
+	return f->watch != MMS_WATCH_UFFD || s->armed || s->error;
+}
+
 /* The side that goes on is asked once more.  Where it cannot be asked it is
  * just ending, and its last word is waited for. */
 static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns)
@@ -468,7 +474,7 @@ static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns
 		struct cow_side *s = &f->side[side];
 		if (s->armed && !s->asked && !side_ended(c, s, now_ns))
 			s->asked = ask_side(c, f, side, now_ns, false);
-		known = known && (!s->armed || s->asked || side_ended(c, s, now_ns));
+		known = known && ((!s->armed && is_heard(f, s)) || s->asked || side_ended(c, s, now_ns));
 	}
 	return known || now_ns - f->ending_ns > PATIENCE;
 }
