@@ -385,6 +385,8 @@ int cow_tell(const struct cow_sink *sink)
 	struct walk w = { .sink = sink, .share = SHARE_ALL };
 	int r = -EBADF;
 
+	if (!cow_is_watching())
+		return r; /* most children: no mapping for nothing */
 	if (!enter())
 		return -EBUSY;
 	if (is_ours())
