@@ -24,6 +24,7 @@
 #include "collect/stream.h"
 
 #define BASE_MARGIN (1ull << 20)  /* ticks: 6 ms at 2.6 GHz */
+#define LAST_MARGIN (1ull << 28)  /* 1.6 s: this process may stand still between its clock and the news of a death */
 #define ANCHOR_MARGIN (1ull << 35) /* 3.5 minutes of the 28 */
 #define LOOK_SHORT 16u   /* slots behind the frontier looked at each time */
 #define LOOK_LONG 400u   /* after 100 ms without a record: the longest record */
@@ -83,6 +84,15 @@ static uint32_t slots_of(uint32_t op, uint32_t size)
 	return op >= MMS_OP_MALLOC_EXT ? 2 : 1;
 }
 
+/* Nothing that can be read is stamped after this.  Payload has any stamp: that
+ * of a size below 64 MiB is 0, which lies ahead but for once in 28 minutes. */
+static uint64_t latest(const struct stream *s)
+{
+	if (s->d->clock_unknown)
+		return UINT64_MAX;
+	return s->d->now + (s->dead ? LAST_MARGIN : BASE_MARGIN);
+}
+
 /* Could the words at this offset be the head of a record?  Payload may look
  * like one by chance: the stamp must fit too (1 in 10^4 for 100 ms).  The slot
  * may be in the middle of being written: what is read here is a guess, and is
@@ -100,7 +110,7 @@ static __attribute__((no_sanitize("thread"))) bool is_plausible(const struct str
 		return false;
 	if (ticks + BASE_MARGIN < s->prev)
 		return false;
-	return s->d->finishing || ticks <= s->d->now + BASE_MARGIN;
+	return ticks <= latest(s);
 }
 
 /* Offset of the first record within n slots behind the frontier; 0: none. */
@@ -361,7 +371,7 @@ __attribute__((no_sanitize("thread"))) bool stream_late_plausible(const struct s
 	uint64_t ticks = late_ticks(s, atomic_load_explicit(&slot->w0, memory_order_acquire));
 
 	return stream_late_slots(s, cell, at) && mms_w1_op(slot->w1) &&
-		ticks + BASE_MARGIN >= s->d->cells[cell].base_ticks;
+		ticks + BASE_MARGIN >= s->d->cells[cell].base_ticks && ticks <= latest(s);
 }
 
 void stream_late(struct stream *s, uint32_t cell, uint32_t at)
