@@ -380,18 +380,23 @@ static uint64_t *headless(struct bench *x, uint64_t t)
 
 static void payload_is_no_head(void)
 {
-	struct bench x = set_up(4);
-	uint64_t t = x.now + (1ull << 30);
+	const uint64_t wrap = FAKE_START_TICKS + MMS_STAMP_MASK + 1;
+	const uint64_t times[] = { FAKE_START_TICKS + (1ull << 30), wrap - 30, wrap + 16 };
+	struct bench x;
+	uint64_t t;
 
-	headless(&x, t);
-	drain_finish_at(x.d, fake_stamp(t + 10));
-	CHECK_EQ(seen.n, 2);
-	CHECK_EQ(stats_of(&x).n_holes, 1);
-	tear_down(&x);
+	for (int i = 0; i < 3; i++) {
+		x = set_up(4);
+		headless(&x, times[i]);
+		drain_finish_at(x.d, fake_stamp(times[i] + 10));
+		CHECK_EQ(seen.n, 2);
+		CHECK_EQ(stats_of(&x).n_holes, 1);
+		tear_down(&x);
+	}
 
 	/* Shortly before the stamps begin again at 0; and it comes after all. */
 	x = set_up(4);
-	t = FAKE_START_TICKS + MMS_STAMP_MASK - (1ull << 30);
+	t = wrap - (1ull << 30);
 	uint64_t *slot = headless(&x, t);
 	for (int i = 0; i < 3; i++)
 		round_at(&x, t + 10 + (uint64_t)i * 101 * MS);
