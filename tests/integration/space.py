@@ -16,10 +16,12 @@ slack-handler       the end comes from a handler that interrupted malloc: nothin
 swapped             pages in swap count as used when their mapping goes
 upgrade             a database of schema version 1 becomes one of today
 """
+import ctypes
 import json
 import os
 import re
 import sqlite3
+import struct
 import subprocess
 import sys
 
