@@ -7,10 +7,13 @@
  * program has broken its lists: the program would have ended well, and may not
  * hang or die of our question.  So a copy of the process is asked.
  *
- *	process   block signals . clone ....... wait, 500 ms ...... reap
+ *	process   block signals . clone ....... wait ...... reap
  *	copy                       \-- quiet -- ask -- answer -- exit
  *	                               hangs or dies: the process goes on, the
  *	                               answer is "not known"
+ *
+ * With one thread it hangs only when the allocator was interrupted, or broken;
+ * beside other threads, whenever one of them was inside: so the wait is short.
  *
  * The copy sends no signal when it ends, is followed by no debugger, runs no
  * handler of the program (all signals are blocked, SIGABRT is the default),
@@ -40,6 +43,7 @@
 #define ASK_MIN (4ull << 20)
 #define ASK_MAX (1ull << 30)
 #define WAIT_NS 500000000ull
+#define WAIT_THREADS_NS 20000000ull
 #define LOOK_NS 500000ull /* at whether the copy lives */
 
 struct answer {
@@ -48,6 +52,7 @@ struct answer {
 };
 
 extern void *__libc_malloc(size_t) __attribute__((weak));
+extern char __libc_single_threaded __attribute__((weak)); /* glibc 2.32 */
 
 /* ---- in the copy ---- */
 
@@ -124,13 +129,15 @@ static long reap(long pid, int options)
 
 static void await(struct answer *shared, long pid)
 {
+	bool alone = &__libc_single_threaded && __libc_single_threaded;
+	uint64_t wait_ns = alone ? WAIT_NS : WAIT_THREADS_NS;
 	uint64_t since_ns = mms_clock_ns(CLOCK_MONOTONIC);
 
 	while (!atomic_load(&shared->done)) {
 		mms_futex_wait(&shared->done, 0, LOOK_NS);
 		if (reap(pid, WNOHANG) != 0) /* it died, or somebody else waited for it */
 			return;
-		if (mms_clock_ns(CLOCK_MONOTONIC) - since_ns > WAIT_NS) {
+		if (mms_clock_ns(CLOCK_MONOTONIC) - since_ns > wait_ns) {
 			mms_syscall3(SYS_kill, pid, SIGKILL, 0);
 			break;
 		}

@@ -9,6 +9,7 @@
     cow.py execs                 children that execute are not watched for long
     cow.py leaves                the parent's descriptor goes when the fork is over
     cow.py owner                 the program has a userfaultfd of its own
+    cow.py swap                  pages in swap at the fork, and written ones that go there
     cow.py reads                 A7: pages written by read(2)
     cow.py threads               A7: threads write while the process forks
     cow.py kinds                 daemon, forkpty, a raw clone, grandchildren
@@ -17,12 +18,14 @@
 Skipped where the kernel has no userfaultfd in asynchronous mode (before 6.7).
 """
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 import time
 
 import mms
+import swapping
 
 GROUP = {}
 PAIR = os.path.join(mms.PROGRAMS, 'cow_pair')
@@ -48,12 +51,13 @@ def truth_of(out):
     return forks
 
 
-def forks_of(db):
+def forks_of(db, lower=False):
+    """lower: another way than userfaultfd is what is tested."""
     db.row_factory = sqlite3.Row
     rows = db.execute("SELECT * FROM fork WHERE kind IN ('fork', '_Fork', 'atfork')"
                       ' ORDER BY t_ns').fetchall()
     for f in rows:
-        if 'write-protected' in (f['why'] or ''):
+        if not lower and re.search('write-protected|No userfaultfd', f['why'] or ''):
             mms.skip('no userfaultfd here: ' + f['why'])
     return rows
 
@@ -139,7 +143,7 @@ def main():
     what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
     work = mms.Work('cow')
     {'pair': pair, 'nobody': nobody, 'prefork': prefork, 'killed': killed, 'small': small,
-     'closes': closes, 'execs': execs, 'leaves': leaves, 'owner': owner, 'reads': reads, 'share': share,
+     'closes': closes, 'execs': execs, 'leaves': leaves, 'owner': owner, 'swap': swap, 'reads': reads, 'share': share,
      'threads': threads, 'kinds': kinds}[what](work, *rest)
     if not work.keep:
         import shutil
@@ -237,12 +241,54 @@ def leaves(work):
 
 def owner(work):
     out, db = record(work, 'owner', os.path.join(mms.PROGRAMS, 'cow_owner'))
-    own, other = (int(x, 16) for x in out.split())
+    own, other, marked = (int(x, 16) for x in out.split())
     f = forks_of(db)[0]
     areas = dict(db.execute('SELECT start, child_broke FROM cow_vma WHERE fork_id = ?', (f['id'],)))
     check('the other area', areas.get(other) == 100, areas)
     check('it says which were not watched', f['exact'] == 0 and '1 area' in f['why'], tuple(f))
     check('the own area is named', own in areas, areas)
+    check('its marks are as the program left them', marked == 50, marked)
+
+
+SWAP = '''import ctypes, mmap, os, resource, struct
+c, n = ctypes.CDLL(None, use_errno=True), 1024
+m = mmap.mmap(-1, n << 12, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+block = bytearray(4 << 20)
+for i in range(n): m[i << 12:(i << 12) + 8] = os.urandom(8)
+at = ctypes.addressof(ctypes.c_char.from_buffer(m))
+def out(first, pages):
+    c.madvise(ctypes.c_void_p(at + (first << 12)), ctypes.c_size_t(pages << 12), 21)  # MADV_PAGEOUT
+    with open('/proc/self/pagemap', 'rb') as f:
+        f.seek(at // 4096 * 8)
+        return sum(x >> 62 & 1 for x in struct.unpack('1024Q', f.read(8192)))
+swapped = out(0, n // 2)
+r, w = os.pipe()
+pid = os.fork()
+for i in range(0, n, 3) if pid else range(0, n, 4): m[i << 12] = 7
+again = out(0, n)
+if pid == 0:
+    os.write(w, struct.pack('Q', again))
+    os._exit(0)
+os.waitpid(pid, 0)
+print(at, swapped, again, *struct.unpack('Q', os.read(r, 8)), flush=True)
+os._exit(0)
+'''
+
+
+def swap(work):
+    with swapping.swap_file():
+        out, db = record(work, 'swap', '/usr/bin/python3', '-c', SWAP)
+    start, *swapped = map(int, out.split())
+    if not all(swapped):
+        mms.skip('the kernel moved nothing out: %s' % swapped)
+    f = forks_of(db)[0]
+    row = db.execute('SELECT start, end, pages FROM cow_vma WHERE fork_id = ? AND start <= ? AND end > ?', (f['id'], start, start)).fetchone()
+    at = (start - row[0]) // 4096
+    seen = letters(row[2], (row[1] - row[0]) // 4096)[at:at + 1024]
+    truth = ''.join('spcb'[(i % 3 == 0) + 2 * (i % 4 == 0)] for i in range(1024))
+    check('pages', seen == truth, sum(a != b for a, b in zip(seen, truth)))
+    check('exact', f['method'] == 'userfaultfd' and f['exact'] == 1, tuple(f))
+    print('pages in swap: %d at the fork, then %d of the parent and %d of the child' % tuple(swapped))
 
 
 def reads(work):

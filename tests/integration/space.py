@@ -25,6 +25,7 @@ import sys
 
 import contained
 import mms
+import swapping
 
 SPACE = os.path.join(mms.PROGRAMS, 'space')
 SLACK = os.path.join(mms.PROGRAMS, 'slack')
@@ -218,21 +219,8 @@ os._exit(0)
 
 def swapped(work, faults):
     mms.need('/usr/bin/python3')
-    libc = ctypes.CDLL(None, use_errno=True)
-    path = '/var/tmp/mmscope-swap-%d' % os.getpid()
-    with open(path, 'wb') as f:  # as mkswap writes it: version, last page, bad pages; signature
-        os.chmod(path, 0o600)
-        f.write(bytes(1024) + struct.pack('3I', 1, 2047, 0) + bytes(PAGE - 1024 - 12 - 10) + b'SWAPSPACE2')
-        f.write(bytes(2047 * PAGE))
-        f.flush()
-        os.fsync(f.fileno())
-    try:
-        if libc.swapon(path.encode(), 0):
-            mms.skip('no swap file is allowed here: ' + os.strerror(ctypes.get_errno()))
+    with swapping.swap_file():
         db, out = record(work, faults, '/usr/bin/python3', '-c', GONE)
-    finally:
-        libc.swapoff(path.encode())
-        os.unlink(path)
     if int(out) == 0:
         mms.skip('the kernel moved nothing out')
     rows = mms.rows(db, 'SELECT touched FROM gone WHERE bytes = 4 << 20')

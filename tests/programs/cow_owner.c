@@ -1,6 +1,7 @@
 /*
  * cow_owner.c - a program that watches 4 MiB with a userfaultfd of its own and
- * forks: prints the area that is its own, and one that is not.
+ * forks: prints the area that is its own, one that is not, and (hexadecimal as
+ * these) how many pages of its own its marks say were written since.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -15,6 +16,23 @@
 #include "mirror/pagemap.h"
 
 #define BYTES (4ul << 20)
+
+/* Pages written since they were protected, in at most so many runs; protects
+ * them anew. */
+static unsigned long written(uintptr_t start)
+{
+	static struct page_region region[1024];
+	struct pm_scan_arg arg = { .size = sizeof(arg), .flags = SCAN_WP_MATCHING, .start = start, .end = start + BYTES,
+		.vec = (uintptr_t)region, .vec_len = 1024, .category_mask = IS_WPALLOWED | IS_WRITTEN | IS_PRESENT,
+		.return_mask = IS_WRITTEN };
+	unsigned long pages = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), n = ioctl(fd, SCAN_IOCTL, &arg);
+
+	for (int i = 0; i < n; i++)
+		pages += (region[i].end - region[i].start) / 4096;
+	close(fd);
+	return pages;
+}
 
 int main(void)
 {
@@ -32,6 +50,9 @@ int main(void)
 		return 77;
 	memset(own, 1, BYTES);
 	memset(other, 1, BYTES);
+	written((uintptr_t)own);
+	for (size_t i = 0; i < 25; i++)
+		own[2 * i * 4096] = 2;
 	pid_t pid = fork();
 	if (pid == 0) {
 		for (size_t i = 0; i < 100; i++)
@@ -39,6 +60,8 @@ int main(void)
 		_exit(0);
 	}
 	waitpid(pid, NULL, 0);
-	printf("%p %p\n", (void *)own, (void *)other);
+	for (size_t i = 0; i < 25; i++)
+		own[(2 * i + 1) * 4096] = 2;
+	printf("%p %p %lx\n", (void *)own, (void *)other, written((uintptr_t)own));
 	return 0;
 }
