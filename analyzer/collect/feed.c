@@ -353,7 +353,7 @@ static void feed_thread_read(void *arg, struct order_writer *w)
 	struct model_process *p = w->user;
 
 	if (p)
-		model_thread_ended(p, w->thread, f->model->now_ns);
+		model_thread_read(p, w->thread, f->model->now_ns);
 	w->user = NULL;
 }
 

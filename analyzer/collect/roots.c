@@ -139,10 +139,11 @@ static bool thread_lives(int proc_fd, const struct model_process *p, const struc
 	return faccessat(proc_fd, path, F_OK, 0) == 0;
 }
 
-static bool somebody_lives_there(int proc_fd, const struct model_process *p, uint64_t tcb)
+/* Who comes to a stack finds it left: of its owners only the newest may live. */
+static bool has_successor(const struct model_process *p, size_t at)
 {
-	for (size_t i = 0; i < p->n_threads; i++)
-		if (p->threads[i].tcb == tcb && thread_lives(proc_fd, p, &p->threads[i]))
+	for (size_t i = at + 1; i < p->n_threads; i++)
+		if (p->threads[i].tcb == p->threads[at].tcb)
 			return true;
 	return false;
 }
@@ -156,11 +157,11 @@ int copy_threads(struct copy *c, int proc_fd, const struct model_process *p)
 		const struct model_thread *t = &p->threads[i];
 		const struct copy_area *a = t->tcb && t->tid != p->ns_pid ? area_at(c, t->tcb) : NULL;
 
-		if (!a)
+		if (!a || has_successor(p, i))
 			continue;
 		if (a == here && p->roots_sp < t->tcb)
 			is_stack = true;
-		else if (!somebody_lives_there(proc_fd, p, t->tcb))
+		else if (!thread_lives(proc_fd, p, t))
 			hole(c, a->start, (t->tcb + TCB_ROOM + 4095) & ~4095ull);
 	}
 	if (is_stack)

@@ -134,6 +134,7 @@ struct model_process *model_process(struct model *m, uint64_t number)
 	p->state = &memory->state;
 	p->live = &memory->live;
 	p->state->epoch = 1;
+	p->state->merge_at = MODEL_THREADS_MAX;
 	p->sampled = m->untold_interval != 0;
 	p->state->untold_interval = m->untold_interval;
 	p->state->partial = &m->partial;
@@ -242,6 +243,16 @@ void model_thread_ended(struct model_process *p, uint32_t number, uint64_t t_ns)
 
 	if (at != INDEX_NONE && !p->threads[at].end_ns)
 		p->threads[at].end_ns = t_ns;
+}
+
+void model_thread_read(struct model_process *p, uint32_t number, uint64_t t_ns)
+{
+	uint32_t at = index_find(&p->state->threads, number);
+
+	if (at == INDEX_NONE)
+		return;
+	model_thread_ended(p, number, t_ns);
+	p->state->thread_state[at].read = true;
 }
 
 /* ---- modules ---- */

@@ -228,6 +228,8 @@ void model_round(struct model *m, uint64_t horizon_ns)
 			pair_expire(m, p, horizon_ns);
 		if (p->state->n_open_forks)
 			inherit_round(p, horizon_ns);
+		if (p->n_threads > p->state->merge_at)
+			threads_merge(p, m->now_ns);
 	}
 }
 

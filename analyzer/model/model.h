@@ -18,6 +18,10 @@
 
 #include "model/estimate.h"
 
+/* Threads of a process that have a row; when there are more, ended ones are
+ * merged.  Those that live always have one. */
+#define MODEL_THREADS_MAX 4096u
+
 #define LIFE_BUCKETS 48 /* log2 of a lifetime in ns */
 
 struct series;      /* series.h */
@@ -118,6 +122,9 @@ struct model_process {
 	struct series *series; /* of the whole process */
 	struct model_thread *threads;
 	size_t n_threads;
+	struct model_thread merged; /* sums of ended threads that have no row any more */
+	uint64_t n_merged;
+	uint32_t thread_merges; /* positions in threads changed so often */
 	struct heap_site **sites; /* by first appearance */
 	size_t n_sites;
 	struct process_state *state; /* private, process.h */
@@ -193,6 +200,8 @@ void model_process_ended(struct model *m, struct model_process *p, uint64_t t_ns
 
 void model_thread_named(struct model_process *p, uint32_t number, const char *name, size_t length);
 void model_thread_ended(struct model_process *p, uint32_t number, uint64_t t_ns);
+/* All that it recorded has been fed: it may be merged. */
+void model_thread_read(struct model_process *p, uint32_t number, uint64_t t_ns);
 
 /* Copies *module; its path is given apart and need not end with NUL.  What
  * stood in the process's previous context and is listed again keeps its

@@ -8,6 +8,7 @@
  *   sampled.c  what a sampled block counts for
  *   inherit.c  blocks that came over a fork
  *   lineage.c  processes, threads, modules, forks
+ *   threads.c  many ended threads become one sum
  *   vm_events.c  calls that changed the address space
  */
 #ifndef MODEL_PROCESS_H
@@ -47,6 +48,7 @@ struct thread_state {
 	size_t n_told, told_capacity;
 	struct flight *flights;
 	uint32_t n_flights;
+	bool read; /* all of it has been fed */
 };
 
 /* A free of an address that is not live: its allocation may still come. */
@@ -103,6 +105,8 @@ struct process_state {
 	uint32_t site_at;     /* position of the site used last */
 	uint64_t epoch;       /* of the peak, sites.c */
 	uint64_t untold_interval; /* of threads that told nothing */
+	uint64_t merged_interval; /* of threads that were merged */
+	size_t merge_at;      /* so many threads are too many */
 	const bool *partial;  /* model.partial */
 
 	struct early *early;
@@ -146,6 +150,10 @@ static inline uint32_t thread_at(struct model_process *p, uint32_t number, uint6
 		return at;
 	return thread_find(p, number, t_ns);
 }
+
+/* ---- threads.c ---- */
+
+void threads_merge(struct model_process *p, uint64_t now_ns);
 
 /* ---- sites.c ---- */
 

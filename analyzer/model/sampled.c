@@ -28,6 +28,8 @@ static uint64_t interval_of(const struct model_process *p, const struct live_blo
 	uint32_t at = index_find(&p->state->threads, b->thread);
 	const struct thread_state *th = at == INDEX_NONE ? NULL : &p->state->thread_state[at];
 
+	if (!th && p->n_merged)
+		return p->state->merged_interval;
 	for (size_t i = th ? th->n_told : 0; i-- > 0;)
 		if (th->told[i].t_ns <= b->t_ns)
 			return th->told[i].interval;

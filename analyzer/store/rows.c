@@ -180,32 +180,60 @@ static int write_coverage(struct store *s, const struct model_process *p)
 	return error;
 }
 
+static int write_thread(struct store *s, uint64_t process, uint64_t number, const struct model_thread *t)
+{
+	struct row r = row_of(store_statement(s, ST_THREAD));
+	char name[sizeof(t->name) + 1];
+
+	memcpy(name, t->name, sizeof(t->name));
+	name[sizeof(t->name)] = '\0';
+	row_int(&r, process);
+	row_int(&r, number);
+	row_int(&r, t->tid);
+	row_text(&r, name[0] ? name : NULL);
+	row_int(&r, t->begin_ns);
+	row_maybe(&r, t->end_ns != 0, t->end_ns);
+	row_int(&r, t->alloc_blocks);
+	row_int(&r, t->alloc_bytes);
+	return store_run(s, &r);
+}
+
+/* The model merged ended threads: all have other positions now, and their sum
+ * is a row. */
+static int threads_moved(struct store *s, const struct model_process *p, struct written_process *w)
+{
+	struct row r;
+	int error;
+
+	if (w->thread_merges == p->thread_merges)
+		return 0;
+	r = row_of(store_statement(s, ST_THREADS_REMOVE));
+	row_int(&r, p->number);
+	error = store_run(s, &r);
+	for (size_t i = 0; i < w->n_threads; i++)
+		w->threads[i] = 0;
+	w->thread_merges = p->thread_merges;
+	if (!error && p->n_merged)
+		error = write_thread(s, p->number, UINT64_MAX, &p->merged);
+	if (!error)
+		error = store_coverage(s, p->number, "threads_merged", p->n_merged,
+			"Threads that ended long ago were merged: the list was full. Their sums are kept.");
+	return error;
+}
+
 static int write_threads(struct store *s, const struct model_process *p, struct written_process *w)
 {
-	int error = 0;
+	int error = threads_moved(s, p, w);
 
 	if (store_grow(&w->threads, &w->n_threads, p->n_threads))
 		return store_no_memory(s);
 	for (size_t i = 0; !error && i < p->n_threads; i++) {
 		const struct model_thread *t = &p->threads[i];
 		uint64_t digest = store_digest(p->number, t, sizeof(*t));
-		struct row r;
-		char name[sizeof(t->name) + 1];
 
 		if (w->threads[i] == digest)
 			continue;
-		memcpy(name, t->name, sizeof(t->name));
-		name[sizeof(t->name)] = '\0';
-		r = row_of(store_statement(s, ST_THREAD));
-		row_int(&r, p->number);
-		row_int(&r, t->number);
-		row_int(&r, t->tid);
-		row_text(&r, name[0] ? name : NULL);
-		row_int(&r, t->begin_ns);
-		row_maybe(&r, t->end_ns != 0, t->end_ns);
-		row_int(&r, t->alloc_blocks);
-		row_int(&r, t->alloc_bytes);
-		error = store_run(s, &r);
+		error = write_thread(s, p->number, t->number, t);
 		w->threads[i] = digest;
 	}
 	return error;

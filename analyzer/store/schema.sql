@@ -45,7 +45,7 @@ CREATE TABLE process (
 
 CREATE TABLE thread (
 	process_id INTEGER NOT NULL REFERENCES process(id),
-	number     INTEGER NOT NULL,           -- 1 = first seen in the process
+	number     INTEGER NOT NULL,           -- 1 = first seen in the process; -1: ended ones, merged
 	tid        INTEGER NOT NULL,
 	name       TEXT,
 	begin_ns   INTEGER NOT NULL,

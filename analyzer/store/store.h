@@ -36,7 +36,7 @@
 #define STORE_SERIES_BYTES (8u << 20)       /* all heap_series blobs together */
 
 enum store_statement {
-	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_MODULE, ST_SITE, ST_ESTIMATE, ST_PAUSE, ST_SERIES, ST_LIVE,
+	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_THREADS_REMOVE, ST_MODULE, ST_SITE, ST_ESTIMATE, ST_PAUSE, ST_SERIES, ST_LIVE,
 	ST_STACK, ST_VM, ST_VM_REMOVE, ST_FORK, ST_TICK, ST_EVENT, ST_COVERAGE_REMOVE, ST_COVERAGE,
 	ST_VMA, ST_VMA_PAGES, ST_SCAN, ST_MM, ST_DRIFT, ST_HIDDEN, ST_GONE, ST_ALLOCATOR,
 	ST_TOUCH,
@@ -52,6 +52,7 @@ struct written_process {
 	size_t n_sites;
 	uint64_t *threads; /* digest per thread */
 	size_t n_threads;
+	uint32_t thread_merges; /* as in the model when they were written */
 };
 
 struct store {

@@ -30,6 +30,7 @@ static const char *const statement_text[N_STATEMENTS] = {
 		" unknown_frees, failed_allocs, hiwater_rss, lost_records, engine, followed)"
 		" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_THREAD] = "INSERT OR REPLACE INTO thread VALUES (?,?,?,?,?,?,?,?)",
+	[ST_THREADS_REMOVE] = "DELETE FROM thread WHERE process_id = ?",
 	[ST_MODULE] = "INSERT OR REPLACE INTO module VALUES (?,?,?,?,?,?,?,?,?,?,?,'pending')",
 	[ST_SITE] = "INSERT OR REPLACE INTO heap_site"
 		" VALUES (?,?,NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -167,6 +168,7 @@ void store_forget(struct store *s)
 		s->processes[i].digest = 0;
 		forget_all(s->processes[i].sites, s->processes[i].n_sites);
 		forget_all(s->processes[i].threads, s->processes[i].n_threads);
+		s->processes[i].thread_merges = UINT32_MAX; /* rows of before a merge may be back */
 	}
 	forget_all(s->modules, s->n_modules);
 	forget_all(s->forks, s->n_forks);

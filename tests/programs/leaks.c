@@ -9,7 +9,6 @@
  * TOUCHED" for mappings that it left.  reach.py compares; where
  * Valgrind and LeakSanitizer are installed it runs this program under them.
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
  *
  *     test_bounded [DAYS]
  *
- * Time is compressed: looks, accounts, ticks and calls of so many days are
+ * Time is compressed: looks, accounts, ticks, threads and calls of so many days are
  * given to model and store as fast as they take them.  Without DAYS: as many
  * as fill every list once and a half, for each build; by hand: months.
  */
@@ -110,6 +110,123 @@ static int64_t number(struct capture *c, const char *sql)
 	return capture_int(c, sql, -1);
 }
 
+/* What a server does that starts a thread for each request: 100 live at once,
+ * each allocates; every thousandth leaves a block. */
+#define ALIVE 100u
+
+static void end_thread(struct model *m, uint32_t number, uint64_t t_ns)
+{
+	model_thread_read(model_process(m, 1), number, t_ns);
+	m->now_ns = t_ns;
+	model_round(m, t_ns);
+}
+
+static void give_threads(struct model *m, uint32_t first, uint32_t n, uint64_t interval)
+{
+	struct model_process *p = model_process(m, 1);
+
+	for (uint32_t i = first; i < first + n; i++) {
+		uint64_t t_ns = i * SECOND, address = UINT64_C(1) << 40 | (uint64_t)i << 8;
+
+		model_thread(p, i, 1000 + i, t_ns)->tcb = 0x7f0000000000 + i % ALIVE * 0x801000;
+		if (interval)
+			model_sampling(m, p, i, interval, t_ns);
+		model_alloc(m, p, i, address, 100, 0, t_ns + 1);
+		if (i % 1000)
+			model_release(m, p, i, address, true, t_ns + 2);
+		if (i > ALIVE)
+			end_thread(m, i - ALIVE, t_ns + 3);
+	}
+}
+
+static uint64_t sum_of_threads(const struct model_process *p)
+{
+	uint64_t blocks = p->merged.alloc_blocks;
+
+	for (size_t i = 0; i < p->n_threads; i++)
+		blocks += p->threads[i].alloc_blocks;
+	return blocks;
+}
+
+/* Each stack has its last owner, and who lives has a row. */
+static void check_kept(struct model_process *p, uint32_t last)
+{
+	bool seen[ALIVE] = {false};
+	size_t stacks = 0;
+
+	for (size_t i = 0; i < p->n_threads; i++) {
+		size_t stack = p->threads[i].number % ALIVE;
+
+		CHECK(i == 0 || p->threads[i].number > p->threads[i - 1].number);
+		stacks += !seen[stack];
+		seen[stack] = true;
+	}
+	CHECK_EQ(stacks, ALIVE);
+	for (uint32_t i = last - ALIVE + 1; i <= last; i++) {
+		struct model_thread *t = model_thread(p, i, 0, 0);
+
+		CHECK(t && t->number == i && t->tid == 1000 + i && !t->end_ns);
+	}
+}
+
+static void test_threads(void)
+{
+	char path[] = "/tmp/mms-test-threads-XXXXXX", reason[256] = "";
+	const struct stack_source stacks = {NULL};
+	struct model *m = model_new();
+	struct store *s = NULL;
+	struct capture *c = NULL;
+	uint32_t parts = 10, per_part = days ? (uint32_t)days * 10000 : 5000;
+	int64_t full = 0;
+
+	close(mkstemp(path));
+	REQUIRE(m && model_process(m, 1) && store_open(path, &s, reason, sizeof(reason)) == 0);
+	struct model_process *p = model_process(m, 1);
+	for (uint32_t i = 0; i < parts; i++) {
+		give_threads(m, 1 + i * per_part, per_part, 0);
+		CHECK(p->n_threads <= MODEL_THREADS_MAX + 1);
+		CHECK_EQ(store_flush(s, m, &stacks), 0);
+		full = i == 1 ? store_bytes(s) : full;
+	}
+	uint32_t n = parts * per_part;
+	check_kept(p, n);
+	CHECK_EQ(p->n_merged + p->n_threads, n);
+	CHECK_EQ(sum_of_threads(p), n);
+	CHECK_EQ(p->alloc_blocks, n);
+	CHECK_EQ(p->live_blocks, n / 1000);
+	CHECK_EQ(store_finish(s, m, &stacks, NULL), 0);
+	CHECK(store_bytes(s) < full + full / 2);
+	store_close(s);
+	REQUIRE(capture_open(path, &c, reason, sizeof(reason)) == 0);
+	CHECK_EQ(number(c, "SELECT sum(alloc_blocks) FROM thread"), n);
+	CHECK_EQ(number(c, "SELECT sum(alloc_bytes) FROM thread"), 100 * (uint64_t)n);
+	CHECK_EQ(number(c, "SELECT count FROM coverage WHERE kind = 'threads_merged'"), p->n_merged);
+	CHECK_EQ(number(c, "SELECT count(*) FROM thread WHERE number > 0"), p->n_threads);
+	CHECK_EQ(number(c, "SELECT begin_ns FROM thread WHERE number = -1"), SECOND);
+	capture_close(c);
+	model_free(m);
+	unlink(path);
+}
+
+/* Sampled: what a merged thread left is freed later by another one, and the
+ * books close. */
+static void test_sampled_threads(void)
+{
+	struct model *m = model_new();
+	uint32_t n = 20000;
+
+	REQUIRE(m && model_process(m, 1));
+	struct model_process *p = model_process(m, 1);
+	give_threads(m, 1, n, 4096);
+	CHECK(p->n_merged > n / 2);
+	CHECK(p->live_bytes > 0);
+	for (uint64_t i = 1000; i <= n; i += 1000)
+		model_release(m, p, n, UINT64_C(1) << 40 | i << 8, false, n * SECOND + i);
+	CHECK_EQ(p->live_blocks, 0);
+	CHECK_EQ(p->live_bytes, 0);
+	model_free(m);
+}
+
 static void give_day(struct store *s, uint64_t first, uint64_t n)
 {
 	struct mms_mm mm = {.total = 1 << 30, .rss = 1 << 29};
@@ -172,6 +289,8 @@ int main(int argc, char **argv)
 	days = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
 	test_calls();
 	test_calls_kept();
+	test_threads();
+	test_sampled_threads();
 	test_database();
 	return check_done();
 }
