@@ -210,6 +210,10 @@ static void write_coverage(struct collector *c)
 		store_coverage(c->store, 0, "holes", d.n_holes,
 			"Lost records that were begun and never finished: a thread died in the middle, or left a "
 			"signal handler by a jump.");
+	if (d.n_barred)
+		store_coverage(c->store, 0, "barred", d.n_barred,
+			"Threads that left signal handlers by a jump again and again, out of the recording of "
+			"a call: what they did since then is among the lost records.");
 	if (d.n_bad)
 		store_coverage(c->store, 0, "damaged", d.n_bad, "Words in the ring that were no record.");
 	if (d.n_torn)

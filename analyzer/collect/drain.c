@@ -27,7 +27,7 @@
 
 #define CHECK_NS 5000000u    /* liveness */
 #define HOLE_NS 100000000u
-#define PARKED_MAX_NS 1000000000u
+#define PARKED_LEAST 4u      /* more than handlers on top of handlers have */
 
 static uint64_t ticks_of_ns(const struct drain *d, uint64_t ns)
 {
@@ -160,8 +160,9 @@ void block_finished(struct stream *s)
 	if (s->dead && c->n_holes)
 		holes_forget(s, s->cell);
 	if (c->n_holes && !s->dead) {
+		count_emptied(s->d, s->block, c);
+		c->uncounted = true;
 		c->use = CELL_PARKED;
-		c->parked_ticks = s->d->now;
 		c->next = s->parked;
 		s->parked = s->cell;
 	} else if (c->keep && !s->d->finishing) {
@@ -172,13 +173,13 @@ void block_finished(struct stream *s)
 	queue_pop(s);
 }
 
-/* Gives back the parked blocks from this one on; the newest stand first. */
-static void unpark_from(struct stream *s, uint32_t *link)
+/* Its thread is dead: nothing more is written there. */
+static void unpark_all(struct stream *s)
 {
-	while (*link != NO_CELL) {
-		uint32_t cell = *link;
+	while (s->parked != NO_CELL) {
+		uint32_t cell = s->parked;
 
-		*link = s->d->cells[cell].next;
+		s->parked = s->d->cells[cell].next;
 		holes_forget(s, cell);
 		block_recycle(s->d, cell, MMS_BLOCK_END);
 	}
@@ -204,22 +205,47 @@ static void late_read(struct stream *s)
 	}
 }
 
-/* A thread that leaves its handlers by longjmp, again and again, would pin the
- * whole ring.  With a quarter of it pinned, those go back whose interrupted
- * writer has not returned for a second. */
-static void unpark_old(struct drain *d, uint32_t n_parked)
+static bool ring_can_grow(const struct drain *d)
 {
-	uint64_t age = ticks_of_ns(d, PARKED_MAX_NS);
+	const struct mms_header *h = d->session->header;
+	uint32_t bound = h->n_ring_max ? h->n_ring_max : MMS_RING_CELLS;
 
-	if (n_parked <= d->stats.ring_cells / 4)
+	return d->stats.ring_cells < bound &&
+		atomic_load_explicit(&h->n_cells_ready, memory_order_relaxed) < h->n_cells_max;
+}
+
+static uint32_t count_parked(const struct stream *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t cell = s->parked; cell != NO_CELL; cell = s->d->cells[cell].next)
+		n++;
+	return n;
+}
+
+/* A parked block stays as long as its thread lives: whoever was interrupted
+ * may still write there, and would write into somebody else's records.  A
+ * thread that leaves its handlers by longjmp, again and again, would so take
+ * the whole ring.  With half of it parked and no more to be had, the thread
+ * that has most gets no further block; what it loses, it counts. */
+static void bar_worst(struct drain *d, uint32_t n_parked)
+{
+	struct stream *worst = NULL;
+	uint32_t most = PARKED_LEAST - 1;
+
+	if (n_parked * 2 <= d->stats.ring_cells || ring_can_grow(d))
 		return;
-	for (struct stream *s = d->busy; s; s = s->next_busy) {
-		uint32_t *link = &s->parked;
-
-		while (*link != NO_CELL && d->now - d->cells[*link].parked_ticks <= age)
-			link = &d->cells[*link].next;
-		unpark_from(s, link);
-	}
+	for (struct stream *s = d->busy; s; s = s->next_busy)
+		if (!s->barred && s->thread_slot_plus_1 && count_parked(s) > most) {
+			worst = s;
+			most = count_parked(s);
+		}
+	struct mms_thread *t = worst ? mms_thread_slot(d->session, worst->thread_slot_plus_1 - 1) : NULL;
+	if (!t)
+		return;
+	worst->barred = true;
+	atomic_store_explicit(&t->barred, 1, memory_order_relaxed);
+	d->stats.n_barred++;
 }
 
 /* ---- new blocks ---- */
@@ -330,7 +356,7 @@ static void blocks_scan(struct drain *d)
 	d->stats.ring_cells = n_ring;
 	d->stats.free_cells = n_free;
 	if (n_parked)
-		unpark_old(d, n_parked);
+		bar_worst(d, n_parked);
 }
 
 /* ---- rounds ---- */
@@ -375,7 +401,7 @@ static void streams_sort_out(struct drain *d)
 		struct stream *s = *link;
 
 		if (s->dead)
-			unpark_from(s, &s->parked);
+			unpark_all(s);
 		if (s->block || s->queue != NO_CELL || s->parked != NO_CELL) {
 			link = &s->next_busy;
 			continue;
@@ -447,8 +473,12 @@ void drain_process_gone(struct drain *d, uint64_t number)
 			s->dead |= s->who.process == number;
 }
 
-void drain_finish(struct drain *d)
+void drain_finish_at(struct drain *d, uint64_t stamp)
 {
+	if (!stamp)
+		d->clock_unknown = true;
+	else if (stamp >> d->clock.shift > d->now)
+		d->now = stamp >> d->clock.shift;
 	d->finishing = true;
 	d->rescan = true;
 	for (uint32_t i = 0; i < STREAM_BUCKETS; i++)
@@ -456,6 +486,11 @@ void drain_finish(struct drain *d)
 			s->dead = true;
 	round_to(d, UINT64_MAX);
 	d->sink->round(d->sink->arg, UINT64_MAX);
+}
+
+void drain_finish(struct drain *d)
+{
+	drain_finish_at(d, stamp_same_boot(&d->clock) ? stamp_now(&d->clock) : 0);
 }
 
 static void block_saved(struct drain *d, uint32_t cell, uint32_t at, uint64_t ticks)

@@ -33,6 +33,7 @@ struct drain_stats {
 	uint64_t n_late;    /* stamped before a horizon that had passed */
 	uint64_t n_holes;   /* reserved, not published so far: a lost record each, or some */
 	uint64_t n_bad;     /* words that are no record (damaged block) */
+	uint64_t n_barred;  /* threads that get no more blocks: they left too many unfinished */
 	uint64_t n_torn;    /* claimed by a process that died before the header */
 	uint32_t ring_cells, free_cells; /* at the end of the last round */
 	uint32_t threads; /* known and not yet gone */
@@ -61,6 +62,9 @@ void drain_saved(struct drain *d);
 /* Delivers all that is left, taking every thread and process for dead. Ends
  * with round(UINT64_MAX). */
 void drain_finish(struct drain *d);
+
+/* The same with a given full stamp as "now" (tests); 0: it is not known. */
+void drain_finish_at(struct drain *d, uint64_t stamp);
 
 /* Records of the process that found no block so far; 0 when it is not known
  * (its slot was given back: see process_read). */

@@ -24,6 +24,7 @@
 #include "collect/stream.h"
 
 #define BASE_MARGIN (1ull << 20)  /* ticks: 6 ms at 2.6 GHz */
+#define LAST_MARGIN (1ull << 28)  /* 1.6 s: this process may stand still between its clock and the news of a death */
 #define ANCHOR_MARGIN (1ull << 35) /* 3.5 minutes of the 28 */
 #define LOOK_SHORT 16u   /* slots behind the frontier looked at each time */
 #define LOOK_LONG 400u   /* after 100 ms without a record: the longest record */
@@ -83,6 +84,21 @@ static uint32_t slots_of(uint32_t op, uint32_t size)
 	return op >= MMS_OP_MALLOC_EXT ? 2 : 1;
 }
 
+/* Nothing that can be read is stamped after this. */
+static uint64_t latest(const struct stream *s)
+{
+	if (s->d->clock_unknown)
+		return UINT64_MAX;
+	return s->d->now + (s->dead ? LAST_MARGIN : BASE_MARGIN);
+}
+
+/* As the first word of a record a size below 1 GiB has such a stamp: no record
+ * behind a hole is believed to be from these 100 ns of the 28 minutes. */
+static bool is_size(uint64_t w0)
+{
+	return mms_w0_stamp(w0) < 16;
+}
+
 /* Could the words at this offset be the head of a record?  Payload may look
  * like one by chance: the stamp must fit too (1 in 10^4 for 100 ms).  The slot
  * may be in the middle of being written: what is read here is a guess, and is
@@ -94,13 +110,13 @@ static __attribute__((no_sanitize("thread"))) bool is_plausible(const struct str
 	uint32_t op = mms_w1_op(w1), n = slots_of(op, mms_w1_size(w1));
 	uint64_t ticks = extend(s, w0);
 
-	if (mms_w0_gen(w0) != s->gen || !op || !n)
+	if (mms_w0_gen(w0) != s->gen || !op || !n || is_size(w0))
 		return false;
 	if (n > 2 && at + n * 16 > MMS_BLOCK_END)
 		return false;
 	if (ticks + BASE_MARGIN < s->prev)
 		return false;
-	return s->d->finishing || ticks <= s->d->now + BASE_MARGIN;
+	return ticks <= latest(s);
 }
 
 /* Offset of the first record within n slots behind the frontier; 0: none. */
@@ -358,10 +374,10 @@ __attribute__((no_sanitize("thread"))) uint32_t stream_late_slots(const struct s
 __attribute__((no_sanitize("thread"))) bool stream_late_plausible(const struct stream *s, uint32_t cell, uint32_t at)
 {
 	const struct slot *slot = slot_in(s, cell, at);
-	uint64_t ticks = late_ticks(s, atomic_load_explicit(&slot->w0, memory_order_acquire));
+	uint64_t w0 = atomic_load_explicit(&slot->w0, memory_order_acquire), ticks = late_ticks(s, w0);
 
-	return stream_late_slots(s, cell, at) && mms_w1_op(slot->w1) &&
-		ticks + BASE_MARGIN >= s->d->cells[cell].base_ticks;
+	return stream_late_slots(s, cell, at) && mms_w1_op(slot->w1) && !is_size(w0) &&
+		ticks + BASE_MARGIN >= s->d->cells[cell].base_ticks && ticks <= latest(s);
 }
 
 void stream_late(struct stream *s, uint32_t cell, uint32_t at)

@@ -114,7 +114,7 @@ void slots_scan(struct drain *d)
 bool slots_add_begins(struct drain *d)
 {
 	for (struct begin_event *b = d->begins; b; b = b->next) {
-		if (b->source.ticks > d->now + d->hole_wait) /* damaged */
+		if (!d->clock_unknown && b->source.ticks > d->now + d->hole_wait) /* damaged */
 			b->source.ticks = d->now;
 		if (order_add(&d->order, &b->source) < 0)
 			return false;
@@ -195,7 +195,7 @@ static void thread_slot_free(struct drain *d, uint32_t at)
 	t->tid = 0;
 	atomic_store_explicit(&t->n_lost, 0, memory_order_relaxed);
 	atomic_store_explicit(&t->next_seq, 0, memory_order_relaxed);
-	atomic_store_explicit(&t->ended, 0, memory_order_relaxed);
+	atomic_store_explicit(&t->barred, 0, memory_order_relaxed);
 	atomic_store_explicit(&t->process, 0, memory_order_release);
 }
 

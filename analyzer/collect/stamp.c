@@ -14,12 +14,13 @@
 
 #define FIRST_SPAN_NS 200000u         /* least time between the two readings of the first rate */
 #define REFINE_MAX_NS 10000000000ull
+#define SAME_BOOT_NS 60000000000ull   /* what two clocks may differ by */
 
-static uint64_t monotonic_ns(void)
+static uint64_t clock_ns(clockid_t which)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(which, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -35,7 +36,7 @@ static void read_both(const struct stamp_clock *c, uint64_t *ret_stamp, uint64_t
 
 	for (int i = 0; i < 5; i++) {
 		uint64_t before = stamp_now(c);
-		uint64_t ns = monotonic_ns();
+		uint64_t ns = clock_ns(CLOCK_MONOTONIC);
 		uint64_t after = stamp_now(c);
 
 		if (after - before >= best)
@@ -68,6 +69,15 @@ static uint64_t rate_now(const struct stamp_clock *c)
 static bool start_is_usable(const struct mms_header *h, uint64_t stamp, uint64_t ns)
 {
 	return stamp > h->start_stamp && ns > h->start_monotonic_ns + FIRST_SPAN_NS;
+}
+
+bool stamp_same_boot(const struct stamp_clock *c)
+{
+	const struct mms_header *h = c->header;
+	uint64_t lived = clock_ns(CLOCK_MONOTONIC) - h->start_monotonic_ns;
+	uint64_t passed = clock_ns(CLOCK_REALTIME) - h->start_realtime_ns;
+
+	return stamp_now(c) >= h->start_stamp && lived - passed + SAME_BOOT_NS <= 2 * SAME_BOOT_NS;
 }
 
 void stamp_open(struct stamp_clock *c, const struct mms_header *h)

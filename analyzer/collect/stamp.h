@@ -8,6 +8,7 @@
 #ifndef COLLECT_STAMP_H
 #define COLLECT_STAMP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <mmscope/session.h>
@@ -25,6 +26,10 @@ void stamp_open(struct stamp_clock *c, const struct mms_header *h);
 
 /* The session's clock now, full stamp. */
 uint64_t stamp_now(const struct stamp_clock *c);
+
+/* Is the clock now the one that the session's stamps were taken from?  False
+ * when that is not sure: a file of another boot, time set by hand, a sleep. */
+bool stamp_same_boot(const struct stamp_clock *c);
 
 /* Corrects the rate when that is due.  Called between rounds. */
 void stamp_refine(struct stamp_clock *c);

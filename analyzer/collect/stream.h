@@ -36,7 +36,6 @@ struct cell {
 	uint32_t end;     /* kept: offset where reading ended */
 	uint32_t n_holes; /* its thread may come back to: parked when it was read */
 	uint64_t base_ticks;
-	uint64_t parked_ticks;
 };
 
 struct stream {
@@ -45,6 +44,7 @@ struct stream {
 	struct order_writer who;
 	uint32_t thread_slot_plus_1;
 	bool dead;     /* nothing more will be written: what is missing never comes */
+	bool barred;   /* its thread was told to take no more blocks */
 
 	/* The block that is being read; NULL: none. */
 	struct mms_block *block;
@@ -98,6 +98,7 @@ struct drain {
 	uint64_t last_ns;    /* of what was delivered last */
 	uint64_t hole_wait;  /* ticks */
 	bool finishing;      /* everything counts as dead */
+	bool clock_unknown;  /* finishing a session whose clock was another one */
 	uint32_t n_freed;    /* blocks since the last wake */
 
 	struct cell cells[MMS_MAX_CELLS];

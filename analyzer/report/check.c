@@ -22,7 +22,8 @@
 
 struct settings {
 	int format;
-	struct option_list baselines;
+	struct option_list baselines, suppressions;
+	struct suppressions rules;
 	const char *budget, *junit, *sarif, *markdown;
 	bool github, update, all;
 	int64_t floor_bytes, floor_blocks, floor_percent;
@@ -226,17 +227,22 @@ static int64_t usual_amount(const struct check *c, const struct budget_rule *b)
 	return usual;
 }
 
-/* The sites that make up the amount: measures of single sites only.  Leaks
- * are explained by what is live. */
+/* A part of the amount: for leaks what the site left behind. */
+static int64_t part_of(const struct side_site *site, enum measure m)
+{
+	if (m >= M_DEFINITE_BYTES)
+		return (int64_t)site->left[(m - M_DEFINITE_BYTES) / 2];
+	return site->value[m == M_RSS_PEAK ? M_PEAK_BYTES : m];
+}
+
+/* The sites that make up the amount. */
 static void name_sites(struct check *c, struct check_rule *r, const char *pattern)
 {
-	enum measure m = r->measure < N_SITE_MEASURES ? r->measure
-		: r->measure == M_RSS_PEAK            ? M_PEAK_BYTES
-						      : M_LIVE_BYTES;
 	for (size_t i = 0; i < c->now.n; i++) {
 		const struct side_site *site = &c->now.site[i];
-		if (site->value[m] > 0 && (!pattern || side_site_fits(site, pattern)))
-			add_finding(r, (struct check_finding){.site = site, .value = site->value[m],
+		int64_t part = part_of(site, r->measure);
+		if (part > 0 && (!pattern || side_site_fits(site, pattern)))
+			add_finding(r, (struct check_finding){.site = site, .value = part,
 						.usual = UNKNOWN, .limit = UNKNOWN});
 	}
 	sort_findings(r);
@@ -320,7 +326,7 @@ static int open_baselines(struct check *c, const struct settings *s)
 		status = complain(s->baselines.item[0], "no baseline in this folder");
 	c->baseline = xcalloc(p.n + 1, sizeof(*c->baseline));
 	for (size_t i = 0; i < p.n && !status; i++) {
-		status = side_open(&c->baseline[i], "check", p.path[i], s->all);
+		status = side_open(&c->baseline[i], "check", p.path[i], &s->rules, s->all);
 		if (!status && c->baseline[i].a.exact != c->now.a.exact)
 			status = side_close(&c->baseline[i],
 				complain(p.path[i], "every block was recorded in one of the two only"));
@@ -455,6 +461,8 @@ int verb_check(int argc, char **argv)
 		{OPTION_NUMBER, "floor-percent", "N", "of a site: part of the whole program (1)",
 			&s.floor_percent},
 		{OPTION_FLAG, "all", NULL, "also sites of the loader and the C libraries", &s.all},
+		{OPTION_LIST, "suppressions", "FILE", "known leaks, as LeakSanitizer or Valgrind write them",
+			&s.suppressions},
 		{OPTION_END},
 	};
 	const struct verb_spec spec = {
@@ -475,14 +483,17 @@ int verb_check(int argc, char **argv)
 		return status;
 	status = refuse_options(&s);
 	if (!status)
+		status = judged_read_rules(&s.rules, "check", &s.suppressions);
+	if (!status)
 		status = load_budget(&budget, s.budget);
 	if (!status)
-		status = side_open(&c.now, "check", path, s.all);
+		status = side_open(&c.now, "check", path, &s.rules, s.all);
 	if (!status) {
 		status = run_check(&c, &s, &budget, path);
 		check_done(&c);
 		status = side_close(&c.now, status);
 	}
 	budget_done(&budget);
+	suppress_done(&s.rules);
 	return status;
 }

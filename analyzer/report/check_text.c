@@ -142,6 +142,7 @@ void check_print_text(struct check *c)
 		for (size_t i = 0; i < c->n_rules; i++)
 			if (c->rule[i].state == (enum check_state)state)
 				print_rule(c, &c->rule[i]);
+	judged_print_rules(&c->now.judged);
 	printf("\n%zu of %zu %s failed", c->n_failed, c->n_rules, text_plural(c->n_rules, "rule", "rules"));
 	if (c->n_unknown)
 		printf(", %zu could not be judged", c->n_unknown);
@@ -199,6 +200,7 @@ void check_print_json(struct check *c)
 	for (size_t i = 0; i < c->n_rules; i++)
 		rule_json(&j, &c->rule[i]);
 	json_end(&j);
+	judged_rules_json(&j, &c->now.judged);
 	json_finish(&j);
 }
 

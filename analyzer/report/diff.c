@@ -288,10 +288,10 @@ static void print_text(struct diff *d)
 
 static int open_sides(struct diff *d, const char *const *paths)
 {
-	int status = side_open(&d->older, "diff", paths[0], d->all);
+	int status = side_open(&d->older, "diff", paths[0], NULL, d->all);
 	if (status)
 		return status;
-	status = side_open(&d->newer, "diff", paths[1], d->all);
+	status = side_open(&d->newer, "diff", paths[1], NULL, d->all);
 	if (status)
 		side_close(&d->older, status);
 	return status;

@@ -1,6 +1,6 @@
 /*
- * judged.c - see judged.h.  Called by the verbs leaks, report and html;
- * writes nothing but messages about files of rules.
+ * judged.c - see judged.h.  Called by the verbs leaks, report, html,
+ * diff and check.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 
 #include "report/alloc.h"
 #include "report/judged.h"
+#include "report/render.h"
 #include "report/text.h"
 #include "verbs.h"
 
@@ -45,14 +46,14 @@ static int read_file(const char *path, char **ret, size_t *ret_size)
 	return error;
 }
 
-int judged_read_rules(struct judged *j, const char *verb, const struct option_list *files)
+int judged_read_rules(struct suppressions *rules, const char *verb, const struct option_list *files)
 {
 	for (int i = 0; i < files->n; i++) {
 		char *text = NULL, *name = text_clean(files->item[i]);
 		size_t size = 0;
 		struct suppress_error error;
 		int r = read_file(files->item[i], &text, &size);
-		bool good = r == 0 && suppress_parse(&j->rules, text, size, &error);
+		bool good = r == 0 && suppress_parse(rules, text, size, &error);
 		if (r)
 			fprintf(stderr, "mmscope %s: %s: %s\n", verb, name, strerror(-r));
 		else if (!good)
@@ -123,6 +124,58 @@ void judged_done(struct judged *j)
 	suppress_done(&j->rules);
 	suppress_done(&j->built_in);
 	free(j->known);
+}
+
+/* ---- the rules that were used ---- */
+
+static bool print_rules(const struct suppressions *s, const char *whose, bool headed)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct suppress_rule *rule = &s->rule[i];
+		char size[TEXT_NUMBER], n[TEXT_NUMBER];
+		if (!rule->sites)
+			continue;
+		if (!headed)
+			render_heading("Suppressed");
+		headed = true;
+		char *name = text_clean(rule->name);
+		char *text = xasprintf("%s %s suppressed by %s%s: %s", text_count(n, rule->sites),
+			text_plural(rule->sites, "site", "sites"), whose, name, text_size(size, rule->bytes));
+		render_paragraph(2, NULL, text);
+		free(text);
+		free(name);
+	}
+	return headed;
+}
+
+void judged_print_rules(const struct judged *j)
+{
+	bool headed = print_rules(&j->rules, "", false);
+	print_rules(&j->built_in, "the built-in rule ", headed);
+}
+
+static void rules_json(struct json *j, const struct suppressions *s, bool built_in)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct suppress_rule *rule = &s->rule[i];
+		if (!rule->sites)
+			continue;
+		json_object(j, NULL);
+		json_string(j, "rule", rule->name);
+		json_bool(j, "built_in", built_in);
+		json_u64(j, "sites", rule->sites);
+		json_u64(j, "blocks", rule->blocks);
+		json_u64(j, "bytes", rule->bytes);
+		json_end(j);
+	}
+}
+
+void judged_rules_json(struct json *json, const struct judged *j)
+{
+	json_array(json, "suppressions");
+	rules_json(json, &j->rules, false);
+	rules_json(json, &j->built_in, true);
+	json_end(json);
 }
 
 /* ---- order ---- */

@@ -111,6 +111,6 @@ int verb_leaks(int argc, char **argv)
 	int status = options_parse(&spec, argc, argv, &path);
 	if (status >= 0)
 		return status;
-	status = judged_read_rules(&l.judged, "leaks", &files);
+	status = judged_read_rules(&l.judged.rules, "leaks", &files);
 	return status ? status : answer(&l, path, format, generate);
 }

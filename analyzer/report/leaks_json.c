@@ -112,22 +112,6 @@ static void sites_json(struct json *j, const struct leaks *l)
 	json_end(j);
 }
 
-static void rules_json(struct json *j, const struct suppressions *s, bool built_in)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		const struct suppress_rule *rule = &s->rule[i];
-		if (!rule->sites)
-			continue;
-		json_object(j, NULL);
-		json_string(j, "rule", rule->name);
-		json_bool(j, "built_in", built_in);
-		json_u64(j, "sites", rule->sites);
-		json_u64(j, "blocks", rule->blocks);
-		json_u64(j, "bytes", rule->bytes);
-		json_end(j);
-	}
-}
-
 static void mappings_json(struct json *j, const struct leaks *l)
 {
 	json_array(j, "mappings");
@@ -172,10 +156,7 @@ void leaks_json(struct leaks *l)
 	totals_json(&j, &t);
 	sites_json(&j, l);
 	mappings_json(&j, l);
-	json_array(&j, "suppressions");
-	rules_json(&j, &l->judged.rules, false);
-	rules_json(&j, &l->judged.built_in, true);
-	json_end(&j);
+	judged_rules_json(&j, &l->judged);
 	processes_json(&j, l);
 	json_finish(&j);
 }

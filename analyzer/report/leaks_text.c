@@ -195,34 +195,13 @@ static void print_totals(const struct leaks *l)
 	print_reach(&t);
 }
 
-static bool print_rules(const struct suppressions *s, const char *whose, bool headed)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		const struct suppress_rule *rule = &s->rule[i];
-		char size[TEXT_NUMBER], n[TEXT_NUMBER];
-		if (!rule->sites)
-			continue;
-		if (!headed)
-			render_heading("Suppressed");
-		headed = true;
-		char *name = text_clean(rule->name);
-		char *text = xasprintf("%s %s suppressed by %s%s: %s", text_count(n, rule->sites),
-			text_plural(rule->sites, "site", "sites"), whose, name, text_size(size, rule->bytes));
-		render_paragraph(2, NULL, text);
-		free(text);
-		free(name);
-	}
-	return headed;
-}
-
 void leaks_text(struct leaks *l)
 {
 	head_print(&l->a);
 	print_totals(l);
 	print_processes(l);
 	print_mappings(l);
-	bool headed = print_rules(&l->judged.rules, "", false);
-	print_rules(&l->judged.built_in, "the built-in rule ", headed);
+	judged_print_rules(&l->judged);
 	head_print_coverage(&l->a, 5);
 }
 

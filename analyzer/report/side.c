@@ -180,31 +180,45 @@ static void sum_sites(struct side *s)
 	}
 }
 
-static enum measure verdict_measure(const char *verdict)
+/* Known when at least one block was judged, or none was left. */
+static bool are_judged(struct answer *a, const struct rows *rows)
 {
-	static const char *const words[] = {"definite", "indirect", "possible", "reachable"};
-	for (size_t i = 0; verdict && i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(verdict, words[i]) == 0)
-			return M_DEFINITE_BYTES + 2 * (enum measure)i;
-	return M_UNCLASSIFIED_BYTES;
+	struct query *q = answer_query(a, sql_side_verdicts);
+	bool judged = answer_row(a, q) && query_int(q, 0) > 0;
+	query_close(q);
+	return judged || rows->n == 0;
 }
 
-/* Verdicts are known when at least one block was judged, or none was left. */
-static void read_verdicts(struct side *s)
+static void add_left(struct side *s, const struct row *row)
 {
-	int64_t sum[N_MEASURES] = {0};
-	bool judged = true;
-	struct query *q = answer_query(&s->a, sql_side_verdicts);
-	for (size_t n = 0; answer_row(&s->a, q); n++) {
-		enum measure m = verdict_measure(query_text(q, 0));
-		sum[m] += query_int(q, 2);
-		sum[m + 1] += query_int(q, 1);
-		judged = (judged && n > 0) || m != M_UNCLASSIFIED_BYTES;
+	struct side_site *site = find_site(s, row->id);
+	for (int k = 0; site && k < N_REACH; k++)
+		site->left[k] += judged_evidence(&s->judged, row)->facts.bytes[k];
+}
+
+/* Of the sites that are compared, as the other totals; what is suppressed is
+ * nobody's leak. */
+static void read_verdicts(struct side *s, bool all)
+{
+	struct rows rows = {NULL};
+	struct judged_totals t = {{0}};
+	rows_load(&rows, &s->a, true, 0);
+	judged_load(&s->judged, &s->a, &rows);
+	for (size_t i = 0; i < rows.n; i++) {
+		const struct row *row = &rows.row[i];
+		if (s->judged.known[row->number] || (!all && row_is_apart(row)))
+			continue;
+		judged_add(&s->judged, row, &t);
+		add_left(s, row);
 	}
-	query_close(q);
-	for (size_t m = M_DEFINITE_BYTES; m < N_MEASURES; m++)
-		if (judged || m >= M_UNCLASSIFIED_BYTES)
-			s->total[m] = sum[m];
+	bool judged = are_judged(&s->a, &rows);
+	rows_done(&rows);
+	for (int k = 0; k < N_REACH; k++) {
+		if (!judged && k != REACH_UNCLASSIFIED)
+			continue;
+		s->total[M_DEFINITE_BYTES + 2 * k] = (int64_t)t.bytes[k];
+		s->total[M_DEFINITE_BLOCKS + 2 * k] = (int64_t)t.blocks[k];
+	}
 }
 
 static void read_threads(struct side *s)
@@ -214,7 +228,7 @@ static void read_threads(struct side *s)
 	query_close(q);
 }
 
-int side_open(struct side *s, const char *verb, const char *path, bool all)
+int side_open(struct side *s, const char *verb, const char *path, const struct suppressions *rules, bool all)
 {
 	memset(s, 0, sizeof(*s));
 	int status = answer_open(&s->a, verb, path);
@@ -222,11 +236,13 @@ int side_open(struct side *s, const char *verb, const char *path, bool all)
 		return status;
 	if (!s->a.any_followed)
 		return answer_refuse(&s->a, "no process was recorded, so its sites are not known");
+	if (rules)
+		suppress_copy(&s->judged.rules, rules);
 	read_sites(s, all);
 	read_never(s);
 	sum_sites(s);
 	read_cow(s);
-	read_verdicts(s);
+	read_verdicts(s, all);
 	read_threads(s);
 	return 0;
 }
@@ -234,6 +250,7 @@ int side_open(struct side *s, const char *verb, const char *path, bool all)
 int side_close(struct side *s, int status)
 {
 	free(s->site);
+	judged_done(&s->judged);
 	return answer_close(&s->a, status);
 }
 

@@ -10,6 +10,7 @@
 #define REPORT_SIDE_H
 
 #include "report/answer.h"
+#include "report/judged.h"
 #include "report/measure.h"
 
 struct side_site {
@@ -18,11 +19,13 @@ struct side_site {
 	const struct capture_stack *stack; /* the one that allocated most */
 	int64_t value[N_SITE_MEASURES];
 	double slack[N_SITE_MEASURES]; /* how far an estimate may be off; 0: it is none */
+	uint64_t left[N_REACH]; /* live bytes by verdict, without what is suppressed */
 	int64_t own_peak; /* of peaks at any time: tells a peak that moved from one that grew */
 };
 
 struct side {
 	struct answer a;
+	struct judged judged; /* its rules; its rows are gone */
 	struct side_site *site; /* by id */
 	size_t n, capacity;
 	double total_slack[N_SITE_MEASURES];
@@ -31,9 +34,10 @@ struct side {
 };
 
 /* Opens and reads; with `all` also the sites of the loader and the C and C++
- * libraries, whose figures depend on paths and environment.  Returns 0 or the
- * exit status, after the message. */
-int side_open(struct side *s, const char *verb, const char *path, bool all);
+ * libraries, whose figures depend on paths and environment.  What the rules
+ * (NULL: none) and the built-in ones cover is in no measure of leaks.  Returns
+ * 0 or the exit status, after the message. */
+int side_open(struct side *s, const char *verb, const char *path, const struct suppressions *rules, bool all);
 int side_close(struct side *s, int status);
 
 /* What the difference of two estimates must exceed to be one: nearly twice as

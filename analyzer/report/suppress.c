@@ -1,7 +1,7 @@
 /*
  * suppress.c - see suppress.h: parser of both syntaxes, and matching.  A
  * suppressions file is written by hand: every error says its line and column.
- * Called by leaks; knows no database.
+ * Called by leaks and check; knows no database.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +101,19 @@ static struct suppress_rule *add_rule(struct suppressions *s, char *name)
 	XGROW(s->rule, s->n, s->capacity);
 	s->rule[s->n] = (struct suppress_rule){.name = name, .reach = ALL_REACH};
 	return &s->rule[s->n++];
+}
+
+void suppress_copy(struct suppressions *to, const struct suppressions *from)
+{
+	for (size_t i = 0; i < from->n; i++) {
+		const struct suppress_rule *rule = &from->rule[i];
+		struct suppress_rule *new = add_rule(to, xstrdup(rule->name));
+		new->lsan = rule->lsan;
+		new->no_leak = rule->no_leak;
+		new->reach = rule->reach;
+		for (size_t k = 0; k < rule->n; k++)
+			add_part(new, rule->part[k].kind, rule->part[k].glob, rule->part[k].glob + strlen(rule->part[k].glob));
+	}
 }
 
 static bool read_lsan(struct suppressions *s, struct reader *r, const char *pattern)

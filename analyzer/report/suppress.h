@@ -57,6 +57,8 @@ struct suppress_error {
 bool suppress_parse(struct suppressions *s, const char *text, size_t size, struct suppress_error *error);
 /* The rules for what libc and the loader keep until the end. */
 void suppress_built_in(struct suppressions *s);
+/* Adds the same rules; what they suppressed begins at zero. */
+void suppress_copy(struct suppressions *to, const struct suppressions *from);
 /* The first rule that covers blocks of this stack; NULL: none. */
 struct suppress_rule *suppress_find(const struct suppressions *s, const struct capture_stack *stack,
 	enum reach reach);

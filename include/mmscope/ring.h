@@ -33,7 +33,8 @@
  * skips a hole that has a valid record behind it, or lies in a closed block,
  * after 100 ms; at once when the thread is dead, or when targets wait for
  * blocks.  A block with a hole is not recycled while its thread lives, and what
- * is published there late is read then.
+ * is published there late is read then; a thread that leaves so many that half
+ * the ring is held by them gets no more blocks (mms_thread.barred).
  *
  * owner[cell]: 0 free; else bits 0..23 thread slot + 1 (0: a slotless thread),
  * bits 24..47 process slot + 1, bit 63 set.  Set by one CAS of the target.

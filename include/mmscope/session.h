@@ -162,7 +162,7 @@ struct mms_thread {
 	uint32_t tid;               /* as the thread sees itself */
 	_Atomic uint64_t n_lost;    /* records that found no block */
 	_Atomic uint32_t next_seq;  /* sequence number of its next block */
-	_Atomic uint32_t ended;     /* 1: the thread said good-bye (key destructor) */
+	_Atomic uint32_t barred;    /* C: 1: it gets no more blocks, having left too many unfinished */
 };
 _Static_assert(sizeof(struct mms_thread) == 64, "thread slot");
 

@@ -273,7 +273,7 @@ static void claim_shared(struct thread_state *st)
 		t->tid = st->tid;
 		atomic_store_explicit(&t->n_lost, 0, memory_order_relaxed);
 		atomic_store_explicit(&t->next_seq, 0, memory_order_relaxed);
-		atomic_store_explicit(&t->ended, 0, memory_order_relaxed);
+		atomic_store_explicit(&t->barred, 0, memory_order_relaxed);
 		atomic_store_explicit(&slab.thread_hint, index + 1, memory_order_relaxed);
 		st->shared_plus_1 = index + 1;
 		st->shared = t;
@@ -314,7 +314,13 @@ static void open_block(struct thread_state *st, struct mms_block *b)
 	__atomic_store_n(&st->cursor, (uintptr_t)b + MMS_BLOCK_FIRST, __ATOMIC_RELEASE);
 }
 
-enum advance { ADVANCED, NO_BLOCK, NO_STATE };
+/* The collector says that it left too many records unfinished. */
+static bool is_barred(const struct thread_state *st)
+{
+	return st->shared && atomic_load_explicit(&st->shared->barred, memory_order_relaxed);
+}
+
+enum advance { ADVANCED, NO_BLOCK, NO_STATE /* nor will there be a block */ };
 
 /* Brings the thread to a cursor that is not spent.  *seen: free_seq before
  * the ring was found full. */
@@ -330,6 +336,8 @@ static enum advance advance(uint32_t *seen)
 		ring_close(s, st->block, MMS_BLOCK_CLOSED, may_call());
 	st->block = NULL;
 	prepare_shared(st);
+	if (is_barred(st))
+		return NO_STATE;
 	*seen = atomic_load(&s->header->free_seq);
 	st->drop_seq = *seen;
 	st->drop_cells = atomic_load(&s->header->n_cells_ready);
@@ -380,6 +388,8 @@ static bool is_dropping(void)
 {
 	const struct thread_state *st = thread_get();
 	const struct mms_header *h = identity.session.header;
+	if (!st->block && is_mine(st) && is_barred(st))
+		return true;
 	return (st->flags & THREAD_DROPPING) &&
 		atomic_load_explicit(&h->free_seq, memory_order_relaxed) == st->drop_seq &&
 		atomic_load_explicit(&h->n_cells_ready, memory_order_relaxed) == st->drop_cells;
@@ -468,8 +478,6 @@ void thread_end(void)
 	st->block = NULL;
 	if (b)
 		ring_close(&identity.session, b, MMS_BLOCK_RETURNED, calls);
-	if (st->shared)
-		atomic_store(&st->shared->ended, 1);
 	if (calls)
 		mms_signals_set(mask);
 }

@@ -144,6 +144,24 @@ fn main() {
 }
 '''
 
+RUST_SMALL = '''
+fn main() {
+    let v: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
+    println!("{}", v.iter().map(|s| s.len()).sum::<usize>());
+    std::process::exit(std::process::Command::new("/bin/sh").arg("-c").arg("exit 6").status().unwrap().code().unwrap());
+}
+'''
+
+CARGO_TOML = '''
+[package]
+name = "a"
+version = "1.0.0"
+edition = "2021"
+[[bin]]
+name = "a"
+path = "a.rs"
+'''
+
 # A server for one session on the client's pipe, with its own sandbox; no shell,
 # whose start files are everybody's own.
 SSHD = '''
@@ -261,6 +279,13 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     'jemalloc-behind': Case(['/usr/bin/python3', '-c', CHURN], env={'LD_PRELOAD': 'libjemalloc.so.2'}, modes=('run',),
                             masked=('threads',)),
     'tcmalloc-behind': Case(['/usr/bin/python3', '-c', CHURN], env={'LD_PRELOAD': 'libtcmalloc_minimal.so.4'}, modes=('run',)),
+    # Linked when they were built, as a library or into the executable.
+    'with-jemalloc': Case(['PROGRAMS/hello_jemalloc']),
+    'with-tcmalloc': Case(['PROGRAMS/hello_tcmalloc']),
+    'with-tcmalloc-minimal': Case(['PROGRAMS/hello_tcmalloc_minimal']),
+    'with-mimalloc': Case(['PROGRAMS/hello_mimalloc']),
+    'jemalloc-inside': Case(['PROGRAMS/hello_jemalloc_inside'], warns='own malloc'),
+    'tcmalloc-inside': Case(['PROGRAMS/hello_tcmalloc_inside'], warns='own malloc'),
     'busybox': bash('busybox sh -c "echo x | cat; exit 3"; echo $?', needs=['busybox'], unseen=('busybox',)),
     'bwrap': bash('bwrap --unshare-pid --unshare-ipc --unshare-uts --bind / / --proc /proc bash -c "echo inside | cat; exit 3"; echo $?',
                   needs=['bwrap']),
@@ -298,6 +323,10 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
                       files={'Starts.class': java_class.starts('Starts')}, masked=('threads',), onlook=False),
     'rust': bash('rustc a.rs -o a && ./a; echo $?', files={'a.rs': RUST_SOURCE}, needs=['rustc', 'gcc'], modes=('run',),
                  masked=('threads',)),
+    'rust-static': bash('rustc -C target-feature=+crt-static a.rs -o a && ./a; echo $?', files={'a.rs': RUST_SMALL},
+                        needs=['rustc', 'gcc'], modes=('run',), masked=('threads',), unseen=('a',)),
+    'cargo': bash('CARGO_HOME=$PWD/c cargo build -q --offline && target/debug/a; echo $?', files={'a.rs': RUST_SMALL, 'Cargo.toml': CARGO_TOML},
+                  needs=['cargo', 'gcc'], modes=('run',), masked=('threads',)),
     # It clears the environment: what it starts is not recorded.
     'sudo': bash('sudo -n id -u; sudo -n -u nobody /bin/sh -c "id -u; exit 4"; echo $?; sudo -n /no/such/program; echo $?',
                  needs=['sudo'], unseen=('id', 'dash')),

@@ -1,12 +1,13 @@
 """known.py - what the generator did against what mmscope says it did.
 
-    known.py FIRST_SEED N_SEEDS [run|preload|forked|sampled]
+    known.py FIRST_SEED N_SEEDS [run|preload|forked|sampled|jemalloc|tcmalloc|mimalloc]
 
 The program known prints its own truth per function; the JSON of `sites`,
 `leaks` and `report` is added up by the innermost function of each stack and
 must be the same number for number.  Seeds go round 1 to 8 threads; the ordered
 ones also check the peak and its composition.  `forked`: both sides of a fork,
 each against its own truth, read from the tables.  `sampled`: a sample in each byte.
+The last three: the same program, linked with that malloc when it was built.
 """
 import json
 import os
@@ -16,6 +17,7 @@ import sys
 import mms
 
 KNOWN = os.path.join(mms.PROGRAMS, 'known')
+LINKED = ('jemalloc', 'tcmalloc', 'mimalloc')
 OPERATIONS = 1500
 KEYS = ('alloc_blocks', 'alloc_bytes', 'live_blocks', 'live_bytes', 'temporary_blocks')
 
@@ -34,7 +36,8 @@ def record(work, seed, mode):
     if mode == 'forked':
         arguments[1:] = ['1', str(OPERATIONS), 'forked']
         ordered = False
-    r = subprocess.run(command + [KNOWN] + arguments, env=mms.environment(), stdin=subprocess.DEVNULL,
+    program = '%s_%s' % (KNOWN, mode) if mode in LINKED else KNOWN
+    r = subprocess.run(command + [program] + arguments, env=mms.environment(), stdin=subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=work.top, timeout=60)
     if r.returncode or r.stderr:
         raise AssertionError('known ended with %d: %s' % (r.returncode, r.stderr.decode()))
@@ -157,6 +160,8 @@ def check_seed(work, seed, mode, faults):
 def main():
     first, n = int(sys.argv[1]), int(sys.argv[2])
     mode = sys.argv[3] if len(sys.argv) > 3 else 'run'
+    if mode in LINKED and not os.path.exists('%s_%s' % (KNOWN, mode)):
+        mms.skip('lib%s was not there when the programs were built' % mode)
     faults = Nearly() if mode == 'sampled' else mms.Faults()
     with mms.Work('known') as work:
         for seed in range(first, first + n):

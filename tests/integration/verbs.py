@@ -217,6 +217,44 @@ def check_rules(path, work, faults):
     status, out, err = mms.verb('leaks', '--suppressions', bad, path)
     faults.equal((status, out, err.split(': ')[:2]), (2, '', ['mmscope leaks', bad + ':2:4']), 'a bad rule')
     faults.equal(mms.verb('leaks', '--suppressions', work.path('none'), path)[0], 2, 'a file that is not there')
+    check_suppressed(path, file, one, bad, faults)
+
+
+def check_suppressed(path, file, rules, bad, faults):
+    """A build does not fail by leaks that are known, nor by what libc keeps."""
+    budget = file('leaks.budget', ''.join('leaks.%s.%s <= 0\n' % (verdict, unit) for verdict in
+                                          ('definite', 'possible', 'reachable', 'unclassified') for unit in ('bytes', 'blocks')))
+    more = file('more.supp', 'leak:^leaking$\nleak:src/lost_list.c\nleak:^mixed$\n')
+
+    def judged(*words):
+        status, out, err = mms.verb('check', '--budget', budget, '--format=json', *words, path)
+        answer = json.loads(out)
+        values = [r['value'] for r in answer['rules']]
+        return status, values, [[s['stack'][0]['function'] for s in r['sites']] for r in answer['rules']], answer['suppressions']
+
+    status, values, sites, used = judged()
+    faults.equal((status, values), (1, [100164, 102, 8192, 2, 57400, 152, 20100, 201]), 'nothing but the built-in rules')
+    faults.equal(sites[0], ['leaking', 'mixed', 'lost_list'], 'who leaked')
+    faults.equal([(r['rule'], r['built_in'], r['bytes']) for r in used], [('libc: stdio buffer', True, 4096)], 'built-in')
+    status, values, sites, used = judged('--suppressions', rules, '--suppressions=' + more)
+    faults.equal((status, values), (1, [0, 0, 8192, 2, 57200, 150, 0, 0]), 'suppressed')
+    faults.equal(sites[0], [], 'nobody leaked')
+    faults.equal([(r['rule'], r['bytes']) for r in used if not r['built_in']],
+                 [('leak:^forgotten$', 20000), ('leak:^leaking$', 100000), ('leak:src/lost_list.c', 640), ('leak:^mixed$', 400)], 'used')
+    one_line = file('one.budget', 'leaks.definite.bytes <= 0\n')
+    faults.equal(mms.verb('check', '--budget', one_line, '--suppressions', more, path)[0], 0, 'a build with known leaks')
+    text = mms.verb('check', '--budget', one_line, '--suppressions', more, path)[1]
+    if '1 site suppressed by leak:^leaking$: 97.7 KiB' not in text:
+        faults.add('check does not say what was suppressed:\n' + text)
+    # Baselines are judged by the same rules.
+    line = file('base.budget', 'leaks.definite.blocks <= +0\n')
+    status, out, err = mms.verb('check', '--baseline', path, '--budget', line, '--suppressions', more, '--format=json', path)
+    faults.equal([(r['value'], r['usual']) for r in json.loads(out)['rules'] if r['measure'] == 'leaks.definite.blocks'],
+                 [(0, 0), (0, 0)], 'of the baseline')
+    status, out, err = mms.verb('check', '--budget', one_line, '--suppressions', bad, path)
+    faults.equal((status, out, err.split(': ')[:2]), (2, '', ['mmscope check', bad + ':2:4']), 'a bad rule in check')
+
+
 KNOWN_ONLY = ('bytes_changed', 'identical_pages', 'counter_pages', 'pointer_pages', 'bulk_pages')
 
 

@@ -70,6 +70,13 @@ static uint64_t draw(struct thread *t, uint64_t below)
 	return (t->random >> 11) % below;
 }
 
+#ifdef ANOTHER_MALLOC /* has no pvalloc of its own, and gives a block for realloc(p, 0) */
+#define pvalloc valloc
+enum { N_ODD = 6 };
+#else
+enum { N_ODD = 7 };
+#endif
+
 #define SITE(name, expression) \
 	static __attribute__((noinline)) void *site_##name(void *old, size_t n) \
 	{ \
@@ -208,7 +215,7 @@ static void do_odd(struct thread *t, struct slot *s)
 	volatile size_t huge = PTRDIFF_MAX, half = SIZE_MAX / 2;
 	void *p = NULL;
 
-	switch (draw(t, 7)) {
+	switch (draw(t, N_ODD)) {
 	case 0: p = malloc(huge); break;
 	case 1: p = calloc(half, 3); break;
 	case 2: p = reallocarray(s->p, half, 3); break;

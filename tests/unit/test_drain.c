@@ -265,6 +265,7 @@ static void late_records(void)
 	CHECK_EQ(seen.n, 2); /* without 100 ms: somebody waits */
 	CHECK_EQ(stats_of(&x).n_holes, 1);
 	CHECK_EQ(fake_free_cells(x.s), 4);
+	CHECK_EQ(atomic_load(&x.s->header->n_full), 0); /* nothing there that waits to be read */
 	fake_publish(&x.a, inner, MMS_OP_MALLOC, 24, 1, 1, t + 30);
 	fake_heap(&x.a, MMS_OP_FREE, 24, 0, 0, t + 31);
 	round_at(&x, t + 40);
@@ -362,25 +363,114 @@ static void the_dead(void)
 	tear_down(&x);
 }
 
-/* A thread that leaves holes without end pins no more than a part of the ring. */
+/* A record of two slots whose first was never published: its payload has the
+ * block's generation and an operation, and a stamp of 0. */
+static uint64_t *headless(struct bench *x, uint64_t t)
+{
+	uint64_t *slot, *payload;
+
+	fake_heap(&x->a, MMS_OP_MALLOC, 8, 1, 1, t + 1);
+	slot = fake_reserve(&x->a, t + 2);
+	payload = fake_reserve(&x->a, t + 2);
+	payload[0] = 1000000 + ((struct mms_block *)(void *)mms_cell(x->s, x->a.cell))->gen;
+	payload[1] = 0x7f0000010010;
+	fake_heap(&x->a, MMS_OP_MALLOC, 24, 1, 1, t + 3);
+	return slot;
+}
+
+static void payload_is_no_head(void)
+{
+	const uint64_t wrap = FAKE_START_TICKS + MMS_STAMP_MASK + 1;
+	const uint64_t times[] = { FAKE_START_TICKS + (1ull << 30), wrap - 30, wrap + 16 };
+	struct bench x;
+	uint64_t t;
+
+	for (int i = 0; i < 3; i++) {
+		x = set_up(4);
+		headless(&x, times[i]);
+		drain_finish_at(x.d, fake_stamp(times[i] + 10));
+		CHECK_EQ(seen.n, 2);
+		CHECK_EQ(stats_of(&x).n_holes, 1);
+		tear_down(&x);
+	}
+
+	/* Shortly before the stamps begin again at 0; and it comes after all. */
+	x = set_up(4);
+	t = wrap - (1ull << 30);
+	uint64_t *slot = headless(&x, t);
+	for (int i = 0; i < 3; i++)
+		round_at(&x, t + 10 + (uint64_t)i * 101 * MS);
+	CHECK_EQ(seen.n, 2);
+	CHECK_EQ(stats_of(&x).n_holes, 1);
+	fake_publish(&x.a, slot, MMS_OP_MALLOC_EXT, 0, 0, 1, t + 400 * MS);
+	round_at(&x, t + 500 * MS);
+	CHECK_EQ(seen.n, 3);
+	CHECK_EQ(seen.address[2], 0x7f0000010010);
+	CHECK_EQ(stats_of(&x).n_holes, 0);
+	tear_down(&x);
+}
+
+/* The collector stands still between its clock and the news of a death. */
+static void dead_meanwhile(void)
+{
+	struct bench x = set_up(4);
+	uint64_t t = x.now;
+
+	fake_heap(&x.a, MMS_OP_MALLOC, 8, 1, 1, t + 1);
+	fake_reserve(&x.a, t + 2);
+	fake_heap(&x.a, MMS_OP_MALLOC, 16, 1, 1, t + 10 + 500 * MS);
+	fake_thread_dies(&x.a);
+	round_at(&x, t + 10);
+	CHECK_EQ(seen.n, 1);
+	round_at(&x, t + 600 * MS);
+	CHECK_EQ(seen.n, 2);
+	CHECK_EQ(stats_of(&x).n_holes, 1);
+	tear_down(&x);
+}
+
+/* A thread that leaves holes without end: its blocks stay, since it may still
+ * write there, and it gets no more before they are the whole ring. */
 static void holes_without_end(void)
 {
 	struct bench x = set_up(40);
-	uint64_t t = x.now;
-	uint32_t lowest = 40;
+	uint64_t t = x.now, *slot[40];
+	const _Atomic uint32_t *barred = &x.s->cell0->thread[x.a.slot].barred;
+	uint32_t n = 0;
 
-	for (int i = 0; i < 200; i++) {
-		fake_reserve(&x.a, t + 1);
-		if (!fake_heap(&x.a, MMS_OP_MALLOC, 8, 1, 1, t + 2))
+	for (; n < 40 && !atomic_load(barred); n++) {
+		slot[n] = fake_reserve(&x.a, t + 1);
+		if (!CHECK(fake_heap(&x.a, MMS_OP_MALLOC, 8, 1, 1, t + 2)))
 			break;
 		fake_close_block(&x.a, MMS_BLOCK_RETURNED);
 		round_at(&x, t + 3);
-		round_at(&x, t + 110 * MS);
-		t += 120 * MS;
-		lowest = fake_free_cells(x.s) < lowest ? fake_free_cells(x.s) : lowest;
+		round_at(&x, t + 1200 * MS);
+		round_at(&x, t + 2400 * MS); /* nor after long */
+		t += 2500 * MS;
+		CHECK_EQ(fake_free_cells(x.s), 40 - n - 1);
 	}
-	CHECK_EQ(seen.n, 200);
-	CHECK(lowest >= 10);
+	CHECK_EQ(n, 21);
+	CHECK_EQ(stats_of(&x).n_barred, 1);
+	CHECK_EQ(stats_of(&x).n_holes, n);
+	/* The other thread goes on, through all blocks that there are. */
+	for (uint64_t i = 0; i < 100 * MMS_RECORDS_PER_BLOCK; i++) {
+		CHECK(fake_heap(&x.b, MMS_OP_FREE, 16, 0, 0, t + i));
+		if (i % MMS_RECORDS_PER_BLOCK == 0)
+			round_at(&x, t + i);
+	}
+	t += 100 * MMS_RECORDS_PER_BLOCK;
+	round_at(&x, t);
+	CHECK_EQ(stats_of(&x).n_records, n + 100 * MMS_RECORDS_PER_BLOCK);
+	/* All that was left comes after all, and nothing else is touched. */
+	for (uint32_t i = 0; i < n; i++)
+		fake_publish(&x.a, slot[i], MMS_OP_MALLOC, 24, 1, 1, t + 1);
+	round_at(&x, t + 2);
+	CHECK_EQ(stats_of(&x).n_records, 2 * n + 100 * MMS_RECORDS_PER_BLOCK);
+	CHECK_EQ(seen.last_op, MMS_OP_MALLOC);
+	fake_thread_dies(&x.a);
+	round_at(&x, t + 100 * MS);
+	CHECK_EQ(fake_free_cells(x.s), 39);
+	CHECK_EQ(atomic_load(barred), 0);
+	CHECK_EQ(stats_of(&x).n_bad, 0);
 	tear_down(&x);
 }
 
@@ -421,6 +511,8 @@ int main(void)
 	frontier_is_no_hole();
 	hole_at_the_end();
 	the_dead();
+	payload_is_no_head();
+	dead_meanwhile();
 	holes_without_end();
 	five_hundred_children();
 	return check_done();

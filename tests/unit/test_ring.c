@@ -222,6 +222,37 @@ static void jumps(void)
 	CHECK_EQ(lost(), holes());
 }
 
+/* Records that are begun and left, one in each block: in the end its thread
+ * gets no more blocks, and what it loses is counted; others go on. */
+static void *left_main(void *arg)
+{
+	for (uint32_t i = 0; i < 60; i++) {
+		uintptr_t p = thread_reserve(thread_get(), 16);
+		while (thread_spent(p) && thread_slow())
+			p = thread_reserve(thread_get(), 16);
+		for (uint32_t k = 0; k < MMS_RECORDS_PER_BLOCK; k++)
+			rig_free(1, 2);
+	}
+	return NULL;
+}
+
+static void left(void)
+{
+	pthread_t t;
+	begin(40, MMS_POLICY_BLOCK, MMS_COLLECTOR_ALIVE);
+	rig.session.header->n_cells_max = atomic_load(&rig.session.header->n_cells_ready);
+	rig_start_reader(&rig, 200);
+	REQUIRE(pthread_create(&t, NULL, left_main, NULL) == 0);
+	for (uint32_t i = 0; i < 200000; i++)
+		rig_free(0, 2);
+	pthread_join(t, NULL);
+	rig_finish(&rig);
+	CHECK_EQ(rig.lane[0].n_free, 200000);
+	CHECK(rig.lane[1].n_free >= 19 * MMS_RECORDS_PER_BLOCK);
+	CHECK(rig.lane[1].n_free <= 40 * MMS_RECORDS_PER_BLOCK);
+	CHECK_EQ(rig.lane[1].n_free + lost(), 60 * (MMS_RECORDS_PER_BLOCK + 1));
+}
+
 /* ---- a full ring ---- */
 
 static void drop(void)
@@ -480,6 +511,7 @@ int main(int argc, char **argv)
 	rig_scenario("signals", signals);
 	rig_scenario("full ring on top of a record", unfinished);
 	rig_scenario("jumps out of handlers", jumps);
+	rig_scenario("records left unfinished", left);
 	rig_scenario("collector dead", collector_dead);
 	rig_scenario("collector never came", collector_never);
 	rig_scenario("collector too late", collector_late);
