@@ -59,6 +59,7 @@ static int hold_alive(struct mms_header *h)
 	uint32_t none = 0;
 	if (!atomic_compare_exchange_strong(&h->collector_pid, &none, (uint32_t)getpid()))
 		return -EBUSY;
+	atomic_store(&h->sees_frames, cow_sees_frames());
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);

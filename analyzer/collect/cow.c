@@ -37,16 +37,6 @@ static void areas_free(struct cow_area **areas, size_t *n, size_t *room)
 	*n = *room = 0;
 }
 
-void cow_plane_free(struct page_plane *p)
-{
-	struct page_shadow s;
-
-	page_shadow_init(&s);
-	s.plane[0] = *p;
-	page_shadow_done(&s);
-	memset(p, 0, sizeof(*p));
-}
-
 void cow_fork_release(struct cow_fork *f)
 {
 	for (int side = 0; side < SIDES; side++)
@@ -54,6 +44,8 @@ void cow_fork_release(struct cow_fork *f)
 			cow_plane_free(&f->side[side].plane[i]);
 	areas_free(&f->areas, &f->n_areas, &f->areas_room);
 	cow_witness_end(f);
+	cow_frames_free(f->frames);
+	f->frames = NULL;
 	f->released = true;
 }
 
@@ -75,6 +67,7 @@ void cows_done(struct cows *c)
 		if (c->processes[i]) {
 			coming_drop(c->processes[i]);
 			cow_plane_free(&c->processes[i]->there);
+			cow_frames_free(c->processes[i]->frames);
 		}
 		free(c->processes[i]);
 	}
@@ -130,25 +123,9 @@ static struct cow_fork *fork_of(struct cows *c, uint64_t parent, uint64_t stamp)
 	return f;
 }
 
-/* ---- sets ---- */
-
-void cow_plane_add_common(struct page_plane *to, const struct page_plane *from, const struct page_plane *mask)
+bool cow_is_compared(const struct cow_fork *f)
 {
-	struct page_run m = { .first = 0 }, r;
-
-	while (page_plane_run(mask, m.first + m.n, 1ull << 36, &m)) {
-		r = (struct page_run){ .first = m.first };
-		while (page_plane_run(from, r.first + r.n, m.first + m.n, &r))
-			page_plane_set(to, r.first, r.n);
-	}
-}
-
-void cow_plane_take_away(struct page_plane *from, const struct page_plane *what)
-{
-	struct page_run r = { .first = 0 };
-
-	while (page_plane_run(what, r.first + r.n, 1ull << 36, &r))
-		page_plane_clear(from, r.first, r.n);
+	return f->watch == MMS_WATCH_WITNESS || f->watch == MMS_WATCH_FRAMES;
 }
 
 static void find_gone(const struct cows *c, struct cow_side *s)
@@ -244,10 +221,13 @@ static void take_told(struct cows *c, struct cow_process *p, uint64_t number, ui
 	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .how = how, .whole = whole });
 }
 
-/* Both sides have armed what the witness holds. */
-static void arm_by_witness(struct cows *c, struct cow_fork *f)
+/* Both sides have armed what the witness holds, or the parent had. */
+static void arm_both(struct cows *c, struct cow_process *parent, struct cow_fork *f)
 {
-	int r = cow_witness_open(c, f);
+	int r = f->side[PARENT].error;
+
+	if (r == 0)
+		r = f->watch == MMS_WATCH_WITNESS ? cow_witness_open(c, f) : cow_frames_arm(f, parent);
 
 	for (int side = 0; side < SIDES && r < 0; side++) {
 		f->side[side].armed = false;
@@ -265,14 +245,17 @@ static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, con
 	struct cow_fork *f = fork_of(c, v.parent, v.begin_stamp);
 	int side = v.side == MMS_COW_PARENT ? PARENT : CHILD;
 	if (f && !f->over && !f->side[side].armed) {
-		if (v.error == 0)
+		f->watch = v.watch; /* the record of the fork may come later */
+		if (v.error == 0 && !cow_is_compared(f))
 			take_told(c, p, number, MMS_WATCH_UFFD, false);
 		f->side[side].process = number;
+		if (side == CHILD && v.error == 0 && cow_is_compared(f))
+			v.error = f->side[PARENT].error;
 		take_arm(p, f, side, &v);
 		if (v.error == 0)
 			p->newest = f;
-		if (side == PARENT && v.error == 0 && f->watch == MMS_WATCH_WITNESS)
-			arm_by_witness(c, f);
+		if (side == PARENT && cow_is_compared(f))
+			arm_both(c, p, f);
 		if (!f->next_ask_ns)
 			f->next_ask_ns = n->t_ns + 100 * MS;
 	}
@@ -300,8 +283,8 @@ static void note_last(struct cows *c, struct cow_process *p, uint64_t number, co
 			if (s->process != number)
 				continue;
 			s->faults = p->faults;
-			/* With a witness it is told when it was compared. */
-			if (f->watch == MMS_WATCH_WITNESS) {
+			/* It is told when it was compared. */
+			if (cow_is_compared(f)) {
 				s->lost = s->armed && v.error == -EPERM;
 				continue;
 			}
@@ -332,7 +315,9 @@ static void note_fork(struct cows *c, uint64_t number, const struct order_note *
 	if (f->side[PARENT].faults_from == STORE_UNKNOWN && v.faults)
 		f->side[PARENT].faults_from = v.faults;
 	struct model_process *p = model_process_find(c->model, number);
-	f->holds = (v.watch == MMS_WATCH_UFFD || v.watch == MMS_WATCH_WITNESS) && p && model_blocks_hold(p);
+	f->no_uffd = v.no_uffd;
+	f->no_soft_dirty = v.no_soft_dirty;
+	f->holds = (v.watch == MMS_WATCH_UFFD || v.watch == MMS_WATCH_SOFT_DIRTY || cow_is_compared(f)) && p && model_blocks_hold(p);
 }
 
 void cows_note(struct cows *c, const struct order_writer *w, const struct order_note *n)
@@ -357,6 +342,10 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 	case MMS_LONG_COW_TELL:
 		take_told(c, p, w->process, MMS_WATCH_WITNESS, false);
 		coming_drop(p);
+		break;
+	case MMS_LONG_COW_FRAMES:
+		coming_drop(p); /* of a fork that failed */
+		p->shows_frames = true;
 		break;
 	default:
 		note_fork(c, w->process, n);
@@ -387,7 +376,7 @@ static void find_child(struct cows *c, struct cow_fork *f)
 
 static bool side_ended(struct cows *c, const struct cow_fork *f, struct cow_side *s, uint64_t now_ns)
 {
-	bool waits = f->watch == MMS_WATCH_WITNESS && s->armed; /* to be compared, after its last word */
+	bool waits = cow_is_compared(f) && s->armed; /* to be compared, after its last word */
 
 	if (!s->process)
 		return false;
@@ -455,7 +444,8 @@ static bool ends(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 /* A child may end before its parent said that it protected its pages. */
 static bool is_heard(const struct cow_fork *f, const struct cow_side *s)
 {
-	return f->watch != MMS_WATCH_UFFD || s->armed || s->error;
+	return (f->watch != MMS_WATCH_UFFD && f->watch != MMS_WATCH_SOFT_DIRTY && f->watch != MMS_WATCH_FRAMES) ||
+		s->armed || s->error;
 }
 
 /* The side that goes on is asked once more.  Where it cannot be asked it is
@@ -505,8 +495,8 @@ static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 	find_late(c, f);
 	f->over = true;
 	f->changed = true;
-	find_gone(c, &f->side[PARENT]);
-	find_gone(c, &f->side[CHILD]);
+	for (int side = 0; side < SIDES && f->watch != MMS_WATCH_FRAMES; side++)
+		find_gone(c, &f->side[side]);
 	cow_result(c, f, now_ns);
 	for (int side = 0; side < SIDES; side++) {
 		uint64_t number = f->side[side].process;

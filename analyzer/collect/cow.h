@@ -41,6 +41,9 @@ void cows_init(struct cows *c, struct model *m, struct watch *w, const struct st
 	struct store **store, const struct stack_source *stacks);
 void cows_done(struct cows *c);
 
+/* May this process read which frame of memory a page is in? */
+bool cow_sees_frames(void);
+
 /* A record about copy-on-write, or MMS_LONG_FORK after the model has it. */
 void cows_note(struct cows *c, const struct order_writer *w, const struct order_note *n);
 

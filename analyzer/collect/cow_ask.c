@@ -121,11 +121,11 @@ static int ask_marks(int pagemap_fd, const struct range *range, size_t n, struct
 	return r;
 }
 
-/* By what it has for itself: the witness holds everything else. */
-static int ask_alone(int pagemap_fd, const struct range *range, size_t n, struct found *found)
+/* By a bit of pagemap. */
+static int ask_bits(int pagemap_fd, enum cow_bit bit, const struct range *range, size_t n, struct found *found)
 {
 	static uint64_t entry[8192];
-	struct cow_bits bits = { .pagemap_fd = pagemap_fd, .bit = COW_BIT_ALONE, .entry = entry,
+	struct cow_bits bits = { .pagemap_fd = pagemap_fd, .bit = bit, .entry = entry,
 		.n_entries = sizeof(entry) / sizeof(entry[0]), .region = region,
 		.n_regions = sizeof(region) / sizeof(region[0]), .run = one_run, .arg = found };
 	int r = 0;
@@ -133,6 +133,14 @@ static int ask_alone(int pagemap_fd, const struct range *range, size_t n, struct
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = cow_bits_range(&bits, range[i].start, range[i].end);
 	return r;
+}
+
+/* The witness holds all that a process does not have for itself. */
+static int ask_in_way(int pagemap_fd, uint32_t how, const struct range *range, size_t n, struct found *found)
+{
+	if (how == MMS_WATCH_WITNESS || how == MMS_WATCH_SOFT_DIRTY)
+		return ask_bits(pagemap_fd, how == MMS_WATCH_WITNESS ? COW_BIT_ALONE : COW_BIT_SOFT_DIRTY, range, n, found);
+	return ask_marks(pagemap_fd, range, n, found);
 }
 
 bool cow_ask(struct cows *c, uint64_t number, uint32_t how)
@@ -143,11 +151,13 @@ bool cow_ask(struct cows *c, uint64_t number, uint32_t how)
 
 	if (!p)
 		return false;
+	if (how == MMS_WATCH_FRAMES)
+		return cow_frames_ask(c, number);
 	int fd = openat(p->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	struct range *range = ranges_of(c, number, &n);
-	int r = how == MMS_WATCH_WITNESS ? ask_alone(fd, range, n, &found) : ask_marks(fd, range, n, &found);
+	int r = ask_in_way(fd, how, range, n, &found);
 	free(range);
 	close(fd);
 	bool some = found.written.n_set || found.clean.n_set;

@@ -30,7 +30,7 @@ static void find_new(struct cow_side *s, const struct cow_found *found)
 /* Until its record came a fork may only be one that is protected. */
 static bool is_watched_by(const struct cow_fork *f, uint32_t how)
 {
-	return (f->watch == MMS_WATCH_WITNESS) == (how == MMS_WATCH_WITNESS);
+	return f->watch != MMS_WATCH_FRAMES && (f->watch == MMS_WATCH_WITNESS) == (how == MMS_WATCH_WITNESS);
 }
 
 static void credit_side(struct cow_side *s, const struct cow_found *found, bool newest)

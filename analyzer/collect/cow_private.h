@@ -63,11 +63,20 @@ struct cow_witness {
 	struct cow_sites *sites; /* the blocks of the fork; gets what changed; NULL: nobody compares */
 };
 
+/* cow_frames.c: the frames that pages of a process were in, in its order. */
+struct cow_frames {
+	struct cow_run *run;
+	size_t n_runs;
+	uint64_t *frame; /* 0: the page was not there */
+};
+
 struct cow_fork {
 	uint64_t stamp, parent; /* key: begin of the fork, number of who forked */
 	uint64_t id;            /* of its row; 0: its record did not come yet */
 	uint64_t t_ns, end_ns;
 	int no_witness;         /* -errno: why there is none although one was wanted; 0 */
+	int no_uffd, no_soft_dirty; /* the same of other ways */
+	struct cow_frames *frames;  /* MMS_WATCH_FRAMES: of the parent, just before */
 	struct cow_witness witness;
 	uint32_t watch;         /* enum mms_watch */
 	bool over, changed, released;
@@ -84,7 +93,7 @@ struct cow_fork {
 	struct store_cow_fork row;
 	struct cow_range range[COW_RANGES]; /* where a share was watched: low and high of what is known */
 	bool in_part;
-	char why[200];
+	char why[400];
 };
 
 /* What a process tells of itself, until the record that closes it. */
@@ -96,6 +105,9 @@ struct cow_process {
 	bool asked_ok;
 	struct cow_area *areas;
 	size_t n_areas, areas_room;
+	bool shows_frames;       /* it stands still for that, and forks then */
+	bool frames_new;         /* read, and its earlier forks were not told yet */
+	struct cow_frames *frames;
 	struct cow_fork *newest; /* fork for which it protected its pages last */
 	int newest_side;
 	bool ended;              /* its last word was read: */
@@ -115,6 +127,8 @@ void cow_credit(struct cows *c, uint64_t number, const struct cow_found *found);
 
 /* Adds to *to the pages of `from` that are in `mask` too. */
 void cow_plane_add_common(struct page_plane *to, const struct page_plane *from, const struct page_plane *mask);
+/* Its sides stand still at their end to be looked at from outside. */
+bool cow_is_compared(const struct cow_fork *f);
 void cow_plane_take_away(struct page_plane *from, const struct page_plane *what);
 void cow_plane_free(struct page_plane *p);
 /* The runs of a set, to be freed; NULL: no memory. */
@@ -136,6 +150,18 @@ int cow_witness_open(struct cows *c, struct cow_fork *f);
 void cow_witness_compare(struct cows *c, struct cow_fork *f, int side);
 /* It is not needed any more, and ends. */
 void cow_witness_end(struct cow_fork *f);
+
+/* ---- cow_frames.c ---- */
+
+/* Reads those of what a process told, which is about to fork. */
+void cow_frames_note(struct cows *c, struct cow_process *p, uint64_t number);
+/* Credits with them the forks before, while the process goes on already. */
+void cow_frames_before(struct cows *c, uint64_t number);
+/* Both sides have armed what the parent told.  0 or -errno. */
+int cow_frames_arm(struct cow_fork *f, struct cow_process *parent);
+/* Credits the forks of a process that are watched so; false: it is gone. */
+bool cow_frames_ask(struct cows *c, uint64_t number);
+void cow_frames_free(struct cow_frames *r);
 
 /* Minor faults of a process now; STORE_UNKNOWN. */
 uint64_t cow_ask_faults(struct cows *c, uint64_t number);

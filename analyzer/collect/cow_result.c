@@ -93,7 +93,12 @@ static void fill_copies(const struct cows *c, struct cow_fork *f, const struct s
 
 	if (!f->side[PARENT].armed || !f->side[CHILD].armed)
 		return;
-	struct page_plane left = find_left(c, f, s), unsure = find_unsure(f, s), first[SIDES];
+	struct page_plane left = { .slot = NULL }, unsure = { .slot = NULL }, first[SIDES];
+
+	if (f->watch != MMS_WATCH_FRAMES) { /* there a break is a copy */
+		left = find_left(c, f, s);
+		unsure = find_unsure(f, s);
+	}
 	for (int side = 0; side < SIDES; side++) {
 		first[side] = (struct page_plane){ .slot = NULL };
 		cow_plane_add_common(&first[side], &f->side[side].plane[COW_FIRST], &s->shared);
@@ -136,6 +141,21 @@ static const char *const watch_text[] = {
 	[MMS_WATCH_CLONE] = "A clone that did not come through fork: its faults alone were counted.",
 };
 
+/* The better ways that the machine does not have. */
+static void add_passed_over(struct cow_fork *f)
+{
+	size_t n = strlen(f->why);
+
+	if (f->no_uffd)
+		n += (size_t)snprintf(f->why + n, sizeof(f->why) - n, "%sNo userfaultfd: %s.", n ? " " : "",
+			strerror(-f->no_uffd));
+	if (f->no_soft_dirty && n < sizeof(f->why))
+		snprintf(f->why + n, sizeof(f->why) - n, " No soft-dirty bits: %s.",
+			f->no_soft_dirty == -EOPNOTSUPP  ? "this kernel keeps none"
+			: f->no_soft_dirty == -EILSEQ ? "they do not follow the writes here"
+						      : strerror(-f->no_soft_dirty));
+}
+
 static void fill_unwatched(struct cow_fork *f)
 {
 	struct store_cow_fork *r = &f->row;
@@ -146,10 +166,12 @@ static void fill_unwatched(struct cow_fork *f)
 	r->exact = 0;
 	if (error)
 		snprintf(f->why, sizeof(f->why), "%s: %s.", f->watch == MMS_WATCH_WITNESS ? "The witness could not be read"
-			: "Pages could not be write-protected", strerror(-error));
+			: f->watch == MMS_WATCH_FRAMES ? "Page frames could not be read"
+						       : "Pages could not be write-protected", strerror(-error));
 	else
 		snprintf(f->why, sizeof(f->why), "%s", f->watch < sizeof(watch_text) / sizeof(watch_text[0]) &&
 			watch_text[f->watch] ? watch_text[f->watch] : watch_text[MMS_WATCH_NONE]);
+	add_passed_over(f);
 	r->why = f->why;
 }
 
@@ -170,6 +192,15 @@ static void add_no_witness(struct cow_fork *f)
 	snprintf(f->why + n, sizeof(f->why) - n, "%sThere was no witness: %s.", n ? " " : "", text);
 }
 
+/* What the way itself does not tell. */
+static const char *limit_of(const struct cow_fork *f)
+{
+	return f->watch == MMS_WATCH_FRAMES ? "Page frames tell who copied a page: the write of a side that was left the page "
+					      "alone is not seen."
+		: f->watch == MMS_WATCH_SOFT_DIRTY ? "Soft-dirty bits count all pages of an area that grew as written."
+						   : NULL;
+}
+
 static void fill_why(struct cow_fork *f, double share)
 {
 	const struct cow_side *p = &f->side[PARENT], *c = &f->side[CHILD];
@@ -180,7 +211,7 @@ static void fill_why(struct cow_fork *f, double share)
 		snprintf(f->why, sizeof(f->why), "Only the %s was watched%s%s.", p->armed ? "parent" : "child",
 			p->error || c->error ? ": " : "", p->error ? strerror(-p->error) : c->error ? strerror(-c->error) : "");
 		r->exact = 0;
-	} else if ((p->lost || c->lost) && f->watch == MMS_WATCH_WITNESS) {
+	} else if ((p->lost || c->lost) && cow_is_compared(f)) {
 		snprintf(f->why, sizeof(f->why), "The %s ended under a system call filter: what it wrote is known up to "
 			"the last look only, and was not compared.", c->lost ? "child" : "parent");
 		r->exact = 0;
@@ -208,7 +239,11 @@ static void fill_why(struct cow_fork *f, double share)
 		snprintf(f->why, sizeof(f->why), "This kernel does not tell the zero page: first writes to memory that was "
 			"only read count as broken.");
 		r->exact = 0;
+	} else if (limit_of(f)) {
+		snprintf(f->why, sizeof(f->why), "%s", limit_of(f));
+		r->exact = 0;
 	}
+	add_passed_over(f);
 	if (f->no_witness)
 		add_no_witness(f);
 	r->why = f->why[0] ? f->why : NULL;
@@ -284,7 +319,10 @@ static void fill_watched(const struct cows *c, struct cow_fork *f, const struct 
 	cow_share_begin(&share, f, &s->shared);
 	f->in_part = share.in_part;
 	f->range[COW_RANGE_COPIES] = (struct cow_range){ 0, STORE_UNKNOWN, STORE_UNKNOWN };
-	r->method = f->watch == MMS_WATCH_WITNESS ? "witness" : "userfaultfd";
+	r->method = f->watch == MMS_WATCH_WITNESS  ? "witness"
+		: f->watch == MMS_WATCH_FRAMES     ? "pfn"
+		: f->watch == MMS_WATCH_SOFT_DIRTY ? "soft-dirty"
+						   : "userfaultfd";
 	r->watched_share = 1 / cow_share_scale(&share);
 	r->areas = p->n_areas ? p->n_areas : k->n_areas;
 	r->page_tables = k->page_tables ? k->page_tables : STORE_UNKNOWN;
@@ -376,27 +414,6 @@ static void write_areas(struct cows *c, const struct cow_fork *f, const struct s
 		store_cow_vma(*c->store, &v, c->stacks);
 		page_blob_free(&blob);
 	}
-}
-
-struct cow_run *cow_runs_of(const struct page_plane *p, size_t *ret_n)
-{
-	struct page_run r = { .first = 0 };
-	size_t n = 0, room = 64;
-	struct cow_run *runs = malloc(room * sizeof(*runs));
-
-	while (runs && page_plane_run(p, r.first + r.n, ALL, &r)) {
-		if (n == room) {
-			struct cow_run *more = reallocarray(runs, room *= 2, sizeof(*runs));
-			if (!more)
-				free(runs);
-			runs = more;
-			if (!runs)
-				break;
-		}
-		runs[n++] = (struct cow_run){ r.first, r.n };
-	}
-	*ret_n = runs ? n : 0;
-	return runs;
 }
 
 /* Those of the witness know what changed; without one the blocks are asked now. */

@@ -194,15 +194,20 @@ bool cows_is_asked(struct cows *c)
 /* False: something of it is still on the way. */
 static bool compare(struct cows *c, uint64_t number)
 {
+	struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
 	bool all = true;
 
+	if (p && p->shows_frames) {
+		cow_frames_note(c, p, number);
+		return true;
+	}
 	for (size_t i = c->first_open; i < c->n; i++) {
 		struct cow_fork *f = c->forks[i];
-		for (int side = 0; side < SIDES && !f->over && f->watch == MMS_WATCH_WITNESS; side++) {
+		for (int side = 0; side < SIDES && !f->over && cow_is_compared(f); side++) {
 			struct cow_side *s = &f->side[side];
 			if (s->process != number || !s->armed || s->told)
 				continue;
-			s->told = f->witness.pidfd >= 0 && f->witness.sites && cow_ask(c, number, f->watch);
+			s->told = (f->frames || (f->witness.pidfd >= 0 && f->witness.sites)) && cow_ask(c, number, f->watch);
 			if (s->told)
 				cow_witness_compare(c, f, side);
 			all = all && s->told;
@@ -224,12 +229,14 @@ void cows_compare(struct cows *c, uint64_t now_ns)
 	for (uint32_t i = 0; (slot = mms_process_slot(c->watch->session, i)); i++) {
 		if (atomic_load(&slot->reach) != MMS_REACH_READING)
 			continue;
-		if (!compare(c, slot->number) && !again) {
+		uint64_t number = slot->number;
+		if (!compare(c, number) && !again) {
 			later = true;
 			continue;
 		}
 		atomic_store(&slot->reach, MMS_REACH_DONE);
 		mms_futex_wake(&slot->reach, 1);
+		cow_frames_before(c, number);
 	}
 	c->later_ns = !later ? 0 : c->later_ns ? c->later_ns : now_ns;
 }

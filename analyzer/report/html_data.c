@@ -294,9 +294,10 @@ static void time_json(struct page *p)
 
 static void forks_json(struct page *p)
 {
-	enum { FORK_NUMBERS = 8 };
+	enum { FORK_NUMBERS = 16 };
 	static const char *const numbers[FORK_NUMBERS] = {"page_size", "pages_shared", "parent_broke", "child_broke",
-		"both_broke", "copies", "identical_pages", "exact"};
+		"both_broke", "copies", "identical_pages", "exact", "error_pages", "watched_percent", "copies_low",
+		"copies_high", "bytes_changed", "counter_pages", "pointer_pages", "bulk_pages"};
 	struct query *q = answer_query(p->a, sql_html_forks);
 	json_array(&p->j, "forks");
 	while (answer_row(p->a, q)) {
@@ -315,6 +316,8 @@ static void forks_json(struct page *p)
 				json_null(&p->j, numbers[i]);
 			else
 				json_i64(&p->j, numbers[i], query_int(q, 9 + i));
+		json_string(&p->j, "why", query_text(q, 9 + FORK_NUMBERS));
+		json_string(&p->j, "intervals", query_text(q, 10 + FORK_NUMBERS));
 		json_end(&p->j);
 	}
 	query_close(q);

@@ -267,7 +267,8 @@ CREATE TABLE fork (
 	pause_ns   INTEGER NOT NULL,
 	thread     INTEGER NOT NULL,
 	stack_id   INTEGER NOT NULL,
-	method        TEXT,                    -- how breaks were seen: userfaultfd; totals: faults alone;
+	method        TEXT,                    -- how breaks were seen: userfaultfd, soft-dirty, witness, pfn;
+	                                       -- totals: faults alone;
 	                                       -- none: not watched; NULL: no memory was shared
 	exact         INTEGER,                 -- 1: the sets of pages are exact
 	why           TEXT,                    -- why not watched, not exact, or not the better method

@@ -114,6 +114,8 @@ enum mms_long {
 	MMS_LONG_COW_ARM = 52,   /* struct mms_cow_arm; closes the two above */
 	MMS_LONG_COW_LAST = 53,  /* struct mms_cow_last; closes COW_PAGES: the process ends */
 	MMS_LONG_COW_TELL = 54,  /* no payload; closes COW_PAGES: written since the newest fork */
+	MMS_LONG_COW_FRAMES = 55, /* no payload: COW_PAGES and COW_AREA follow, up to the COW_ARM of a
+	                           * fork that comes; their frames are read before it */
 	MMS_LONG_ROOTS = 60,     /* struct mms_roots: before the process asks to be read */
 	MMS_LONG_SAMPLING = 70,  /* struct mms_sampling: this thread's births from here on */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
@@ -177,7 +179,7 @@ struct mms_fork {
 	uint32_t watch;       /* enum mms_watch: what will be known of copy-on-write */
 	int32_t witness;      /* pid of the witness; -errno: why there is none; 0: none was wanted */
 	uint32_t share;       /* of MMS_COW_SHARE_ALL: pages that both sides protect */
-	uint32_t unused;
+	int16_t no_uffd, no_soft_dirty; /* -errno: why a better way was passed over; 0: it was not */
 };
 _Static_assert(sizeof(struct mms_fork) == 48, "fork payload");
 
@@ -192,6 +194,8 @@ enum mms_watch {
 	MMS_WATCH_EXECS,   /* children of this place always execute another program */
 	MMS_WATCH_REFUSED, /* the kernel refused; COW_ARM says what */
 	MMS_WATCH_CLONE,   /* a raw clone: known only from what the child recorded later */
+	MMS_WATCH_SOFT_DIRTY, /* each side clears the soft-dirty bits of its pages (COW_ARM) */
+	MMS_WATCH_FRAMES,  /* the frames of both sides are read from outside */
 };
 
 /* State of a page in COW_PAGES, written by a process about itself since its
@@ -236,7 +240,7 @@ struct mms_cow_arm {
 	uint64_t anonymous;   /* private pages in memory that could have been protected; 0: not known */
 	uint64_t page_tables; /* bytes, after the fork and before anything was protected; 0: not known */
 	uint32_t share;       /* of MMS_COW_SHARE_ALL: mms_cow_is_chosen says which 2 MiB are protected */
-	uint32_t unused;
+	uint32_t watch;       /* enum mms_watch: may come before the record of the fork */
 };
 _Static_assert(sizeof(struct mms_cow_arm) == 104, "cow arm payload");
 

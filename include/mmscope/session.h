@@ -250,6 +250,7 @@ struct mms_header {
 	_Atomic uint64_t interval; /* K, then C: mean distance of samples in bytes; 0: every block */
 	uint8_t line[48];
 	_Atomic uint64_t headroom; /* C: bytes to the nearest limit at the newest tick; 0: not known */
+	_Atomic uint32_t sees_frames; /* C: 1: it may read which frame of memory a page is in */
 };
 
 /* Cell 0 as a whole.  Fixed offsets, so that a debugger needs no arithmetic. */

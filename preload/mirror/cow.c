@@ -19,13 +19,13 @@
 #include "base/own.h"
 #include "base/sys.h"
 #include "mirror/cow_bits.h"
+#include "mirror/cow_rung.h"
 #include "mirror/cow_scan.h"
 #include "mirror/mirror.h"
 #include "mirror/origin.h"
 #include "mirror/page_runs.h"
 #include "mirror/proc_maps.h"
 
-#define FD_MIN 1000
 #define BUDGET_NS 5000000u
 #define NS_PAGE_FIRST 50u  /* what a page costs, until it was measured */
 #define NS_PAGE_MAX 72u
@@ -34,8 +34,8 @@
 
 struct scratch {
 	char text[16384];
+	uint8_t runs[16384]; /* whole pages: the soft-dirty bits are tried on one */
 	struct page_region region[512];
-	uint8_t runs[16384];
 	uint64_t entry[4096];
 };
 
@@ -43,6 +43,9 @@ static struct {
 	atomic_flag busy;
 	int uffd;            /* 0: none; ours is never that */
 	int pid;             /* whose it is */
+	bool soft_dirty;     /* the bits were cleared when the newest fork was watched */
+	struct cow_rungs rungs;
+	bool rungs_known;
 	uint32_t ns_page;    /* measured; 0: not yet */
 	struct scratch *scratch;
 } cow = { .busy = ATOMIC_FLAG_INIT };
@@ -141,21 +144,11 @@ static bool is_ours(void)
 
 static int open_uffd(void)
 {
-	struct uffd_api api = { .api = UFFD_VERSION, .features = UFFD_WP_ASYNC | UFFD_WP_UNPOPULATED };
-	long low = mms_syscall3(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_ONLY, 0, 0);
+	int fd = rung_open_uffd();
 
-	if (low < 0)
-		return (int)low;
-	long fd = mms_syscall3(SYS_fcntl, low, F_DUPFD_CLOEXEC, FD_MIN);
-	mms_close((int)low);
 	if (fd < 0)
-		return (int)fd;
-	long r = mms_ioctl((int)fd, UFFD_API_IOCTL, &api);
-	if (r < 0) {
-		mms_close((int)fd);
-		return (int)r;
-	}
-	cow.uffd = (int)fd;
+		return fd;
+	cow.uffd = fd;
 	cow.pid = mms_getpid();
 	return 0;
 }
@@ -165,13 +158,14 @@ static int open_uffd(void)
 enum way {
 	WAY_PROTECT, /* userfaultfd */
 	WAY_AREAS,   /* no page is looked at */
-	WAY_BITS,    /* bits of pagemap */
+	WAY_BITS,    /* a bit of pagemap */
 };
 
 struct walk {
 	const struct cow_sink *sink;
 	struct mms_cow_arm *arm; /* NULL: only telling */
 	enum way way;
+	enum cow_bit bit; /* WAY_BITS */
 	int pid; /* whose areas; 0: our own */
 	struct cow_scan scan;
 	struct cow_bits bits;
@@ -201,6 +195,11 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 	w->area.huge += huge ? (uint32_t)n : 0;
 }
 
+static int scan_range(struct walk *w, uintptr_t start, uintptr_t end)
+{
+	return w->way == WAY_BITS ? cow_bits_range(&w->bits, start, end) : cow_scan_range(&w->scan, start, end);
+}
+
 /* A part of an area that is not ours. */
 static void scan_part(struct walk *w, uintptr_t start, uintptr_t end)
 {
@@ -208,14 +207,10 @@ static void scan_part(struct walk *w, uintptr_t start, uintptr_t end)
 
 	if (w->way == WAY_AREAS)
 		return;
-	if (w->way == WAY_BITS) {
-		w->error = cow_bits_range(&w->bits, start, end);
-		return;
-	}
 	if (w->arm)
 		w->arm->chunks += (uint32_t)((end - 1) / CHUNK - start / CHUNK + 1);
 	if (w->share >= SHARE_ALL)
-		r = cow_scan_range(&w->scan, start, end);
+		r = scan_range(w, start, end);
 	for (uintptr_t at = start, to; w->share < SHARE_ALL && at < end && r == 0; at = to) {
 		uintptr_t chunk = at / CHUNK;
 
@@ -223,7 +218,7 @@ static void scan_part(struct walk *w, uintptr_t start, uintptr_t end)
 		if (!mms_cow_is_chosen(chunk, w->share))
 			continue;
 		w->arm->chunks_armed++;
-		r = cow_scan_range(&w->scan, at, to);
+		r = scan_range(w, at, to);
 	}
 	if (r < 0)
 		w->error = r;
@@ -330,7 +325,7 @@ static int walk_areas(struct walk *w)
 	w->scan = (struct cow_scan){ .protect = w->arm != NULL, .region = s->region,
 		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
 	w->scan.pagemap_fd = open_proc(w->pid, "/pagemap");
-	w->bits = (struct cow_bits){ .pagemap_fd = w->scan.pagemap_fd, .bit = COW_BIT_ALONE, .entry = s->entry,
+	w->bits = (struct cow_bits){ .pagemap_fd = w->scan.pagemap_fd, .bit = w->bit, .entry = s->entry,
 		.n_entries = sizeof(s->entry) / sizeof(s->entry[0]), .region = s->region,
 		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
 	int r = w->scan.pagemap_fd;
@@ -391,40 +386,88 @@ static void learn_cost(uint64_t n_pages, uint64_t ns)
 	cow.ns_page = (uint32_t)one;
 }
 
+void cow_rungs(struct cow_rungs *ret)
+{
+	if (!cow.rungs_known && enter()) {
+		int fd = rung_open_uffd();
+		if (fd >= 0)
+			mms_close(fd);
+		cow.rungs.no_uffd = fd < 0 ? fd : 0;
+		cow.rungs.no_soft_dirty = fd < 0 ? rung_try_soft_dirty(cow.scratch->runs) : 0;
+		cow.rungs_known = true;
+		leave();
+	}
+	*ret = cow.rungs;
+}
+
+/* Pages of this process, and what was found besides. */
+static int arm(struct walk *w, bool clear)
+{
+	struct mms_cow_arm *ret = w->arm;
+	uint64_t begin = cpu_ns();
+
+	ret->share = w->share;
+	ret->page_tables = ret->side == MMS_COW_CHILD ? page_table_bytes(cow.scratch->text, sizeof(cow.scratch->text)) : 0;
+	ret->anonymous = w->share < SHARE_ALL ? cow_private_pages() : 0;
+	int r = w->way != WAY_PROTECT || is_ours() ? 0 : open_uffd();
+	if (r == 0) {
+		r = walk_areas(w);
+		if (r == 0 && clear)
+			r = rung_clear_soft_dirty();
+		ret->anonymous -= ret->anonymous > w->not_asked ? w->not_asked : ret->anonymous;
+		ret->cost_ns = cpu_ns() - begin;
+		learn_cost(ret->pages, ret->cost_ns);
+		if (w->share >= SHARE_ALL)
+			ret->chunks_armed = ret->chunks;
+	}
+	return r;
+}
+
 int cow_protect(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret)
 {
 	struct walk w = { .sink = sink, .arm = ret, .share = share };
-	int r;
 
 	if (!enter())
 		return -EBUSY;
-	uint64_t begin = cpu_ns();
-	ret->share = share;
-	ret->page_tables = ret->side == MMS_COW_CHILD ? page_table_bytes(cow.scratch->text, sizeof(cow.scratch->text)) : 0;
-	ret->anonymous = share < SHARE_ALL ? cow_private_pages() : 0;
-	r = is_ours() ? 0 : open_uffd();
-	if (r == 0) {
-		r = walk_areas(&w);
-		ret->anonymous -= ret->anonymous > w.not_asked ? w.not_asked : ret->anonymous;
-		ret->cost_ns = cpu_ns() - begin;
-		learn_cost(ret->pages, ret->cost_ns);
-		if (w.share >= SHARE_ALL)
-			ret->chunks_armed = ret->chunks;
-	}
+	int r = arm(&w, false);
+	leave();
+	return r;
+}
+
+int cow_protect_soft_dirty(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret)
+{
+	struct walk w = { .sink = sink, .arm = ret, .share = share, .way = WAY_BITS, .bit = COW_BIT_SOFT_DIRTY };
+
+	if (!enter())
+		return -EBUSY;
+	int r = arm(&w, true);
+	cow.soft_dirty = r == 0;
+	leave();
+	return r;
+}
+
+int cow_tell_there(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret)
+{
+	struct walk w = { .sink = sink, .arm = ret, .share = share, .way = WAY_BITS };
+
+	if (!enter())
+		return -EBUSY;
+	int r = arm(&w, false);
 	leave();
 	return r;
 }
 
 int cow_tell(const struct cow_sink *sink)
 {
-	struct walk w = { .sink = sink, .share = SHARE_ALL };
+	struct walk w = { .sink = sink, .share = SHARE_ALL, .way = cow.soft_dirty ? WAY_BITS : WAY_PROTECT,
+		.bit = COW_BIT_SOFT_DIRTY };
 	int r = -EBADF;
 
 	if (!cow_is_watching())
 		return r; /* most children: no mapping for nothing */
 	if (!enter())
 		return -EBUSY;
-	if (is_ours())
+	if (cow.soft_dirty || is_ours())
 		r = walk_areas(&w);
 	leave();
 	return r;
@@ -448,14 +491,14 @@ int cow_tell_areas(const struct cow_sink *sink, int witness, struct mms_cow_arm 
 
 int cow_tell_alone(const struct cow_sink *sink)
 {
-	struct walk w = { .sink = sink, .way = WAY_BITS };
+	struct walk w = { .sink = sink, .share = SHARE_ALL, .way = WAY_BITS, .bit = COW_BIT_ALONE };
 
 	return walk_in(&w);
 }
 
 bool cow_is_watching(void)
 {
-	return cow.uffd != 0;
+	return cow.uffd != 0 || cow.soft_dirty;
 }
 
 void cow_end(void)
@@ -465,6 +508,7 @@ void cow_end(void)
 	if (is_ours())
 		mms_close(cow.uffd);
 	cow.uffd = 0;
+	cow.soft_dirty = false;
 	leave();
 }
 
@@ -476,5 +520,6 @@ void cow_forked(bool may_ask)
 			mms_close(cow.uffd);
 	}
 	cow.uffd = 0;
+	cow.soft_dirty = false;
 	leave();
 }

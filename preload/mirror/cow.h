@@ -38,12 +38,26 @@ uint64_t cow_private_pages(void);
  * same pages. */
 uint32_t cow_share(uint64_t n_pages);
 
+/* Why a way to tell writes apart is not there: -errno; 0: it is, or was not
+ * needed (rung_try_soft_dirty).  Found out once in a tree of processes. */
+struct cow_rungs {
+	int no_uffd, no_soft_dirty;
+};
+void cow_rungs(struct cow_rungs *ret);
+
 /* Protects that share of the pages of this process and tells them in the states
  * they had before; sink->area may be NULL.  Fills ret->pages and what follows
  * it; ret->side is the caller's.
  * 0; -EBUSY: another thread does it just now; -EPERM, -ENOSYS, ...: why
  * nothing could be protected. */
 int cow_protect(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret);
+
+/* The same with the soft-dirty bits.  All pages of the process are protected
+ * then, whatever the share. */
+int cow_protect_soft_dirty(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret);
+
+/* The same without protecting anything: tells the pages as clean. */
+int cow_tell_there(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret);
 
 /* Tells what was written since.  0; -EBADF: nothing is watched any more, or
  * the program closed the descriptor; -EBUSY. */

@@ -37,11 +37,13 @@ _Static_assert(sizeof(struct place) * PLACES == 4096, "one page");
 static struct place *_Atomic places; /* shared by the whole tree */
 static uint32_t born_of;             /* stack of the fork that made this process; 0: none known */
 static _Atomic uint64_t newest;      /* begin of the fork that was watched last; 0: none */
+static _Atomic uint32_t newest_watch; /* enum mms_watch of it */
 static int born_by;                  /* its pid */
 static bool is_child;                /* of a fork */
 static uint64_t seen;                /* number of the process, where the bracket saw its fork */
-/* What the witness of this thread's fork took. */
+/* What the witness of this thread's fork took, or what was told before it. */
 static __thread uint64_t witness_ns __attribute__((tls_model("initial-exec")));
+static __thread struct mms_cow_arm before_it __attribute__((tls_model("initial-exec")));
 
 /* A child that is not recorded asks for no comparison. */
 static bool wants_witness(void)
@@ -49,6 +51,22 @@ static bool wants_witness(void)
 	const struct mms_header *h = capture_session()->header;
 
 	return h->cow == MMS_COW_WITNESS && h->follow != MMS_FOLLOW_NONE;
+}
+
+/* The best way there is without a witness.  Where there is none pages are
+ * tried to be protected all the same: the record says why they were not. */
+static enum mms_watch rung(struct mms_fork *note)
+{
+	struct cow_rungs r;
+
+	cow_rungs(&r);
+	note->no_uffd = (int16_t)r.no_uffd;
+	note->no_soft_dirty = (int16_t)r.no_soft_dirty;
+	if (!r.no_uffd)
+		return MMS_WATCH_UFFD;
+	if (!r.no_soft_dirty)
+		return MMS_WATCH_SOFT_DIRTY;
+	return atomic_load(&capture_session()->header->sees_frames) ? MMS_WATCH_FRAMES : MMS_WATCH_UFFD;
 }
 
 static struct place *place_of(uint32_t stack)
@@ -81,7 +99,7 @@ static void make_places(void)
 		mms_munmap((void *)at, 4096);
 }
 
-static enum mms_watch decide(uint32_t stack, uint32_t *ret_share)
+static enum mms_watch decide(uint32_t stack, struct mms_fork *note)
 {
 	if (capture_session()->header->cow == MMS_COW_OFF)
 		return MMS_WATCH_OFF;
@@ -92,15 +110,15 @@ static enum mms_watch decide(uint32_t stack, uint32_t *ret_share)
 	if (p && atomic_load(&p->n_execs) >= LEARNED && atomic_load(&p->n_lives) == 0)
 		return MMS_WATCH_EXECS;
 	uint64_t n_pages = cow_private_pages();
-	*ret_share = cow_share(n_pages);
+	note->share = cow_share(n_pages);
 	if (n_pages < COW_SMALL_PAGES)
 		return MMS_WATCH_SMALL;
-	return wants_witness() ? MMS_WATCH_WITNESS : MMS_WATCH_UFFD;
+	return wants_witness() ? MMS_WATCH_WITNESS : rung(note);
 }
 
 void cow_decide(uint32_t stack, struct mms_fork *note)
 {
-	note->watch = decide(stack, &note->share);
+	note->watch = decide(stack, note);
 }
 
 /* ---- telling ---- */
@@ -119,16 +137,25 @@ static void tell_area(void *arg, const struct mms_cow_area *area, const char *na
 	emit_long(MMS_LONG_COW_AREA, area->stack, area, sizeof(*area), name, area->name_length, NULL, 0);
 }
 
+/* arm->error and what was told are the caller's. */
+static void tell_armed(const struct mms_fork *note, struct mms_cow_arm *arm)
+{
+	atomic_store(&newest_watch, note->watch);
+	atomic_store(&newest, arm->error == 0 ? note->begin_stamp : 0);
+	arm->watch = note->watch;
+	arm->faults = cow_faults();
+	arm->window = arm->faults - (arm->side == MMS_COW_PARENT ? note->faults : 0);
+	emit_long(MMS_LONG_COW_ARM, 0, arm, sizeof(*arm), NULL, 0, NULL, 0);
+}
+
 static void one_side(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
 {
 	struct cow_sink sink = { .pages = tell_pages, .area = side == MMS_COW_PARENT ? tell_area : NULL };
 	struct mms_cow_arm arm = { .begin_stamp = note->begin_stamp, .parent = parent, .side = side };
 
-	arm.error = cow_protect(&sink, note->share, &arm);
-	atomic_store(&newest, arm.error == 0 ? note->begin_stamp : 0);
-	arm.faults = cow_faults();
-	arm.window = arm.faults - (side == MMS_COW_PARENT ? note->faults : 0);
-	emit_long(MMS_LONG_COW_ARM, 0, &arm, sizeof(arm), NULL, 0, NULL, 0);
+	arm.error = note->watch == MMS_WATCH_SOFT_DIRTY ? cow_protect_soft_dirty(&sink, note->share, &arm)
+							 : cow_protect(&sink, note->share, &arm);
+	tell_armed(note, &arm);
 }
 
 /* With a witness nothing is protected: the collector looks at it for what was
@@ -143,10 +170,44 @@ static void one_side_with_witness(const struct mms_fork *note, uint64_t parent, 
 		arm.cost_ns = witness_ns;
 		arm.error = cow_tell_areas(&sink, note->witness, &arm);
 	}
-	atomic_store(&newest, arm.error == 0 ? note->begin_stamp : 0);
-	arm.faults = cow_faults();
-	arm.window = arm.faults - (side == MMS_COW_PARENT ? note->faults : 0);
-	emit_long(MMS_LONG_COW_ARM, 0, &arm, sizeof(arm), NULL, 0, NULL, 0);
+	tell_armed(note, &arm);
+}
+
+/* Nor where frames are compared: all was told before the fork. */
+static void one_side_by_frames(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
+{
+	struct mms_cow_arm arm = { .share = note->share };
+
+	if (side == MMS_COW_PARENT)
+		arm = before_it;
+	arm.begin_stamp = note->begin_stamp;
+	arm.parent = parent;
+	arm.side = side;
+	tell_armed(note, &arm);
+}
+
+static void side_of(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
+{
+	if (note->watch == MMS_WATCH_UFFD || note->watch == MMS_WATCH_SOFT_DIRTY)
+		one_side(note, parent, side);
+	else if (note->watch == MMS_WATCH_WITNESS)
+		one_side_with_witness(note, parent, side);
+	else if (note->watch == MMS_WATCH_FRAMES)
+		one_side_by_frames(note, parent, side);
+}
+
+/* We stand still while the frames are read in which the pages are now: a side
+ * that is in another one later has copied. */
+static void show_frames(const struct mms_fork *note, uint64_t begin_ns)
+{
+	struct cow_sink sink = { .pages = tell_pages, .area = tell_area };
+
+	before_it = (struct mms_cow_arm){ .side = MMS_COW_PARENT };
+	emit_long(MMS_LONG_COW_FRAMES, 0, NULL, 0, NULL, 0, NULL, 0);
+	before_it.error = cow_tell_there(&sink, note->share, &before_it);
+	if (before_it.error == 0)
+		process_be_read(capture_process(), MMS_REACH_COMPARE);
+	before_it.cost_ns = mms_clock_ns(CLOCK_MONOTONIC) - begin_ns;
 }
 
 /* Any fork shares anew what this process had for itself. */
@@ -164,11 +225,13 @@ void cow_before(struct mms_fork *note)
 	uint64_t begin = mms_clock_ns(CLOCK_MONOTONIC);
 
 	tell_before_it_is_shared();
-	if (note->watch != MMS_WATCH_WITNESS)
-		return;
-	note->witness = witness_make();
-	if (note->witness < 0)
-		note->watch = MMS_WATCH_UFFD;
+	if (note->watch == MMS_WATCH_WITNESS) {
+		note->witness = witness_make();
+		if (note->witness < 0)
+			note->watch = rung(note);
+	}
+	if (note->watch == MMS_WATCH_FRAMES)
+		show_frames(note, begin);
 	witness_ns = mms_clock_ns(CLOCK_MONOTONIC) - begin;
 }
 
@@ -190,10 +253,7 @@ void cow_check(void)
 
 void cow_in_parent(const struct mms_fork *note, uint64_t parent)
 {
-	if (note->watch == MMS_WATCH_UFFD)
-		one_side(note, parent, MMS_COW_PARENT);
-	else if (note->watch == MMS_WATCH_WITNESS)
-		one_side_with_witness(note, parent, MMS_COW_PARENT);
+	side_of(note, parent, MMS_COW_PARENT);
 }
 
 void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
@@ -205,17 +265,14 @@ void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
 	seen = capture_process() ? capture_process()->number : 0;
 	born_of = stack;
 	born_by = doorbell_is_silent() ? 0 : mms_getppid();
-	if (note->watch == MMS_WATCH_UFFD)
-		one_side(note, parent, MMS_COW_CHILD);
-	else if (note->watch == MMS_WATCH_WITNESS)
-		one_side_with_witness(note, parent, MMS_COW_CHILD);
+	side_of(note, parent, MMS_COW_CHILD);
 }
 
 /* Pages that we wrote can only be compared while we stand still. */
 static bool is_compared(void)
 {
 	cow_check();
-	return atomic_load(&newest) && wants_witness();
+	return atomic_load(&newest) && (wants_witness() || atomic_load(&newest_watch) == MMS_WATCH_FRAMES);
 }
 
 /* The child of a raw clone comes to its end without a bracket. */

@@ -4,6 +4,8 @@ that know what they wrote.
     cow_rungs.py witness [FIRST [SEEDS]]  A5 with --cow witness, as nobody under a
                                   filter that denies what Docker's denies
     cow_rungs.py bytes [FIRST [SEEDS]]    A8: bytes and classes of what changed
+    cow_rungs.py soft-dirty       the bits of a kernel that keeps them, without userfaultfd
+    cow_rungs.py pfn              page frames, read by root, without either
     cow_rungs.py totals           the last rung: counts of page faults, in a container
     cow_rungs.py prefork          a witness for each child of one parent
     cow_rungs.py killed           the child is killed: up to the last look
@@ -11,6 +13,8 @@ that know what they wrote.
     cow_rungs.py ends             no witness is left, however the program ends
     cow_rungs.py none             where there can be no witness another rung is taken
 """
+import ctypes
+import mmap
 import os
 import signal
 import sqlite3
@@ -42,7 +46,7 @@ def need_nobody(work):
 
 
 def check_sets(out, db, methods=('witness',)):
-    truth, forks = cow.truth_of(out), cow.forks_of(db)
+    truth, forks = cow.truth_of(out), cow.forks_of(db, lower=True)
     check('forks', len(forks) == len(truth), len(forks))
     for f, t in zip(forks, truth):
         check('method', f['method'] in methods, tuple(f))
@@ -82,6 +86,52 @@ def bytes_(work, first=1, seeds=1):
         print('seed %d: %s bytes of the area, %s of the blocks' % (seed, area[5], blocks[0]))
 
 
+def entry_of(address):
+    with open('/proc/self/pagemap', 'rb') as f:
+        f.seek(address // 4096 * 8)
+        return int.from_bytes(f.read(8), 'little')
+
+
+def machine():
+    """Does the kernel keep soft-dirty bits, and may we read page frames?"""
+    page = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    page[0] = 1
+    entry = entry_of(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+    return bool(entry >> 55 & 1), bool(entry & (1 << 55) - 1)
+
+
+def soft_dirty(work):
+    if not machine()[0]:
+        mms.skip('this kernel keeps no soft-dirty bits')
+    for arguments in (('3', '4k'), ('5', '4k', '4')):
+        out, db = run(work, cow.PAIR, *arguments, options=(), preexec_fn=contained.without_userfaultfd)
+        for f in check_sets(out, db, ('soft-dirty',)):
+            check('why', f['exact'] == 0 and 'No userfaultfd: Operation not permitted.' in f['why'], tuple(f))
+
+
+def pfn(work):
+    soft, frames = machine()
+    if soft or not frames:
+        mms.skip('this kernel keeps soft-dirty bits' if soft else 'only who may administer the machine sees page frames')
+    for seed, children in (('3', 1), ('5', 4)):
+        out, db = run(work, cow.PAIR, seed, 'kept', str(children), options=(), preexec_fn=contained.without_userfaultfd)
+        truth, forks = cow.truth_of(out), cow.forks_of(db, lower=True)
+        check('forks', len(forks) == len(truth) == children, len(forks))
+        for f, t in zip(forks, truth):
+            check('method', (f['method'], f['exact']) == ('pfn', 0), tuple(f))
+            for word in ('left the page alone', 'No userfaultfd: Operation not permitted.', 'bits: this kernel keeps none.'):
+                check('why: ' + word, word in f['why'], f['why'])
+            seen = cow.areas_of(db, f, t)
+            # Of a page that both wrote the first to write made a copy, and the other was left alone with it.
+            first = {'s': 's', 'p': 'p', 'c': 'c', 'b': 'pc' if children == 1 else 'pcb'}
+            bad = [(hex(a), i) for a, x in t.items() for i in range(len(x[4])) if seen[a][4][i] not in first[x[4][i]]]
+            check('pages', not bad, (len(bad), bad[:5]))
+            if children == 1:
+                copied = sum(len(x[4]) - x[4].count('s') for x in t.values())
+                check('copies', f['copies'] == f['parent_broke'] + f['child_broke'] >= copied, tuple(f))
+            print('fork %d: %d copies, held up for %.1f ms' % (f['id'], f['copies'], f['arm_parent_ns'] / 1e6))
+
+
 TOTALS = '''
 import mmap, os, resource, sys
 m = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -103,6 +153,7 @@ def totals(work):
     inside, whole = map(int, out.split())
     f, = db_forks(db)
     check('method', (f['method'], f['exact']) == ('totals', 0) and f['why'], tuple(f))
+    check('why not better', 'No userfaultfd: ' in f['why'] and 'No soft-dirty bits: ' in f['why'], f['why'])
     check('sets are not known', f['child_broke'] is None and f['parent_broke'] is None, tuple(f))
     # Counted at the last word: after the program's own question, before the process is gone.
     check('the checksum', inside <= f['child_faults'] <= whole and whole - inside < 64, (inside, f['child_faults'], whole))
@@ -273,7 +324,7 @@ def main():
     what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
     mms.need('/usr/bin/python3')
     work = mms.Work('cow-rungs')
-    {'witness': witness, 'bytes': bytes_, 'totals': totals, 'prefork': prefork, 'killed': killed, 'unseen': unseen,
+    {'witness': witness, 'bytes': bytes_, 'soft-dirty': soft_dirty, 'pfn': pfn, 'totals': totals, 'prefork': prefork, 'killed': killed, 'unseen': unseen,
      'ends': ends, 'none': none}[what](work, *rest)
     if not work.keep:
         import shutil

@@ -377,6 +377,8 @@ def forks(path):
              copies_high=3210, error_pages=180, watched_ns=400000000)
     fork_row(m, 4, 1, 5, 600000000, forked, method='totals', exact=0, why='The machine allows no better method.',
              page_size=4096, pages_shared=500, child_broke=90, child_faults=95, error_pages=5, watched_ns=80000000)
+    for name, low, high in (('parent_broke', 820, 1190), ('copies', 2800, 3210)):
+        m.insert('cow_interval', fork_id=3, name=name, low=low, high=high)
     for i in (5, 6):
         fork_row(m, i, 1, 6 if i == 5 else None, 600000000 + i, forked, method='none',
                  why='Children of this place go on to another program.')

@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "mirror/cow_bits.h"
+#include "mirror/cow_rung.h"
 
 #define PAGE 4096ul
 #define PAGES 96
@@ -102,9 +103,37 @@ static void test_made_up(void)
 	close(fd);
 }
 
+/* The kernel says of an area whether its pages count as written ("sd"). */
+static bool keeps_soft_dirty(uintptr_t start)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	char line[512];
+	unsigned long from = 0, to = 0;
+	bool some = false;
+
+	REQUIRE(f);
+	while (fgets(line, sizeof(line), f)) {
+		sscanf(line, "%lx-%lx ", &from, &to);
+		if (strncmp(line, "VmFlags:", 8) == 0 && start >= from && start < to)
+			some = strstr(line, " sd") != NULL;
+	}
+	fclose(f);
+	return some;
+}
+
+static void test_soft_dirty(void)
+{
+	unsigned char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	REQUIRE(p != MAP_FAILED);
+	bool keeps = keeps_soft_dirty((uintptr_t)p);
+	CHECK_EQ(rung_try_soft_dirty(p), keeps ? 0 : -EOPNOTSUPP);
+}
+
 int main(void)
 {
 	test_alone();
 	test_made_up();
+	test_soft_dirty();
 	return check_done();
 }

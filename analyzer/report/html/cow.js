@@ -40,6 +40,36 @@ function cowLine(points, x, y, colour, text) {
 		svg('title', null, text));
 }
 
+const COW_METHODS = { userfaultfd: 'write protection (userfaultfd)', 'soft-dirty': 'soft-dirty bits', witness: 'a witness process',
+	pfn: 'page frame numbers', totals: 'counts of page faults' };
+const COW_FIGURES = [['parent_broke', 'broken by the parent'], ['child_broke', 'by the child'], ['both_broke', 'by both'],
+	['still_shared', 'still shared'], ['new_parent', 'new in the parent'], ['new_child', 'new in the child'], ['copies', 'copied']];
+
+/* How it was seen, and how far off the figures may be. */
+function cowSeen(f) {
+	const share = f.watched_percent !== null && f.watched_percent < 100, within = new Map((f.intervals || '').split(';').map(x => x.split(' ')).map(x => [x[0], x]));
+	const known = COW_FIGURES.filter(([key]) => within.has(key)).map(([key, text]) => text + ' ' + count(Number(within.get(key)[1])) + ' to ' + count(Number(within.get(key)[2])));
+	return 'Seen by ' + (COW_METHODS[f.method] || f.method) + ': ' + (share ? 'estimates from ' + f.watched_percent + ' % of the pages' : f.exact ? 'exact' : 'not exact') +
+		(f.error_pages ? (f.exact ? ' but for' : ', off by') + ' at most ' + plural(f.error_pages, 'page', 'pages') : '') + '.' + (f.why ? ' ' + f.why : '') +
+		(known.length ? ' With 95 % certainty the pages are: ' + known.join(', ') + '.' : '');
+}
+
+/* What a witness found by comparing the broken pages. */
+function cowChanged(f) {
+	if (f.bytes_changed === null)
+		return '';
+	const classes = [['identical_pages', 'ended as they were'], ['counter_pages', 'differ by small counts'], ['pointer_pages', 'in addresses'], ['bulk_pages', 'in data']];
+	const copied = f.copies === null ? 0 : f.copies * (f.page_size || 4096);
+	return 'Compared byte by byte, ' + size(f.bytes_changed) + ' changed' + (copied && f.bytes_changed ? ', ' + count(Math.floor(copied / f.bytes_changed)) + ' copied for each byte' : '') + ': ' +
+		classes.filter(([key]) => f[key] !== null).map(([key, text]) => pagesOfFork(f, f[key]) + ' ' + text).join(', ') + '.';
+}
+
+function cowCopies(f) {
+	if (f.copies === null && f.copies_low !== null && f.copies_high !== null)
+		return count(f.copies_low) + ' to ' + pagesOfFork(f, f.copies_high);
+	return pagesOfFork(f, f.copies) + (f.copies !== null && f.copies_low !== null && f.copies_low !== f.copies_high ? ', at least ' + count(f.copies_low) + ' and at most ' + count(f.copies_high) : '');
+}
+
 /* Bytes broken since the fork, by side. */
 function drawCowTime(f) {
 	const unit = f.page_size || 4096, rows = [];
@@ -47,8 +77,9 @@ function drawCowTime(f) {
 		if (COW.get(i, 'fork') === f.id)
 			rows.push(i);
 	byId('cow-status').textContent = 'Fork ' + f.id + ': ' + pagesOfFork(f, f.pages_shared) + ' shared, parent broke ' + pagesOfFork(f, f.parent_broke) +
-		', child ' + pagesOfFork(f, f.child_broke) + ', both ' + pagesOfFork(f, f.both_broke) + ', copied ' + pagesOfFork(f, f.copies) +
-		(f.identical_pages === null ? '' : '; ' + pagesOfFork(f, f.identical_pages) + ' ended as they were') + '; seen by ' + f.method + (f.exact ? ', exact.' : ', not exact.');
+		', child ' + pagesOfFork(f, f.child_broke) + ', both ' + pagesOfFork(f, f.both_broke) + ', copied ' + cowCopies(f) + '.';
+	byId('cow-changed').textContent = cowChanged(f);
+	byId('cow-seen').textContent = cowSeen(f);
 	if (!rows.length)
 		return show('cow-time', el('p', { class: 'quiet' }, 'This fork was looked at only at its end.'));
 	const of = side => [[0, 0]].concat(rows.filter(i => COW.get(i, side) !== null).map(i => [COW.get(i, 't_ns') - f.t_ns, COW.get(i, side) * unit]));
