@@ -119,7 +119,9 @@ int main(int argc, char **argv)
 	limit_text(fd, text, sizeof text);
 	process = (struct watch_process){ .pid = getpid(), .pidfd = -1, .proc_fd = proc_fd, .image = 1,
 		.files = { -1, -1, -1 } };
-	watch = (struct watch){ .processes = &process, .n_processes = 1, .images = images, .n_images = 2,
+	static struct mms_header header;
+	static const struct mms_session session = { .header = &header };
+	watch = (struct watch){ .session = &session, .processes = &process, .n_processes = 1, .images = images, .n_images = 2,
 		.model = model_new(), .n_alive = 1 };
 	place = cgroup_place_open("", text);
 	pressure = pressure_new();
