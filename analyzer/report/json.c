@@ -172,6 +172,14 @@ void json_null(struct json *j, const char *key)
 	fputs("null", j->out);
 }
 
+void json_amount(struct json *j, const char *key, uint64_t blocks, uint64_t bytes)
+{
+	json_object(j, key);
+	json_u64(j, "blocks", blocks);
+	json_u64(j, "bytes", bytes);
+	json_end(j);
+}
+
 void json_address(struct json *j, const char *key, uint64_t value)
 {
 	member(j, key);

@@ -37,6 +37,8 @@ void json_thousandths(struct json *j, const char *key, int64_t value); /* 1234: 
 void json_double(struct json *j, const char *key, double value);
 void json_bool(struct json *j, const char *key, bool value);
 void json_null(struct json *j, const char *key);
+/* {"blocks": ..., "bytes": ...} */
+void json_amount(struct json *j, const char *key, uint64_t blocks, uint64_t bytes);
 void json_address(struct json *j, const char *key, uint64_t value); /* "0x..." */
 
 #endif

@@ -7,20 +7,12 @@
  */
 #include "report/leaks.h"
 
-static void amount_json(struct json *j, const char *key, uint64_t blocks, uint64_t bytes)
-{
-	json_object(j, key);
-	json_u64(j, "blocks", blocks);
-	json_u64(j, "bytes", bytes);
-	json_end(j);
-}
-
 static void totals_json(struct json *j, const struct judged_totals *t)
 {
 	json_object(j, "totals");
-	amount_json(j, "live", t->live_blocks, t->live_bytes);
+	json_amount(j, "live", t->live_blocks, t->live_bytes);
 	judged_reach_json(j, t);
-	amount_json(j, "apart", t->apart_blocks, t->apart_bytes);
+	json_amount(j, "apart", t->apart_blocks, t->apart_bytes);
 	json_end(j);
 }
 

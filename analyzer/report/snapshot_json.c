@@ -5,14 +5,6 @@
 
 #include "report/snapshot.h"
 
-static void amount(struct json *j, const char *key, uint64_t blocks, uint64_t bytes)
-{
-	json_object(j, key);
-	json_u64(j, "blocks", blocks);
-	json_u64(j, "bytes", bytes);
-	json_end(j);
-}
-
 static void sites(struct json *j, const struct snapshot_answer *s)
 {
 	json_array(j, "sites");
@@ -96,7 +88,7 @@ void snapshot_json(struct snapshot_answer *s)
 	json_u64(&j, "age_ns", v->age_ns);
 	json_object(&j, "totals");
 	for (int i = 0; i < N_SNAPSHOT; i++)
-		amount(&j, snapshot_words[i], s->blocks[i], s->bytes[i]);
+		json_amount(&j, snapshot_words[i], s->blocks[i], s->bytes[i]);
 	json_end(&j);
 	sites(&j, s);
 	threads(&j, s);
