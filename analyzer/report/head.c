@@ -58,7 +58,7 @@ void head_print(struct answer *a)
 	if (a->main)
 		printf(", pid %lld", (long long)a->main->pid);
 	printf(", %s, %s %s\n", text_duration(duration, (uint64_t)a->duration_ns),
-		text_count(count, a->n_processes), text_plural(a->n_processes, "process", "processes"));
+		text_count(count, a->n_all), text_plural(a->n_all, "process", "processes"));
 	const char *warning = state_warning(a);
 	if (warning) {
 		printf("%s", render_style(STYLE_WARN));
@@ -70,13 +70,14 @@ void head_print(struct answer *a)
 static void print_note(const struct answer_note *n)
 {
 	char count[TEXT_NUMBER];
-	char *who = n->process ? xasprintf("%s (%lld): ", basename(n->process->name), (long long)n->process->pid)
-			       : xstrdup("");
+	char *name = n->process ? answer_who(n->process, true) : NULL;
+	char *who = name ? xasprintf("%s: ", name) : xstrdup("");
 	char *many = n->count > 1 ? xasprintf(" (%s)", text_count(count, (uint64_t)n->count)) : xstrdup("");
 	char *text = xasprintf("%s%s%s", who, n->text, many);
 	render_paragraph(2, "- ", text);
 	free(text);
 	free(many);
+	free(name);
 	free(who);
 }
 
@@ -103,7 +104,7 @@ void head_print_coverage(struct answer *a, size_t limit)
 void head_print_process(const struct answer_process *p, const char *text)
 {
 	size_t room = render_width() > strlen(text) + 20 ? render_width() - strlen(text) - 4 : 16;
-	char *who = xasprintf("%s (%lld)", p->name, (long long)p->pid);
+	char *who = answer_who(p, p->merged != 0);
 	char *cut = text_cut_start(who, room);
 	char *line = xasprintf("%s: %s", cut, text);
 	render_heading(line);
