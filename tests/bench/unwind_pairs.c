@@ -17,7 +17,7 @@
 #include "base/enter.h"
 #include "capture/emit.h"
 #include "base/sys.h"
-#include "capture/stack.h"
+#include "capture/stack_same.h"
 #include "capture/unwind.h"
 #include "capture/unwind_full.h"
 
@@ -69,7 +69,7 @@ static NOINLINE void wrapper(void)
 		sink += (unsigned)unwind_walk(plain_state, fp, frames, MMS_STACK_MAX_DEPTH);
 		break;
 	case JOINED:
-		sink += stack_capture(state, &session, 1, fp);
+		sink += stack_find(state, &session, 1, fp);
 		break;
 	case FULL:
 		reach_init(&reach, (uintptr_t)(fp + 2), 0, ~(uintptr_t)0);
