@@ -103,10 +103,9 @@ static uint64_t word_at(uint64_t at)
 
 struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root)
 {
-	/* Nearly all frames of nearly all stacks.  A key with flags is no pc, and is
-	 * left to what follows. */
+	/* Nearly all frames of nearly all stacks. */
 	if (__builtin_expect(f->plain, 1))
-		while (f > root && word_at(f[-1].sp - 8) == f[-1].key)
+		while (f > root && join_stands(f - 1))
 			f--;
 	for (; f > root; f--) {
 		const struct join_frame *older = f - 1;

@@ -67,6 +67,13 @@ struct join {
  * all registers or is too deep, and nothing was remembered. */
 struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, uint32_t context);
 
+/* The stack says that f is called by who is remembered, as far as pcs say that.  A
+ * key with flags is no pc, and is left to who steps. */
+static inline bool join_stands(const struct join_frame *f)
+{
+	return *(const volatile uint64_t *)(uintptr_t)(f->sp - 8) == f->key;
+}
+
 /* Goes outward from frame f while the stack still says what is remembered.
  * Returns the outermost frame whose state is confirmed. */
 struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root);
@@ -86,10 +93,13 @@ static inline __attribute__((always_inline)) struct join_frame *join_same(
 	struct join_frame *root = j->current ? j->other[j->current - 1] : j->first;
 	if (!top->plain)
 		return join_confirm(top, root) == root && rule_kind(root->rule) == RULE_END ? top : NULL;
-	/* A key with flags is no pc, and is left to who steps. */
-	while (f > root && *(const volatile uint64_t *)(uintptr_t)(f[-1].sp - 8) == f[-1].key)
-		f--;
-	return f == root ? top : NULL;
+	for (; f - root >= 4; f -= 4)
+		if (!join_stands(f - 1) || !join_stands(f - 2) || !join_stands(f - 3) || !join_stands(f - 4))
+			return NULL;
+	for (; f > root; f--)
+		if (!join_stands(f - 1))
+			return NULL;
+	return top;
 }
 
 /* A walk that was under way has been left for good (siglongjmp), or so it
