@@ -120,6 +120,13 @@ void spaces_forget(struct spaces *s)
 		s->n_rows = store_vmas(*s->store);
 }
 
+struct vma_tree *spaces_owners(struct spaces *s, uint64_t process)
+{
+	struct space *sp = space_of(s, process);
+
+	return sp ? &sp->owners : NULL;
+}
+
 /* ---- a look that is being built ---- */
 
 void space_drop_coming(struct space *sp)

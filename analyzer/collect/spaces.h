@@ -55,6 +55,9 @@ void spaces_step(struct spaces *s, uint64_t now_ns);
  * went. */
 void spaces_forget(struct spaces *s);
 
+/* What the program mapped itself, by the records; NULL: no memory. */
+struct vma_tree *spaces_owners(struct spaces *s, uint64_t process);
+
 /* Writes what is kept until the end: pages, sums, what was not seen. */
 void spaces_finish(struct spaces *s);
 
