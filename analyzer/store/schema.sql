@@ -241,7 +241,8 @@ CREATE TABLE live_block (
 	PRIMARY KEY (process_id, address)
 ) STRICT, WITHOUT ROWID;
 
--- The same of merged processes, summed.
+-- Live blocks that are no rows of live_block, counted: of merged processes, and
+-- where there were too many.
 CREATE TABLE left_block (
 	process_id INTEGER NOT NULL REFERENCES process(id),
 	stack_id   INTEGER NOT NULL,

@@ -34,8 +34,8 @@ def found(path, want):
     db = sqlite3.connect('file:%s?mode=ro' % path, uri=True)
     names = {function for function, _ in want}
     got = {}
-    rows = db.execute('SELECT l.stack_id, l.verdict, count(*), sum(l.size) FROM live_block l'
-                      ' GROUP BY l.stack_id, l.verdict').fetchall()
+    rows = db.execute('SELECT l.stack_id, l.verdict, count(*), sum(l.size) FROM live_block l GROUP BY l.stack_id, l.verdict'
+                      ' UNION ALL SELECT stack_id, nullif(verdict, \'\'), blocks, bytes FROM left_block').fetchall()
     for stack, verdict, blocks, size in rows:
         function = owner(db, stack, names)
         key = (function, verdict or 'unclassified')
