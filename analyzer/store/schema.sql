@@ -215,6 +215,7 @@ CREATE TABLE snapshot_area (
 	end         INTEGER NOT NULL,
 	kind        TEXT NOT NULL,             -- heap, stack, other
 	resident    INTEGER NOT NULL,          -- bytes
+	states      BLOB,                      -- of its pages, as in vma_pages; NULL: left out
 	PRIMARY KEY (snapshot_id, start)
 ) STRICT, WITHOUT ROWID;
 

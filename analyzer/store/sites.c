@@ -325,13 +325,19 @@ static int write_left_of_sum(struct store *s, const struct model_process *p)
 	return error;
 }
 
+/* What is in no row is unclassified anyway. */
 static int write_left_out(struct store *s, const struct collected *c)
 {
 	int error = 0;
 
-	for (uint32_t i = 0; i < c->n_per_stack && !error; i++)
-		if (c->left[i])
-			error = write_left(s, c->p->number, i, c->left[i]);
+	if (store_bytes(s) > STORE_LIMIT_BYTES)
+		return 0;
+	for (uint32_t i = 0; i < c->n_per_stack && !error; i++) {
+		if (!c->left[i])
+			continue;
+		c->left[i]->blocks[REACH_UNCLASSIFIED] = 0;
+		error = write_left(s, c->p->number, i, c->left[i]);
+	}
 	return error;
 }
 
