@@ -116,6 +116,10 @@ struct cow_process {
 	uint64_t parent_faults;  /* of who forked it, then; 0: not known */
 };
 
+/* NULL: nothing was heard of it. */
+struct cow_process *cow_process_find(const struct cows *c, uint64_t number);
+void cow_process_done(struct cow_process *p);
+
 /* The pages in `written` and `clean` are what process `number` has now:
  * credits every fork that is not over and is watched in this way (enum
  * mms_watch: UFFD or WITNESS).  whole: pages that are in neither are gone. */

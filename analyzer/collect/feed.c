@@ -336,6 +336,7 @@ static void feed_process_read(void *arg, const struct mms_process *slot, uint64_
 	if (!p->end_ns && atomic_load_explicit(&slot->end_stamp, memory_order_relaxed))
 		p->end_ns = stamp_full_ns(f->clock, atomic_load_explicit(&slot->end_stamp, memory_order_relaxed));
 	model_process_ended(f->model, p, f->model->now_ns);
+	p->read = true;
 }
 
 static void feed_round(void *arg, uint64_t horizon_ns)

@@ -382,18 +382,31 @@ static void print_places(struct answer *a, const struct cow_parts *p, size_t lim
 	print_rest(within(limit, p->n_places), p->n_places, "sites");
 }
 
+/* To be freed. */
+static char *fork_heading(const struct cow_fork *f)
+{
+	char time[TEXT_NUMBER], pid[TEXT_NUMBER], count[TEXT_NUMBER];
+	char *name = f->parent ? answer_who(f->parent, true) : xstrdup("?");
+	char *who = text_cut_start(name, 38), *line;
+	snprintf(pid, sizeof(pid), "%lld", (long long)f->child_pid);
+	text_duration(time, (uint64_t)f->t_ns);
+	if (f->merged)
+		line = xasprintf("Fork %lld: the sum of %s forks of %s, from %s on", (long long)f->id,
+			text_count(count, f->merged), who, time);
+	else
+		line = xasprintf("Fork %lld: %s made %s, %s after the start", (long long)f->id, who,
+			f->child_pid < 0 ? "a child" : pid, time);
+	free(who);
+	free(name);
+	return line;
+}
+
 static void print_fork(struct answer *a, const struct cow_fork *f, size_t limit)
 {
-	char time[TEXT_NUMBER], pid[TEXT_NUMBER];
 	struct cow_parts p;
-	snprintf(pid, sizeof(pid), "%lld", (long long)f->child_pid);
-	char *exe = f->parent ? text_cut_start(basename(f->parent->name), 30) : xstrdup("?");
-	char *line = xasprintf("Fork %lld: %s (%lld) made %s, %s after the start", (long long)f->id, exe,
-		f->parent ? (long long)f->parent->pid : 0, f->child_pid < 0 ? "a child" : pid,
-		text_duration(time, (uint64_t)f->t_ns));
+	char *line = fork_heading(f);
 	render_heading(line);
 	free(line);
-	free(exe);
 	if (!f->watched) {
 		line = xasprintf("Not watched. %s", cow_why_not(f));
 		render_paragraph(2, NULL, line);
@@ -494,7 +507,7 @@ char *cow_head_text(const struct cow *c)
 		copied += copies > 0 ? in_bytes(f, copies) : 0;
 	}
 	if (n == 0)
-		return xasprintf("%s %s, broken pages not known", text_count(count, c->n), text_plural(c->n, "fork", "forks"));
+		return xasprintf("%s %s, broken pages not known", text_count(count, c->n_all), text_plural(c->n_all, "fork", "forks"));
 	return xasprintf("%s of %s shared pages broken, %s%s copied", text_count(count, broken), text_count(all, shared),
 		most ? "at most " : "", text_size(size, copied));
 }
