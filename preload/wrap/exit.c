@@ -113,6 +113,7 @@ void process_be_read(struct mms_process *p, uint32_t state)
 		return;
 	atomic_store(&p->reach, state);
 	atomic_fetch_add(&h->n_reach, 1);
+	mms_futex_wake(&h->n_reach, 1);
 	atomic_fetch_add(&h->wake_seq, 1);
 	mms_futex_wake(&h->wake_seq, 1);
 	while (state != MMS_REACH_DONE && go_on_waiting(s, state, since_ns)) {
