@@ -132,7 +132,7 @@ static bool round_once(struct collector *c)
 	/* What said no is seen best at once. */
 	if (now >= c->next_tick_ns || failures != c->model->n_failures) {
 		ticks_take(&c->watch, c->store, &c->spaces, now);
-		c->next_tick_ns = now + pressure_take(c->pressure, &c->watch, c->store, now);
+		c->next_tick_ns = now + pressure_take(c->pressure, &c->watch, c->store, &c->spaces, now);
 		c->dirty = c->dirty || c->watch.n_alive;
 	}
 	spaces_step(&c->spaces, now);
