@@ -451,10 +451,15 @@ uint64_t drain_round_at(struct drain *d, uint64_t stamp)
 	return n;
 }
 
-uint64_t drain_round(struct drain *d)
+uint64_t drain_horizon(struct drain *d)
 {
 	stamp_refine(&d->clock);
-	return drain_round_at(d, stamp_now(&d->clock));
+	return stamp_now(&d->clock);
+}
+
+uint64_t drain_round(struct drain *d)
+{
+	return drain_round_at(d, drain_horizon(d));
 }
 
 void drain_process_gone(struct drain *d, uint64_t number)
