@@ -1,7 +1,7 @@
 /*
  * collect.c - `mmscope collect SESSION`: the collector process.
  *
- * Started by `run` and by the preload as nobody's child: descriptor 3 is a
+ * Started by `run` (run_collector.c) and by the preload as nobody's child: descriptor 3 is a
  * pidfd of the first process, 10 the write end of a pipe on which "R" says
  * that the session is listened to, and later "F" that the database is
  * finished, or "E" and a text that it is not.  Not for people: it is not
@@ -132,7 +132,7 @@ static bool round_once(struct collector *c)
 	/* What said no is seen best at once. */
 	if (now >= c->next_tick_ns || failures != c->model->n_failures) {
 		ticks_take(&c->watch, c->store, &c->spaces, now);
-		c->next_tick_ns = now + pressure_take(c->pressure, &c->watch, c->store, now);
+		c->next_tick_ns = now + pressure_take(c->pressure, &c->watch, c->store, &c->spaces, now);
 		c->dirty = c->dirty || c->watch.n_alive;
 	}
 	spaces_step(&c->spaces, now);

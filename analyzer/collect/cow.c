@@ -118,7 +118,7 @@ static struct cow_fork *fork_of(struct cows *c, uint64_t parent, uint64_t stamp)
 	f->row = store_cow_unknown(0);
 	f->witness.pidfd = f->witness.mem_fd = -1;
 	for (int side = 0; side < SIDES; side++)
-		f->side[side].faults = f->side[side].faults_from = STORE_UNKNOWN;
+		f->side[side].faults = f->side[side].faults_from = f->side[side].faults_begin = STORE_UNKNOWN;
 	c->forks[c->n++] = f;
 	return f;
 }
@@ -262,6 +262,18 @@ static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, con
 	coming_drop(p);
 }
 
+static void note_faults(struct cows *c, const struct order_note *n)
+{
+	struct mms_cow_faults v;
+
+	if (n->bytes < sizeof(v))
+		return;
+	memcpy(&v, n->payload, sizeof(v));
+	struct cow_fork *f = fork_of(c, v.parent, v.begin_stamp);
+	if (f && !f->over)
+		f->side[v.side == MMS_COW_PARENT ? PARENT : CHILD].faults_begin = v.faults;
+}
+
 /* The last word of a process ends the forks that it has a side in. */
 static void note_last(struct cows *c, struct cow_process *p, uint64_t number, const struct order_note *n)
 {
@@ -335,6 +347,9 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 		break;
 	case MMS_LONG_COW_ARM:
 		note_arm(c, p, w->process, n);
+		break;
+	case MMS_LONG_COW_FAULTS:
+		note_faults(c, n);
 		break;
 	case MMS_LONG_COW_LAST:
 		note_last(c, p, w->process, n);
@@ -486,6 +501,8 @@ static void find_late(const struct cows *c, struct cow_fork *f)
 	uint64_t then = p && p->ended ? p->parent_faults : 0;
 
 	f->late = then && now != STORE_UNKNOWN && now >= then ? now - then : STORE_UNKNOWN;
+	if (then)
+		f->side[PARENT].faults = then;
 }
 
 static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)

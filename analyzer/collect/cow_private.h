@@ -34,7 +34,8 @@ struct cow_side {
 	uint64_t gone_ns; /* when it was first seen gone: its last word may still be on the way */
 	int error;        /* why nothing is protected */
 	uint64_t cost_ns, window;
-	uint64_t faults_from, faults; /* minor faults at the arming, and latest; STORE_UNKNOWN */
+	uint64_t faults_from, faults; /* minor faults at the fork, and latest; STORE_UNKNOWN */
+	uint64_t faults_begin;        /* where the program went on after it; STORE_UNKNOWN */
 	bool new_known;
 	bool looked;      /* its process was looked at as a whole since */
 	uint32_t refused, n_areas;

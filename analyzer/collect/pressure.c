@@ -19,8 +19,8 @@
 
 #include "collect/cgroups.h"
 #include "collect/debts.h"
-#include "collect/hurry.h"
 #include "collect/limit.h"
+#include "collect/spaces.h"
 #include "collect/victims.h"
 #include "store/writer.h"
 
@@ -32,6 +32,7 @@
 #define LOOKS_AHEAD 64
 #define SHORT_SHARE 16 /* a sixteenth of a limit is left: four ticks a second */
 #define PROCESSES_MAX 128
+#define STACK_DEFAULT (8u << 20) /* of a thread, where the limit is not larger */
 #define PLACES_MAX 32
 #define COST_SHARE 200 /* looks at pages and at all processes: half a per cent of the time */
 #define VICTIMS_EVERY (10000 * MS)
@@ -263,17 +264,27 @@ static void store_debts(struct store *store, const struct look *l, uint64_t proc
 
 /* --- pages: stacks and copy-on-write ---------------------------------------------- */
 
-static void look_at_pages(struct look *l, uint64_t now_ns)
+/* Of a thread that asks for no size of its own (nptl/allocatestack.c). */
+static uint64_t thread_stack_most(const struct look *l)
+{
+	uint64_t most = STACK_DEFAULT;
+
+	for (size_t i = 0; i < l->now.n; i++) {
+		if (l->now.at[i].kind == LIMIT_STACK && l->now.at[i].limit > most)
+			most = l->now.at[i].limit;
+	}
+	return most;
+}
+
+static void look_at_pages(struct look *l, struct spaces *spaces, uint64_t now_ns)
 {
 	if (!l->family && zero_if_none(l->limits.threads) < 2)
 		return;
 	if (l->looked && now_ns - l->pages_ns < l->pages.cost_ns * COST_SHARE)
 		return;
-	struct hurry before = { .size = 0 };
-	if (!l->family) /* stacks alone: short */
-		hurry_begin(&before);
-	l->looked = debts_look(l->limits.folder_fd, l->family, &l->pages);
-	hurry_end(&before);
+	struct debts_ask ask = { .folder_fd = l->limits.folder_fd, .shared = l->family,
+		.stack_most = thread_stack_most(l), .owners = spaces_owners(spaces, l->image) };
+	l->looked = debts_look(&ask, &l->pages);
 	l->pages_ns = now_ns;
 }
 
@@ -379,7 +390,7 @@ static void rank_victims(struct pressure *p, unsigned i, struct store *store, ui
 }
 
 static void read_process(struct pressure *p, struct look *l, const struct watch_process *w, struct store *store,
-	uint64_t now_ns)
+	struct spaces *spaces, uint64_t now_ns)
 {
 	if (!settle(p, l, w))
 		return;
@@ -395,7 +406,7 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	if (!limit_process_read(&l->limits, now_ns, &p->places[l->place].commit, &l->now))
 		return;
 	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);
-	look_at_pages(l, now_ns);
+	look_at_pages(l, spaces, now_ns);
 }
 
 /* --- when to look again ----------------------------------------------------------- */
@@ -471,7 +482,8 @@ static void tell_headroom(const struct pressure *p, const struct watch *w)
 	atomic_store_explicit(&w->session->header->headroom, least, memory_order_relaxed);
 }
 
-uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns)
+uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store, struct spaces *spaces,
+	uint64_t now_ns)
 {
 	if (!reserve_looks(p, w->n_processes))
 		return TICK_MAX;
@@ -479,7 +491,7 @@ uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store,
 	find_families(p, w);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (!w->processes[i].gone_ns && w->processes[i].image)
-			read_process(p, &p->looks[i], &w->processes[i], store, now_ns);
+			read_process(p, &p->looks[i], &w->processes[i], store, spaces, now_ns);
 	}
 	add_up_families(p);
 	for (size_t i = 0; i < w->n_processes; i++) {

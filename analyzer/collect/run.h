@@ -53,6 +53,11 @@ struct run_library {
 };
 int run_find_library(struct run_library *ret);
 
+struct mms_collector_options;
+/* Starts the collector as a copy of ourselves, which is nobody's child; bin is
+ * not used.  Returns once it runs (not: once it listens), or -errno. */
+int run_start_collector(const struct mms_collector_options *o, struct mms_session *session);
+
 /* Becomes the command.  Returns only on failure: the exit status.
  * ready: {read, write} of the collector's pipe; {-1, -1}: one is made. */
 int run_in_place(const struct run_options *o, const int ready[2]);

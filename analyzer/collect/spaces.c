@@ -117,6 +117,13 @@ struct space *space_of(struct spaces *s, uint64_t number)
 	return s->space[number];
 }
 
+struct vma_tree *spaces_owners(struct spaces *s, uint64_t process)
+{
+	struct space *sp = space_of(s, process);
+
+	return sp ? &sp->owners : NULL;
+}
+
 /* ---- a look that is being built ---- */
 
 void space_drop_coming(struct space *sp)

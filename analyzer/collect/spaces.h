@@ -51,6 +51,9 @@ void spaces_tick(struct spaces *s, const struct watch_process *p, const struct s
  * again in a millisecond. */
 void spaces_step(struct spaces *s, uint64_t now_ns);
 
+/* What the program mapped itself, by the records; NULL: no memory. */
+struct vma_tree *spaces_owners(struct spaces *s, uint64_t process);
+
 /* Writes what is kept until the end: pages, sums, what was not seen. */
 void spaces_finish(struct spaces *s);
 

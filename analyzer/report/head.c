@@ -67,17 +67,45 @@ void head_print(struct answer *a)
 	}
 }
 
-static void print_note(const struct answer_note *n)
+/* What is said of several processes in the same words: once, of all of them. */
+struct same {
+	const struct answer_note *first;
+	size_t processes;
+	int64_t count;
+};
+
+static size_t gather(const struct answer *a, struct same *same)
 {
-	char count[TEXT_NUMBER];
-	char *who = n->process ? xasprintf("%s (%lld): ", basename(n->process->name), (long long)n->process->pid)
-			       : xstrdup("");
-	char *many = n->count > 1 ? xasprintf(" (%s)", text_count(count, (uint64_t)n->count)) : xstrdup("");
-	char *text = xasprintf("%s%s%s", who, n->text, many);
+	size_t n = 0;
+	for (size_t i = 0; i < a->n_notes; i++) {
+		const struct answer_note *note = &a->notes[i];
+		size_t at = 0;
+		while (at < n && (!note->process || !same[at].first->process
+					 || strcmp(same[at].first->text, note->text) != 0))
+			at++;
+		if (at == n)
+			same[n++] = (struct same){.first = note};
+		same[at].processes++;
+		same[at].count += note->count;
+	}
+	return n;
+}
+
+static void print_note(const struct same *same)
+{
+	const struct answer_process *p = same->first->process;
+	char count[TEXT_NUMBER], processes[TEXT_NUMBER];
+	char *one = p ? xasprintf("%s (%lld)", basename(p->name), (long long)p->pid) : xstrdup("");
+	char *who = !p ? xstrdup("")
+		: same->processes == 1 ? xasprintf("%s: ", one)
+		: xasprintf("%s and %s more: ", one, text_count(processes, same->processes - 1));
+	char *many = same->count > 1 ? xasprintf(" (%s)", text_count(count, (uint64_t)same->count)) : xstrdup("");
+	char *text = xasprintf("%s%s%s", who, same->first->text, many);
 	render_paragraph(2, "- ", text);
 	free(text);
 	free(many);
 	free(who);
+	free(one);
 }
 
 void head_print_coverage(struct answer *a, size_t limit)
@@ -92,12 +120,13 @@ void head_print_coverage(struct answer *a, size_t limit)
 		render_paragraph(2, "- ", text);
 		free(text);
 	}
-	size_t shown = a->n_notes > limit ? limit : a->n_notes;
+	struct same *same = xcalloc(a->n_notes + 1, sizeof(*same));
+	size_t n = gather(a, same), shown = n > limit ? limit : n;
 	for (size_t i = 0; i < shown; i++)
-		print_note(&a->notes[i]);
-	if (shown < a->n_notes)
-		printf("  - and %s more (--format json lists all)\n",
-			text_count(count, a->n_notes - shown));
+		print_note(&same[i]);
+	if (shown < n)
+		printf("  - and %s more (--format json lists all)\n", text_count(count, n - shown));
+	free(same);
 }
 
 void head_print_process(const struct answer_process *p, const char *text)

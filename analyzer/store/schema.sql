@@ -289,7 +289,8 @@ CREATE TABLE fork (
 	copies_low    INTEGER,
 	copies_high   INTEGER,
 	error_pages   INTEGER,                 -- counts above are off by at most so many; NULL: not known
-	parent_faults INTEGER,                 -- minor faults of a side while watched
+	parent_faults INTEGER,                 -- minor faults of a side, from its return from fork
+	                                       -- to the end of the child
 	child_faults  INTEGER,
 	bytes_changed INTEGER,                 -- of broken pages, compared byte by byte (witness)
 	identical_pages INTEGER,               -- broken, and the same bytes at the end

@@ -78,7 +78,7 @@ static void tick_row(void)
 static void tick_whole(void)
 {
 	tick_row();
-	pressure_take(pressure, &watch, NULL, now_ns);
+	pressure_take(pressure, &watch, NULL, &spaces, now_ns);
 }
 
 /* Pages are looked at under a budget of their own: never due here. */

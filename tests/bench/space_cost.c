@@ -10,7 +10,9 @@
  *                             the slowest took, and how long the slowest was
  *                             blocked: that time without its own work and
  *                             without waiting for a processor
- *                             (/proc/thread-self/schedstat).  With and without
+ *                             (/proc/thread-self/schedstat).  What is missing
+ *                             of the time of a thread that did not sleep, the
+ *                             host of this machine took.  With and without
  *                             mmscope: space_stall.py.
  */
 #include <fcntl.h>
@@ -21,6 +23,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -155,10 +158,19 @@ static double accounted(int fd)
 	return (double)(work + wait) / 1e6;
 }
 
+/* How often this thread gave the processor away because it had to wait. */
+static long sleeps(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw;
+}
+
 static int stall(int seconds)
 {
 	enum { MOST = 4000000 };
-	double *took = malloc(MOST * sizeof *took), begin, blocked = 0, blocked_at = 0;
+	double *took = malloc(MOST * sizeof *took), begin, blocked = 0, blocked_at = 0, stolen = 0;
 	int fd = open("/proc/thread-self/schedstat", O_RDONLY);
 	size_t n = 0;
 	pthread_t thread;
@@ -170,11 +182,15 @@ static int stall(int seconds)
 	begin = now(CLOCK_MONOTONIC);
 	for (double start = begin; start - begin < seconds * 1e3 && n < MOST; n++) {
 		double before = accounted(fd);
+		long sleeps_before = sleeps();
 		start = now(CLOCK_MONOTONIC);
 		munmap(mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 16 * PAGE);
 		took[n] = now(CLOCK_MONOTONIC) - start;
 		double idle = took[n] - (accounted(fd) - before);
-		if (idle > blocked) {
+		long slept = sleeps() - sleeps_before;
+		if (slept == 0 && idle > stolen)
+			stolen = idle;
+		if (slept > 0 && idle > blocked) {
 			blocked = idle;
 			blocked_at = start - begin;
 		}
@@ -185,7 +201,8 @@ static int stall(int seconds)
 	pthread_join(thread, NULL);
 	qsort(took, n, sizeof *took, by_value);
 	printf("%zu pairs: median %.4f ms, 99.9 %% %.3f ms, worst %.3f ms, blocked at worst %.3f ms"
-		" (after %.0f ms)\n", n, took[n / 2], took[n - 1 - n / 1000], took[n - 1], blocked, blocked_at);
+		" (after %.0f ms), taken by the host %.3f ms\n", n, took[n / 2], took[n - 1 - n / 1000], took[n - 1],
+		blocked, blocked_at, stolen);
 	return 0;
 }
 
