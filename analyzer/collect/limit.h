@@ -92,6 +92,8 @@ struct limit_process {
 	int folder_fd; /* /proc/PID; not owned */
 	int status_fd, limits_fd, count_fd; /* -1: not open yet; count_fd is max_map_count */
 	uint64_t map_count, counted_ns, count_cost_ns;
+	uint64_t n_calls; /* set by the caller: calls about the address space that were told */
+	uint64_t counted_calls, counted_size; /* these and VmSize when areas were counted */
 	uint64_t task_size; /* 0: to be looked at */
 	/* From status, at the last read; LIMIT_NONE: not known. */
 	uint64_t data, stack, anon, swap, page_tables, threads, rss;

@@ -403,6 +403,7 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	l->now.n = 0;
 	l->now_ns = now_ns;
 	l->ticks++;
+	l->limits.n_calls = spaces_calls(spaces, w->image);
 	if (!limit_process_read(&l->limits, now_ns, &p->places[l->place].commit, &l->now))
 		return;
 	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);

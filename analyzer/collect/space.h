@@ -48,6 +48,7 @@ struct space {
 	uint64_t number;
 	struct look look;
 	struct vma_tree owners;     /* who mapped what, from the records */
+	uint64_t n_calls;           /* that told of it */
 	struct areas now, coming;
 	struct page_shadow pages;   /* of the newest look */
 	struct page_shadow coming_pages;

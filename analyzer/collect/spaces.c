@@ -124,6 +124,13 @@ struct vma_tree *spaces_owners(struct spaces *s, uint64_t process)
 	return sp ? &sp->owners : NULL;
 }
 
+uint64_t spaces_calls(struct spaces *s, uint64_t process)
+{
+	struct space *sp = space_of(s, process);
+
+	return sp ? sp->n_calls : 0;
+}
+
 /* ---- a look that is being built ---- */
 
 void space_drop_coming(struct space *sp)
@@ -430,6 +437,7 @@ static void note_vm(struct space *sp, const struct order_note *n)
 
 	if (n->bytes < sizeof(v))
 		return;
+	sp->n_calls++;
 	memcpy(&v, n->payload, sizeof(v));
 	struct vma area = { .start = v.address, .end = page_up(v.address + v.length), .prot = v.prot & 7,
 		.stack = n->stack, .pgoff = v.address >> 12,

@@ -54,6 +54,9 @@ void spaces_step(struct spaces *s, uint64_t now_ns);
 /* What the program mapped itself, by the records; NULL: no memory. */
 struct vma_tree *spaces_owners(struct spaces *s, uint64_t process);
 
+/* How many calls that change it were told. */
+uint64_t spaces_calls(struct spaces *s, uint64_t process);
+
 /* Writes what is kept until the end: pages, sums, what was not seen. */
 void spaces_finish(struct spaces *s);
 
