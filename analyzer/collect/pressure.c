@@ -248,7 +248,8 @@ static uint64_t stack_debt(const struct look *l)
 	return bytes + (l->limits.threads > 1 ? l->pages.stack : 0);
 }
 
-static void store_debts(struct store *store, const struct look *l, uint64_t process, uint64_t now_ns)
+static void store_debts(struct store *store, struct spaces *spaces, const struct look *l, uint64_t process,
+	uint64_t now_ns)
 {
 	const struct limit_process *f = &l->limits;
 	uint64_t used = f->anon == LIMIT_NONE ? LIMIT_NONE : f->anon + zero_if_none(f->swap);
@@ -256,8 +257,12 @@ static void store_debts(struct store *store, const struct look *l, uint64_t proc
 	struct store_debt row = {.process = process, .t_ns = now_ns, .place = l->place + 1,
 		.touch = debt_left(f->data, used), .stack = stack_debt(l), .cow = cow_known ? l->cow : LIMIT_NONE,
 		.cow_huge = cow_known ? l->cow_huge : LIMIT_NONE, .page_tables = f->page_tables,
-		.private_bytes = f->data == LIMIT_NONE ? LIMIT_NONE : f->data + zero_if_none(f->stack), .threads = f->threads, .swap = f->swap};
+		.private_bytes = f->data == LIMIT_NONE ? LIMIT_NONE : f->data + zero_if_none(f->stack), .threads = f->threads, .swap = f->swap,
+		.noreserve = LIMIT_NONE};
+	uint64_t noreserve;
 
+	if (row.touch != LIMIT_NONE && spaces_noreserve(spaces, process, &noreserve))
+		row.noreserve = noreserve < row.touch ? noreserve : row.touch;
 	if (store)
 		store_debt(store, &row);
 }
@@ -497,7 +502,7 @@ uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store,
 	add_up_families(p);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (p->looks[i].open && p->looks[i].now.n && p->looks[i].now_ns == now_ns)
-			store_debts(store, &p->looks[i], w->processes[i].image, now_ns);
+			store_debts(store, spaces, &p->looks[i], w->processes[i].image, now_ns);
 	}
 	for (unsigned i = 0; i < p->n_places; i++) {
 		if (p->places[i].read_ns == now_ns)

@@ -91,6 +91,7 @@ static void debts_json(struct json *j, const struct oom *o)
 	known(j, "page_tables_now", o->page_tables);
 	known(j, "threads", o->threads);
 	known(j, "swapped", o->swap);
+	known(j, "noreserve", o->noreserve);
 	json_end(j);
 }
 

@@ -332,7 +332,8 @@ static void judge_all(struct oom *o)
 bool oom_judge(struct oom *o, struct answer *a, const struct answer_process *p, int64_t at_ns)
 {
 	int64_t until = at_ns < 0 ? INT64_MAX : at_ns;
-	*o = (struct oom){.process = p, .touch = OOM_UNKNOWN, .stack = OOM_UNKNOWN, .cow = OOM_UNKNOWN,
+	*o = (struct oom){.process = p, .touch = OOM_UNKNOWN, .noreserve = OOM_UNKNOWN,
+		.stack = OOM_UNKNOWN, .cow = OOM_UNKNOWN,
 		.cow_huge = OOM_UNKNOWN, .thp = OOM_UNKNOWN, .page_tables = OOM_UNKNOWN,
 		.page_tables_due = OOM_UNKNOWN, .next_fork = OOM_UNKNOWN, .private_bytes = OOM_UNKNOWN,
 		.threads = OOM_UNKNOWN, .swap = OOM_UNKNOWN};

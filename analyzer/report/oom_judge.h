@@ -70,7 +70,7 @@ struct oom {
 	bool has_live;
 	bool own_cgroup_only;
 	/* OOM_UNKNOWN where not measured */
-	int64_t touch, stack, cow, cow_huge, thp, page_tables, page_tables_due, next_fork, private_bytes;
+	int64_t touch, noreserve, stack, cow, cow_huge, thp, page_tables, page_tables_due, next_fork, private_bytes;
 	int64_t threads, swap;
 	bool fork_fails;
 	struct oom_victim victims[5];

@@ -121,6 +121,9 @@ bool oom_load_debts(struct oom *o, struct answer *a, int64_t until_ns)
 		o->stack = known(q, 7);
 		o->cow = known(q, 8);
 		o->cow_huge = known(q, 9);
+		o->noreserve = known(q, 10);
+		if (o->noreserve != OOM_UNKNOWN) /* inside touch in the table */
+			o->touch -= o->noreserve;
 	}
 	query_close(q);
 	return found;

@@ -163,11 +163,12 @@ static void print_debt(const char *name, int64_t value, const char *what)
 
 static void print_debts(const struct oom *o)
 {
-	if (o->touch <= 0 && o->cow <= 0 && o->stack <= 0 && o->thp <= 0 && o->next_fork <= 0)
+	if (o->touch <= 0 && o->noreserve <= 0 && o->cow <= 0 && o->stack <= 0 && o->thp <= 0 && o->next_fork <= 0)
 		return;
 	render_heading("Can be called in without a further call");
 	print_debt("untouched memory", o->touch, "writable, promised, never written");
 	print_debt("thread stacks", o->stack, "inside the above, and the main stack");
+	print_debt("without a promise", o->noreserve, "untouched too, mapped with MAP_NORESERVE");
 	print_debt("copy-on-write", o->cow, "pages shared with live forks");
 	print_debt("huge pages", o->thp, "charged to the cgroup, in no statistic");
 	print_debt("page tables", o->page_tables_due, "for all of the untouched memory");

@@ -411,6 +411,7 @@ CREATE TABLE debt (
 	private     INTEGER,                   -- writable private bytes: what a fork commits
 	threads     INTEGER,
 	swap        INTEGER,
+	noreserve   INTEGER,                   -- inside touch: of areas mapped with MAP_NORESERVE
 	PRIMARY KEY (process_id, t_ns)
 ) STRICT, WITHOUT ROWID;
 

@@ -229,6 +229,7 @@ def check_refused(work, faults):
     ]
     if mode == '0':
         cases.append(('one', 'one', [], 'committed', 'the rule of vm.overcommit_memory=0 that no request exceed'))
+    apart = start(work, 'noreserve', 'noreserve')
     running = [(case, *start(work, case[0], case[1], own=case[2])) for case in cases]
     for (name, _, _, kind, words), p, db, _ in running:
         p.wait()
@@ -236,6 +237,20 @@ def check_refused(work, faults):
         after = judge(db)['post_mortem'] or {}
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), name + ': post mortem')
         check_text(faults, db, words)
+    check_apart(faults, *apart)
+
+
+def check_apart(faults, p, db, _):
+    """What was mapped with MAP_NORESERVE is no promise: told apart."""
+    p.wait()
+    mms.wait_finished(db)
+    _, end = end_of(db)
+    debts = judge(db, end - 0.2)['debts']
+    near(faults, 'untouched without a promise', debts['noreserve'], (512 - 100 + 128) * MIB)
+    # Beside the 48 MiB there is the program's own small change.
+    if not 47 * MIB < debts['touch'] < 80 * MIB:
+        faults.add('untouched with a promise: %.1f MiB' % (debts['touch'] / MIB))
+    check_text(faults, db, 'mapped with MAP_NORESERVE')
 
 
 def check_threads(work, faults):
