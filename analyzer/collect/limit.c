@@ -34,7 +34,7 @@
 
 static const char *const kind_word[] = { "cgroup1", "cgroup1.memsw", "cgroup2", "cgroup2.high", "cgroup2.swap", "host",
 	"committed", "commit", "RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_MEMLOCK", "task_size",
-	"max_map_count" };
+	"max_map_count", "RLIMIT_NPROC", "pids", "threads-max" };
 
 const char *limit_kind_word(enum limit_kind kind)
 {

@@ -21,6 +21,7 @@
 #include "collect/debts.h"
 #include "collect/limit.h"
 #include "collect/spaces.h"
+#include "collect/tasks.h"
 #include "collect/victims.h"
 #include "store/writer.h"
 
@@ -71,6 +72,7 @@ struct pressure {
 	unsigned n_places;
 	struct look *looks;
 	size_t n_looks, n_open;
+	size_t n_failures; /* of the model, that were looked at */
 	uint64_t n_left_out, n_told;
 	bool hidden_told;
 };
@@ -394,8 +396,21 @@ static void rank_victims(struct pressure *p, unsigned i, struct store *store, ui
 	}
 }
 
+/* A thread or a process too many: who said so is seen now. */
+static void look_at_tasks(const struct pressure *p, struct look *l, const struct model *m)
+{
+	for (size_t i = p->n_failures; i < m->n_failures; i++) {
+		const struct model_failure *f = &m->failures[i];
+
+		if (f->process != l->image || f->size || f->error != EAGAIN)
+			continue;
+		tasks_read(l->limits.folder_fd, cgroup_place_text(p->places[l->place].cgroups), &l->now);
+		return;
+	}
+}
+
 static void read_process(struct pressure *p, struct look *l, const struct watch_process *w, struct store *store,
-	struct spaces *spaces, uint64_t now_ns)
+	struct spaces *spaces, const struct model *model, uint64_t now_ns)
 {
 	if (!settle(p, l, w))
 		return;
@@ -411,6 +426,7 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	l->limits.n_calls = spaces_calls(spaces, w->image);
 	if (!limit_process_read(&l->limits, now_ns, &p->places[l->place].commit, &l->now))
 		return;
+	look_at_tasks(p, l, model);
 	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);
 	look_at_pages(l, spaces, now_ns);
 }
@@ -497,8 +513,9 @@ uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store,
 	find_families(p, w);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (!w->processes[i].gone_ns && w->processes[i].image)
-			read_process(p, &p->looks[i], &w->processes[i], store, spaces, now_ns);
+			read_process(p, &p->looks[i], &w->processes[i], store, spaces, w->model, now_ns);
 	}
+	p->n_failures = w->model->n_failures;
 	add_up_families(p);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (p->looks[i].open && p->looks[i].now.n && p->looks[i].now_ns == now_ns)

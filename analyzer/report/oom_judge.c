@@ -62,6 +62,8 @@ char *oom_limit_name(const struct oom_limit *l)
 		return xasprintf("the rule of %s that no request exceed memory and swap", l->path);
 	if (is_kind(l, "commit"))
 		return xstrdup("the commit limit (vm.overcommit_memory=2)");
+	if (is_kind(l, "pids"))
+		return xasprintf("pids.max of the cgroup %s", l->path);
 	if (is_kind(l, "task_size"))
 		return xstrdup("the end of the address space");
 	return xstrdup(l->path);
@@ -204,13 +206,26 @@ static const struct oom_limit *refusing_limit(const struct oom *o, int64_t size,
 	return best;
 }
 
+/* Of the limits on threads, which are looked at after a refusal: the one that
+ * is reached; a user's may be exceeded meanwhile by what root starts. */
+static const struct oom_limit *full_limit(const struct oom *o)
+{
+	const struct oom_limit *best = NULL;
+	for (size_t i = 0; i < o->n_limits; i++) {
+		const struct oom_limit *l = &o->limits[i];
+		if (l->threads && l->n_points && l->headroom <= 0 && (!best || l->headroom < best->headroom))
+			best = l;
+	}
+	return best;
+}
+
 /* A fork asks for all of the writable private memory once more. */
 static void judge_failures(struct oom *o)
 {
 	struct oom_death *d = &o->death;
 	int64_t asked = d->failed_size ? d->failed_size : o->private_bytes;
 	if (d->failed_allocs)
-		d->failed_limit = refusing_limit(o, asked, d->failed_t_ns);
+		d->failed_limit = d->too_many ? full_limit(o) : refusing_limit(o, asked, d->failed_t_ns);
 }
 
 /* A victim is counted in its own cgroup (v2: and in those above it); without
@@ -324,8 +339,9 @@ static void judge_all(struct oom *o)
 	judge_promises(o);
 	judge_scarce(o);
 	if (o->death.failed_allocs)
-		because(o, OOM_ELEVATED, "%lld %s for memory %s refused", (long long)o->death.failed_allocs,
+		because(o, OOM_ELEVATED, "%lld %s for %s %s refused", (long long)o->death.failed_allocs,
 			text_plural((uint64_t)o->death.failed_allocs, "request", "requests"),
+			o->death.too_many ? "memory or threads" : "memory",
 			text_plural((uint64_t)o->death.failed_allocs, "was", "were"));
 }
 

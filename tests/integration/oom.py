@@ -68,6 +68,13 @@ class Group:
                 time.sleep(0.05)
 
 
+class Named(Group):
+    """One that is there already."""
+
+    def __init__(self, path):
+        self.path = path
+
+
 def start(work, name, way, group=None, arguments=(), limits=(), stdin=subprocess.DEVNULL, user=None, own=()):
     """Runs a case; the collector stays outside the group that is tested, but
     has the same `limits`.  `own` are those of the case alone (ulimit)."""
@@ -227,6 +234,7 @@ def check_refused(work, faults):
         ('maps', 'maps', [('v', 200 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB'),
         ('maps-data', 'maps', [('d', 200 * MIB)], 'RLIMIT_DATA', 'said so: RLIMIT_DATA.'),
     ]
+    cases += [('threads', 'threads', [('v', 300 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB')]
     if mode == '0':
         cases.append(('one', 'one', [], 'committed', 'the rule of vm.overcommit_memory=0 that no request exceed'))
     apart = start(work, 'noreserve', 'noreserve')
@@ -238,6 +246,35 @@ def check_refused(work, faults):
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), name + ': post mortem')
         check_text(faults, db, words)
     check_apart(faults, *apart)
+    check_too_many(work, faults)
+
+
+def check_too_many(work, faults):
+    """Threads that were refused, though there is memory: by the number that a
+    user may have, and by that of a cgroup."""
+    os.chmod(work.top, 0o777)
+    user = 65534 - os.getpid() % 1000  # whose threads are these alone
+    running = [('RLIMIT_NPROC', 'said so: RLIMIT_NPROC.', start(
+        work, 'nproc', 'threads', user=user, limits=[(resource.RLIMIT_NPROC, 40)]))] if os.geteuid() == 0 else []
+    group = '/sys/fs/cgroup/pids/mms-oom-%d' % os.getpid()
+    try:
+        os.mkdir(group)
+        with open(os.path.join(group, 'pids.max'), 'w') as f:
+            f.write('30')
+    except OSError as e:
+        print('pids cgroup not tested: %s' % e.strerror)
+        group = None
+    if group:
+        own = Named(group)
+        running.append(('pids', 'said so: pids.max of the cgroup', start(work, 'pids', 'threads', own)))
+    for kind, words, (p, db, _) in running:
+        p.wait()
+        mms.wait_finished(db)
+        after = judge(db)['post_mortem'] or {}
+        faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
+        check_text(faults, db, words, 'the last one, a thread or process,')
+    if group:
+        own.remove()
 
 
 def check_apart(faults, p, db, _):
