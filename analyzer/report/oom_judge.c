@@ -21,6 +21,7 @@
 #define AREAS_OF_A_CALL 2
 #define FILES_SHARE 100 /* so small a share of file pages does not move the peak */
 #define COMMIT_LAG 256
+#define SPACE_PIECES (64 << 20) /* below the program, beside stacks */
 #define HEAP_STEP (1 << 20 | 132 << 10) /* what malloc asks for in place of less: 1 MiB, and its padding */
 #define PAGE_TABLE_SHARE 512 /* 8 bytes for a page of 4096 */
 
@@ -185,6 +186,8 @@ static bool said_no(const struct oom *o, const struct oom_limit *l, int64_t size
 	int64_t asked = size > HEAP_STEP ? size : HEAP_STEP;
 	if (is_kind(l, "commit") && host)
 		asked += (int64_t)(host->limit / COMMIT_LAG);
+	if (is_kind(l, "task_size")) /* what is left lies in pieces */
+		asked += SPACE_PIECES;
 	return left <= asked;
 }
 
@@ -206,6 +209,16 @@ static const struct oom_limit *refusing_limit(const struct oom *o, int64_t size,
 	return best;
 }
 
+/* Where locking is refused: the limit on it, or the areas it would make. */
+static const struct oom_limit *locking_limit(const struct oom *o, const struct oom_death *d)
+{
+	const struct oom_limit *l = limit_of_kind(o, "RLIMIT_MEMLOCK"), *areas = limit_of_kind(o, "max_map_count");
+	int64_t left = l ? headroom_at(l, d->failed_t_ns) : 0;
+	if (l && left >= 0 && left < d->failed_size)
+		return l;
+	return areas && said_no(o, areas, d->failed_size, headroom_at(areas, d->failed_t_ns)) ? areas : NULL;
+}
+
 /* Of the limits on threads, which are looked at after a refusal: the one that
  * is reached; a user's may be exceeded meanwhile by what root starts. */
 static const struct oom_limit *full_limit(const struct oom *o)
@@ -225,7 +238,7 @@ static void judge_failures(struct oom *o)
 	struct oom_death *d = &o->death;
 	int64_t asked = d->failed_size ? d->failed_size : o->private_bytes;
 	if (d->failed_allocs)
-		d->failed_limit = d->too_many ? full_limit(o) : refusing_limit(o, asked, d->failed_t_ns);
+		d->failed_limit = d->too_many ? full_limit(o) : d->locking ? locking_limit(o, d) : refusing_limit(o, asked, d->failed_t_ns);
 }
 
 /* A victim is counted in its own cgroup (v2: and in those above it); without

@@ -187,6 +187,7 @@ void oom_load_failures(struct oom *o, struct answer *a, int64_t until_ns)
 		o->death.failed_t_ns = query_int(q, 0);
 		o->death.failed_size = query_int(q, 1);
 		o->death.too_many = o->death.failed_size == 0 && query_int(q, 2) == EAGAIN;
+		o->death.locking = o->death.failed_size && query_int(q, 2) == EAGAIN;
 		o->death.failed_stack = query_int(q, 3);
 	}
 	query_close(q);

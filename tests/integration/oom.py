@@ -224,6 +224,24 @@ def check_rlimits(work, faults):
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (name, False), name + ': post mortem')
 
 
+def check_others(work, faults):
+    """Limits that are seldom near: locked memory, and the whole address space
+    of a 64-bit program, 128 TiB less a page."""
+    cases = [('task_size', *start(work, 'space', 'space'))]
+    if os.geteuid() == 0:
+        os.chmod(work.top, 0o777)
+        cases.append(('RLIMIT_MEMLOCK', *start(work, 'locks', 'locks', user=65534,
+                                               limits=[(resource.RLIMIT_MEMLOCK, 6 * MIB)])))
+    for kind, p, db, progress in cases:
+        p.wait()
+        mms.wait_finished(db)
+        begin, _ = end_of(db)
+        limits = {l['kind']: l for l in judge(db, begin + 0.9)['limits']}
+        near(faults, kind, limits[kind]['headroom_bytes'], reached(progress), 0.02, MIB / 2)
+        after = judge(db)['post_mortem'] or {}
+        faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
+
+
 def check_refused(work, faults):
     """Which limit said no, to requests of all kinds."""
     with open('/proc/sys/vm/overcommit_memory') as f:
@@ -520,6 +538,7 @@ def main():
         elif what == 'limits':
             check_cgroups(work, faults)
             check_rlimits(work, faults)
+            check_others(work, faults)
             check_areas(work, faults)
         else:
             {'cow': check_cow, 'flat': check_flat, 'refused': check_refused, 'killed': check_killed,
