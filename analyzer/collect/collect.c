@@ -1,7 +1,7 @@
 /*
  * collect.c - `mmscope collect SESSION`: the collector process.
  *
- * Started by `run` and by the preload as nobody's child: descriptor 3 is a
+ * Started by `run` (run_collector.c) and by the preload as nobody's child: descriptor 3 is a
  * pidfd of the first process, 10 the write end of a pipe on which "R" says
  * that the session is listened to, and later "F" that the database is
  * finished, or "E" and a text that it is not.  Not for people: it is not

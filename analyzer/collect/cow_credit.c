@@ -44,7 +44,7 @@ static void credit_side(struct cow_side *s, const struct cow_found *found, bool 
 
 void cow_credit(struct cows *c, uint64_t number, const struct cow_found *found)
 {
-	struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+	struct cow_process *p = cow_process_find(c, number);
 	bool kept = false;
 
 	for (size_t i = c->first_open; i < c->n; i++) {

@@ -116,7 +116,7 @@ static void compare(struct cows *c, struct cow_fork *f, uint64_t *const frame[SI
 
 	for (int side = 0; side < SIDES; side++) {
 		uint64_t number = f->side[side].process;
-		const struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+		const struct cow_process *p = cow_process_find(c, number);
 		newest[side] = !p || p->newest == f;
 		if (frame[side])
 			cow_plane_free(&f->side[side].plane[COW_GONE]);
@@ -159,7 +159,7 @@ static uint64_t *frames_among(const struct cow_frames *now, const struct cow_run
 
 void cow_frames_before(struct cows *c, uint64_t number)
 {
-	struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+	struct cow_process *p = cow_process_find(c, number);
 
 	if (!p || !p->frames_new)
 		return;

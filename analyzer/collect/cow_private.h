@@ -34,7 +34,8 @@ struct cow_side {
 	uint64_t gone_ns; /* when it was first seen gone: its last word may still be on the way */
 	int error;        /* why nothing is protected */
 	uint64_t cost_ns, window;
-	uint64_t faults_from, faults; /* minor faults at the arming, and latest; STORE_UNKNOWN */
+	uint64_t faults_from, faults; /* minor faults at the fork, and latest; STORE_UNKNOWN */
+	uint64_t faults_begin;        /* where the program went on after it; STORE_UNKNOWN */
 	bool new_known;
 	bool looked;      /* its process was looked at as a whole since */
 	uint32_t refused, n_areas;
@@ -114,6 +115,10 @@ struct cow_process {
 	uint64_t faults;         /* minor faults; STORE_UNKNOWN */
 	uint64_t parent_faults;  /* of who forked it, then; 0: not known */
 };
+
+/* NULL: nothing was heard of it. */
+struct cow_process *cow_process_find(const struct cows *c, uint64_t number);
+void cow_process_done(struct cow_process *p);
 
 /* The pages in `written` and `clean` are what process `number` has now:
  * credits every fork that is not over and is watched in this way (enum

@@ -255,7 +255,7 @@ static void fill_faults(struct cow_fork *f)
 
 	for (int side = 0; side < SIDES; side++) {
 		const struct cow_side *s = &f->side[side];
-		uint64_t from = side == CHILD ? 0 : s->faults_from;
+		uint64_t from = s->faults_begin != STORE_UNKNOWN ? s->faults_begin : side == CHILD ? 0 : s->faults_from;
 		if (s->faults != STORE_UNKNOWN && from != STORE_UNKNOWN && s->faults >= from)
 			*ret[side] = s->faults - from;
 	}

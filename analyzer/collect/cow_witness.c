@@ -172,7 +172,7 @@ void cow_witness_compare(struct cows *c, struct cow_fork *f, int side)
 	int mem_fd = openat(p->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
 	if (mem_fd < 0)
 		return;
-	cow_plane_add_common(&there, &f->side[side].plane[COW_WRITTEN], &c->processes[f->side[side].process]->there);
+	cow_plane_add_common(&there, &f->side[side].plane[COW_WRITTEN], &cow_process_find(c, f->side[side].process)->there);
 	while (page_plane_run(&there, r.first + r.n, 1ull << 36, &r))
 		for (uint64_t done = 0; done < r.n; done += PAGES_AT_ONCE)
 			compare_pages(f, mem_fd, r.first + done, r.n - done < PAGES_AT_ONCE ? r.n - done : PAGES_AT_ONCE);
@@ -194,7 +194,7 @@ bool cows_is_asked(struct cows *c)
 /* False: something of it is still on the way. */
 static bool compare(struct cows *c, uint64_t number)
 {
-	struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+	struct cow_process *p = cow_process_find(c, number);
 	bool all = true;
 
 	if (p && p->shows_frames) {

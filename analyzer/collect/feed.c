@@ -274,7 +274,7 @@ static void feed_note(void *arg, struct order_writer *w, const struct order_note
 	bool vm = n->type >= MMS_LONG_MMAP && n->type <= MMS_LONG_SHMDT;
 	if (f->space && (vm || (n->type >= MMS_LONG_PAGES && n->type <= MMS_LONG_ALLOCATOR)))
 		f->space(f->space_arg, w, n);
-	if (f->cow && (n->type == MMS_LONG_FORK || (n->type >= MMS_LONG_COW_PAGES && n->type <= MMS_LONG_COW_FRAMES)))
+	if (f->cow && (n->type == MMS_LONG_FORK || (n->type >= MMS_LONG_COW_PAGES && n->type <= MMS_LONG_COW_FAULTS)))
 		f->cow(f->cow_arg, w, n);
 }
 
@@ -336,6 +336,7 @@ static void feed_process_read(void *arg, const struct mms_process *slot, uint64_
 	if (!p->end_ns && atomic_load_explicit(&slot->end_stamp, memory_order_relaxed))
 		p->end_ns = stamp_full_ns(f->clock, atomic_load_explicit(&slot->end_stamp, memory_order_relaxed));
 	model_process_ended(f->model, p, f->model->now_ns);
+	p->read = true;
 }
 
 static void feed_round(void *arg, uint64_t horizon_ns)

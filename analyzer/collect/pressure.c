@@ -176,7 +176,8 @@ static bool settle(struct pressure *p, struct look *l, const struct watch_proces
 	if (!find_place(p, text, &l->place))
 		return l->open;
 	l->limits.task_size = 0; /* it may have become a 32-bit program that did not join */
-	if (!l->open) {
+	if (!l->open) { /* its place may have been another's */
+		*l = (struct look){.place = l->place};
 		limit_process_init(&l->limits, w->proc_fd);
 		l->open = true;
 		p->n_open++;

@@ -9,6 +9,8 @@
  *   inherit.c  blocks that came over a fork
  *   lineage.c  processes, threads, modules, forks
  *   threads.c  many ended threads become one sum
+ *   processes.c  many ended processes become one sum for each program
+ *   merge.c    one process is added to such a sum
  *   vm_events.c  calls that changed the address space
  */
 #ifndef MODEL_PROCESS_H
@@ -130,6 +132,26 @@ struct process_state {
 	struct open_fork *open_forks;
 	size_t n_open_forks, open_forks_capacity;
 };
+
+struct lineage {
+	struct index processes; /* number -> position */
+	size_t processes_capacity, modules_capacity, forks_capacity;
+};
+
+/* Not in the model yet.  NULL: no memory. */
+struct model_process *process_new(const struct model *m, uint64_t number);
+void process_free(struct model_process *p);
+
+/* ---- merge.c ---- */
+
+/* An empty sum that processes like p may be added to; it takes p's number.
+ * NULL: no memory. */
+struct model_process *merge_begin(struct model *m, const struct model_process *p);
+/* Adds p to the sum; p is not changed, and to be freed.  False: no memory, and
+ * nothing was added. */
+bool merge_add(struct model *m, struct model_process *sum, struct model_process *p, const struct model_outside *out);
+/* Bytes of the process that are definitely or indirectly lost. */
+uint64_t merge_lost(const struct model_process *p);
 
 /* Grows *array (of *capacity items of `size` bytes) to hold n + 1. */
 bool model_reserve(void *array, size_t *capacity, size_t n, size_t size);

@@ -23,6 +23,7 @@ struct cow_fork {
 	int64_t t_ns, pause_ns;
 	char *kind, *method, *why; /* method and why may be NULL */
 	bool watched;      /* figures were taken */
+	uint64_t merged;   /* not 0: the sum of so many forks of a place */
 	int exact;         /* COW_UNKNOWN, 0, 1 */
 	double share;      /* of the shared pages that was watched; negative: not known */
 	int64_t areas, page_tables, arm_parent_ns, arm_child_ns;
@@ -32,12 +33,13 @@ struct cow_fork {
 /* Forks of which nothing was measured, by reason. */
 struct cow_unwatched {
 	const char *why;
-	size_t n;
+	uint64_t n;
 };
 
 struct cow {
 	struct cow_fork *fork; /* in the order of time */
-	size_t n, capacity, n_watched;
+	size_t n, capacity;
+	uint64_t n_all, n_watched; /* forks, merged ones too */
 	struct cow_unwatched *unwatched; /* most frequent first */
 	size_t n_unwatched, unwatched_capacity;
 };

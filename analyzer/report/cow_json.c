@@ -133,7 +133,9 @@ static void fork_json(struct json *j, struct answer *a, const struct cow_fork *f
 	struct cow_parts p;
 	json_object(j, NULL);
 	json_i64(j, "id", f->id);
-	known(j, "parent", f->parent ? f->parent->pid : COW_UNKNOWN);
+	known(j, "parent", f->parent && !f->parent->merged ? f->parent->pid : COW_UNKNOWN);
+	if (f->merged)
+		json_u64(j, "merged", f->merged);
 	known(j, "child", f->child_pid);
 	json_string(j, "kind", f->kind);
 	json_i64(j, "t_ns", f->t_ns);
@@ -246,7 +248,7 @@ void cow_head_json(struct json *j, const char *key, const struct cow *c)
 		return;
 	}
 	json_object(j, key);
-	json_u64(j, "forks", c->n);
+	json_u64(j, "forks", c->n_all);
 	json_u64(j, "watched", c->n_watched);
 	for (size_t i = 0; i < N; i++)
 		known(j, keys[i], sum[i]);

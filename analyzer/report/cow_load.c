@@ -45,6 +45,7 @@ static void read_fork(struct cow_fork *f, struct answer *a, struct query *q)
 	f->arm_child_ns = number(q, c++);
 	for (size_t i = 0; i < COW_NUMBERS; i++)
 		f->n[i] = number(q, c++);
+	f->merged = (uint64_t)query_int(q, c++);
 	f->watched = f->method && strcmp(f->method, "none") != 0;
 }
 
@@ -65,7 +66,7 @@ static void count_unwatched(struct cow *c, const struct cow_fork *f)
 		XGROW(c->unwatched, c->n_unwatched, c->unwatched_capacity);
 		c->unwatched[c->n_unwatched++] = (struct cow_unwatched){why, 0};
 	}
-	c->unwatched[i].n++;
+	c->unwatched[i].n += f->merged ? f->merged : 1;
 }
 
 static int by_count(const void *left, const void *right)
@@ -86,7 +87,9 @@ void cow_load(struct cow *c, struct answer *a)
 	}
 	query_close(q);
 	for (size_t i = 0; i < c->n; i++) {
-		c->n_watched += c->fork[i].watched;
+		uint64_t forks = c->fork[i].merged ? c->fork[i].merged : 1;
+		c->n_all += forks;
+		c->n_watched += c->fork[i].watched ? forks : 0;
 		if (!c->fork[i].watched)
 			count_unwatched(c, &c->fork[i]);
 	}

@@ -263,11 +263,26 @@ static void side_row(struct table *t, const struct cow_fork *f, const char *who,
 	cell(t, faults);
 }
 
+/* Of a fork of which no more than that is known. */
+static void print_faults(const struct cow_fork *f)
+{
+	char parent[TEXT_NUMBER] = "-", child[TEXT_NUMBER] = "-";
+	if (f->n[COW_PARENT_FAULTS] >= 0)
+		text_count(parent, (uint64_t)f->n[COW_PARENT_FAULTS]);
+	if (f->n[COW_CHILD_FAULTS] >= 0)
+		text_count(child, (uint64_t)f->n[COW_CHILD_FAULTS]);
+	printf("  Minor faults since: %s in the parent, %s in the child.\n", parent, child);
+}
+
 static void print_sides(const struct cow_fork *f)
 {
 	static const struct table_column columns[] = {{"side", false}, {"pages broken", true}, {"bytes", true},
 		{"of shared", true}, {"new pages", true}, {"minor faults", true}};
 	struct table t;
+	if (cow_broken(f) < 0 && f->n[COW_PARENT] < 0 && f->n[COW_CHILD] < 0) {
+		print_faults(f);
+		return;
+	}
 	printf("\n  By side\n");
 	table_begin(&t, columns, COUNT(columns));
 	side_row(&t, f, "parent", f->n[COW_PARENT], f->n[COW_NEW_PARENT], f->n[COW_PARENT_FAULTS]);
@@ -367,18 +382,31 @@ static void print_places(struct answer *a, const struct cow_parts *p, size_t lim
 	print_rest(within(limit, p->n_places), p->n_places, "sites");
 }
 
+/* To be freed. */
+static char *fork_heading(const struct cow_fork *f)
+{
+	char time[TEXT_NUMBER], pid[TEXT_NUMBER], count[TEXT_NUMBER];
+	char *name = f->parent ? answer_who(f->parent, true) : xstrdup("?");
+	char *who = text_cut_start(name, 38), *line;
+	snprintf(pid, sizeof(pid), "%lld", (long long)f->child_pid);
+	text_duration(time, (uint64_t)f->t_ns);
+	if (f->merged)
+		line = xasprintf("Fork %lld: the sum of %s forks of %s, from %s on", (long long)f->id,
+			text_count(count, f->merged), who, time);
+	else
+		line = xasprintf("Fork %lld: %s made %s, %s after the start", (long long)f->id, who,
+			f->child_pid < 0 ? "a child" : pid, time);
+	free(who);
+	free(name);
+	return line;
+}
+
 static void print_fork(struct answer *a, const struct cow_fork *f, size_t limit)
 {
-	char time[TEXT_NUMBER], pid[TEXT_NUMBER];
 	struct cow_parts p;
-	snprintf(pid, sizeof(pid), "%lld", (long long)f->child_pid);
-	char *exe = f->parent ? text_cut_start(basename(f->parent->name), 30) : xstrdup("?");
-	char *line = xasprintf("Fork %lld: %s (%lld) made %s, %s after the start", (long long)f->id, exe,
-		f->parent ? (long long)f->parent->pid : 0, f->child_pid < 0 ? "a child" : pid,
-		text_duration(time, (uint64_t)f->t_ns));
+	char *line = fork_heading(f);
 	render_heading(line);
 	free(line);
-	free(exe);
 	if (!f->watched) {
 		line = xasprintf("Not watched. %s", cow_why_not(f));
 		render_paragraph(2, NULL, line);
@@ -408,6 +436,14 @@ static bool is_among(const struct cow *c, const struct cow_fork *f, size_t limit
 	return limit == 0 || more < limit;
 }
 
+static bool any_known(const struct cow *c)
+{
+	bool known = false;
+	for (size_t i = 0; i < c->n; i++)
+		known |= c->fork[i].watched && cow_broken(&c->fork[i]) >= 0;
+	return known;
+}
+
 static void print_unwatched(const struct cow *c)
 {
 	char count[TEXT_NUMBER];
@@ -421,7 +457,7 @@ static void print_unwatched(const struct cow *c)
 
 void cow_text(struct answer *a, const struct cow *c, const struct cow_fork *only, size_t limit)
 {
-	size_t left_out = 0;
+	size_t left_out = 0, counted = 0;
 	if (only) {
 		print_fork(a, only, limit);
 		return;
@@ -431,7 +467,9 @@ void cow_text(struct answer *a, const struct cow *c, const struct cow_fork *only
 	for (size_t i = 0; i < c->n; i++) {
 		if (!c->fork[i].watched)
 			continue;
-		if (is_among(c, &c->fork[i], limit))
+		if (limit && cow_broken(&c->fork[i]) < 0 && any_known(c))
+			counted++;
+		else if (is_among(c, &c->fork[i], limit))
 			print_fork(a, &c->fork[i], limit);
 		else
 			left_out++;
@@ -441,6 +479,9 @@ void cow_text(struct answer *a, const struct cow *c, const struct cow_fork *only
 	if (left_out)
 		printf("  %zu more %s fewer pages (--limit 0 shows all, --fork N one).\n", left_out,
 			left_out == 1 ? "fork broke" : "forks broke");
+	if (counted)
+		printf("  Of %zu more %s the faults were counted only (--limit 0 shows all).\n", counted,
+			counted == 1 ? "fork" : "forks");
 	print_unwatched(c);
 }
 
@@ -466,7 +507,7 @@ char *cow_head_text(const struct cow *c)
 		copied += copies > 0 ? in_bytes(f, copies) : 0;
 	}
 	if (n == 0)
-		return xasprintf("%s %s, broken pages not known", text_count(count, c->n), text_plural(c->n, "fork", "forks"));
+		return xasprintf("%s %s, broken pages not known", text_count(count, c->n_all), text_plural(c->n_all, "fork", "forks"));
 	return xasprintf("%s of %s shared pages broken, %s%s copied", text_count(count, broken), text_count(all, shared),
 		most ? "at most " : "", text_size(size, copied));
 }

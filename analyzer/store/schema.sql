@@ -40,7 +40,10 @@ CREATE TABLE process (
 	hiwater_rss   INTEGER,                 -- VmHWM in bytes: at its last word, else last seen
 	lost_records  INTEGER NOT NULL,        -- found no room, or begun and never finished
 	engine        TEXT,                    -- own, libunwind
-	followed      INTEGER NOT NULL DEFAULT 1 -- 0: known by name only (not recorded)
+	followed      INTEGER NOT NULL DEFAULT 1, -- 0: known by name only (not recorded)
+	merged        INTEGER                  -- the row is the sum of so many ended processes of a
+	                                       -- program (exe NULL: of all others); peak_* and
+	                                       -- hiwater_rss are the highest of one; NULL: one process
 ) STRICT;
 
 CREATE TABLE thread (
@@ -238,6 +241,18 @@ CREATE TABLE live_block (
 	PRIMARY KEY (process_id, address)
 ) STRICT, WITHOUT ROWID;
 
+-- The same of merged processes, summed.
+CREATE TABLE left_block (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	stack_id   INTEGER NOT NULL,
+	verdict    TEXT NOT NULL,              -- as in live_block; '': unclassified
+	blocks     INTEGER NOT NULL,
+	bytes      INTEGER NOT NULL,
+	oldest_ns  INTEGER NOT NULL,           -- births of the oldest and the youngest of the stack
+	youngest_ns INTEGER NOT NULL,
+	PRIMARY KEY (process_id, stack_id, verdict)
+) STRICT, WITHOUT ROWID;
+
 -- Wrapped calls that changed the address space.
 CREATE TABLE vm_event (
 	id         INTEGER PRIMARY KEY,
@@ -289,14 +304,17 @@ CREATE TABLE fork (
 	copies_low    INTEGER,
 	copies_high   INTEGER,
 	error_pages   INTEGER,                 -- counts above are off by at most so many; NULL: not known
-	parent_faults INTEGER,                 -- minor faults of a side while watched
+	parent_faults INTEGER,                 -- minor faults of a side, from its return from fork
+	                                       -- to the end of the child
 	child_faults  INTEGER,
 	bytes_changed INTEGER,                 -- of broken pages, compared byte by byte (witness)
 	identical_pages INTEGER,               -- broken, and the same bytes at the end
 	counter_pages INTEGER,                 -- changed words differ by little: reference counts
 	pointer_pages INTEGER,                 -- changed words are addresses
 	bulk_pages    INTEGER,                 -- the rest
-	watched_ns    INTEGER                  -- how long both sides were watched
+	watched_ns    INTEGER,                 -- how long both sides were watched
+	merged        INTEGER                  -- the row is the sum of so many forks of a place, t_ns the
+	                                       -- first one's; NULL: one fork
 ) STRICT;
 
 -- Copy-on-write of a fork by area, by site, and over time.  Pages; NULL: not

@@ -116,6 +116,7 @@ enum mms_long {
 	MMS_LONG_COW_TELL = 54,  /* no payload; closes COW_PAGES: written since the newest fork */
 	MMS_LONG_COW_FRAMES = 55, /* no payload: COW_PAGES and COW_AREA follow, up to the COW_ARM of a
 	                           * fork that comes; their frames are read before it */
+	MMS_LONG_COW_FAULTS = 56, /* struct mms_cow_faults; the last record of a fork on each side */
 	MMS_LONG_ROOTS = 60,     /* struct mms_roots: before the process asks to be read */
 	MMS_LONG_SAMPLING = 70,  /* struct mms_sampling: this thread's births from here on */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
@@ -258,6 +259,16 @@ static inline bool mms_cow_is_chosen(uint64_t chunk, uint32_t share)
 	chunk ^= chunk >> 33;
 	return (chunk & (MMS_COW_SHARE_ALL - 1)) < share;
 }
+
+/* A side of a fork goes back to the program: its faults count from here on.  Of
+ * several about one side the last one counts. */
+struct mms_cow_faults {
+	uint64_t begin_stamp, parent; /* as in struct mms_cow_arm */
+	uint64_t faults; /* minor faults of this process without those of the thread that forked, in the fork */
+	uint32_t side;   /* enum mms_cow_side */
+	uint32_t zero;
+};
+_Static_assert(sizeof(struct mms_cow_faults) == 32, "cow faults payload");
 
 /* The COW_PAGES before it are what is written now. */
 struct mms_cow_last {

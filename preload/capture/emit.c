@@ -14,18 +14,15 @@
 
 #include <errno.h>
 
-#include <mmscope/launch.h>
-
 #include "base/enter.h"
 #include "base/sys.h"
-#include "capture/identity.h"
+#include "capture/emit_hot.h"
 #include "capture/ring.h"
 #include "capture/sample_filter.h"
-#include "capture/thread.h"
 
 static const _Atomic uint32_t off = MMS_RECORDING_OFF;
 const _Atomic uint32_t *capture_word = &off;
-static bool clock_is_tsc; /* written before capture_word */
+bool emit_clock_is_tsc;
 
 #define LONG_MAX_BYTES 60000u /* of one record: fits into an empty block */
 
@@ -35,7 +32,7 @@ int capture_start(const struct mms_session *session)
 	int r = thread_init(session);
 	if (r == 0)
 		r = identity_begin(session);
-	clock_is_tsc = session->header->clock == MMS_CLOCK_TSC;
+	emit_clock_is_tsc = session->header->clock == MMS_CLOCK_TSC;
 	mms_signals_set(mask);
 	if (r == 0 && session->header->mode == MMS_MODE_SAMPLE)
 		sample_filter_start();
@@ -53,6 +50,11 @@ void capture_forked(void)
 {
 	if (capture_on())
 		thread_forked();
+}
+
+void capture_touch_ahead(void)
+{
+	thread_touch_ahead();
 }
 
 void capture_thread_end(void)
@@ -83,19 +85,14 @@ const struct mms_session *capture_session(void)
 	return identity.session.base ? &identity.session : NULL;
 }
 
-static __attribute__((noinline, cold)) uint64_t stamp_slow(void)
+__attribute__((cold)) uint64_t emit_stamp_slow(void)
 {
 	return mms_stamp(identity.session.header->clock);
 }
 
-static inline __attribute__((always_inline)) uint64_t stamp(void)
-{
-	return __builtin_expect(clock_is_tsc, 1) ? mms_rdtsc() : stamp_slow();
-}
-
 uint64_t capture_stamp(void)
 {
-	return stamp();
+	return emit_stamp();
 }
 
 void capture_set_context(uint32_t context)
@@ -116,18 +113,7 @@ uint32_t capture_stack(void *const *fp)
 
 /* ---- publishing ---- */
 
-/* Stamped here, between the reservation and the publication: whoever reads
- * the clock for a horizon and then finds the record missing knows that its
- * stamp is later, but for the few ns that the processor may reorder. */
-static inline __attribute__((always_inline)) void publish(uintptr_t p, uint64_t w1, uint32_t stack)
-{
-	uint64_t *word = (uint64_t *)p;
-	uint64_t w0 = mms_w0(stamp() >> 4, stack, mms_block_of(p)->gen);
-	__atomic_store_n(&word[1], w1, __ATOMIC_RELAXED);
-	__atomic_store_n(&word[0], w0, __ATOMIC_RELEASE);
-}
-
-static __attribute__((noinline, cold)) void emit_ext(
+__attribute__((cold)) void emit_ext(
 	enum mms_op op, uint64_t address, uint64_t size, uint32_t stack)
 {
 	uintptr_t p;
@@ -138,43 +124,32 @@ static __attribute__((noinline, cold)) void emit_ext(
 			if (!thread_slow())
 				return;
 		} else if ((p & 0xffff) + 32 > MMS_BLOCK_END) {
-			publish(p, mms_w1(0, MMS_OP_PAD, 1), 0); /* one slot was left */
+			emit_publish(p, mms_w1(0, MMS_OP_PAD, 1), 0); /* one slot was left */
 		} else {
 			break;
 		}
 	}
 	((uint64_t *)p)[2] = size;
 	((uint64_t *)p)[3] = address;
-	publish(p, mms_w1(0, op, 0), stack);
+	emit_publish(p, mms_w1(0, op, 0), stack);
 }
 
-/* Another block first, then as in emit_heap. */
-static __attribute__((noinline, cold)) void emit_again(
+/* As in emit_heap, then. */
+__attribute__((cold)) void emit_again(
 	enum mms_op op, uint64_t address, uint64_t size, uint32_t stack)
 {
 	while (thread_slow()) {
 		uintptr_t p = thread_reserve(thread_get(), 16);
 		if (thread_spent(p))
 			continue;
-		publish(p, mms_w1(address >> 3, op, (uint32_t)size), stack);
+		emit_publish(p, mms_w1(address >> 3, op, (uint32_t)size), stack);
 		return;
 	}
 }
 
-/* The hot path: what is rare is another function, so that this one saves no
- * registers. */
 void emit_heap(enum mms_op op, const void *ptr, size_t size, uint32_t stack)
 {
-	uint64_t address = (uintptr_t)ptr;
-	if (__builtin_expect(size >= MMS_SIZE_EXT || address >= MMS_PTR_LIMIT || (address & 7), 0)) {
-		emit_ext(op, address, size, stack);
-		return;
-	}
-	uintptr_t p = thread_reserve(thread_get(), 16);
-	if (thread_spent(p))
-		emit_again(op, address, size, stack);
-	else
-		publish(p, mms_w1(address >> 3, op, (uint32_t)size), stack);
+	emit_heap_hot(op, ptr, size, stack);
 }
 
 /* ---- long records ---- */
@@ -199,7 +174,7 @@ static uintptr_t reserve_long(uintptr_t bytes)
 			continue; /* a handler was quicker */
 		if (take == bytes)
 			return p;
-		publish(p, mms_w1(0, MMS_OP_PAD, (uint32_t)(take / 16)), 0);
+		emit_publish(p, mms_w1(0, MMS_OP_PAD, (uint32_t)(take / 16)), 0);
 	}
 }
 
@@ -226,5 +201,5 @@ void emit_long(enum mms_long type, uint32_t stack, const void *payload, size_t p
 	at = put(at, end, s2, n2);
 	while (at < end)
 		*at++ = 0;
-	publish(p, mms_w1(type, MMS_OP_LONG, (uint32_t)(total / 16)), stack);
+	emit_publish(p, mms_w1(type, MMS_OP_LONG, (uint32_t)(total / 16)), stack);
 }

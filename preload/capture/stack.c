@@ -18,33 +18,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "capture/stack_same.h"
 #include "capture/stack_table.h"
-#include "capture/unwind.h"
-#include "capture/unwind_join.h"
 
-#define LEVELS 2           /* walks that may be under way in one thread, with room of their own */
 #define NESTED_DEPTH 2048u /* frames of a walk inside a walk: a handler's stack */
 #define SMALL_DEPTH 96     /* frames of a walk beyond them, or of a thread without state */
 #define CACHE_FIRST 512u   /* entries of 8 bytes: one page */
 #define CACHE_LAST 4096u
 
-struct stack_level {
-	/* Atomic against signal handlers of the same thread only. */
-	_Atomic uintptr_t busy;  /* the wrapper's frame while a walk is under way */
-	_Atomic uint32_t ticket; /* of the walk that had the level last */
-};
-
-struct stack_thread {
-	struct stack_level level[LEVELS];
-	uint32_t cache_mask;
-	uint32_t cache_misses; /* since the cache last grew */
-	struct unwind_thread *unwind;
-	_Atomic uint64_t *cache;      /* hash:40 | id:24, at hash & cache_mask */
-	unwind_frame *frames[LEVELS]; /* level_depth() each */
-};
-
-#define HEAD_BYTES 128u
-_Static_assert(sizeof(struct stack_thread) <= HEAD_BYTES, "head of a thread's memory");
+#define LEVELS STACK_LEVELS
 
 static size_t part_cache(void) { return CACHE_LAST * sizeof(uint64_t); }
 
@@ -58,7 +40,7 @@ static size_t level_depth(unsigned level)
  * child copies each page that it writes. */
 static size_t part_unwind(void)
 {
-	return (HEAD_BYTES + unwind_thread_bytes() + 4095) & ~(size_t)4095;
+	return (STACK_HEAD_BYTES + unwind_thread_bytes() + 4095) & ~(size_t)4095;
 }
 
 size_t stack_thread_bytes(void)
@@ -78,8 +60,7 @@ struct stack_thread *stack_thread_init(void *mem, uintptr_t stack_low, uintptr_t
 		t->frames[i] = (unwind_frame *)(void *)at;
 		at += level_depth(i) * sizeof(unwind_frame);
 	}
-	t->unwind = (struct unwind_thread *)(void *)((char *)mem + HEAD_BYTES);
-	unwind_thread_init(t->unwind, stack_low, stack_high);
+	unwind_thread_init(stack_unwind(t), stack_low, stack_high);
 	return t;
 }
 
@@ -130,18 +111,6 @@ static __attribute__((noinline)) uint32_t capture_small(const struct mms_session
 	return stack_intern(s, context, frames, unwind_walk(NULL, fp, frames, SMALL_DEPTH));
 }
 
-static uintptr_t busy(const struct stack_level *l)
-{
-	return atomic_load_explicit(&l->busy, memory_order_relaxed);
-}
-
-static void mark_level(struct stack_level *l, uintptr_t fp, uint32_t *ret_ticket)
-{
-	*ret_ticket = atomic_load_explicit(&l->ticket, memory_order_relaxed) + 1;
-	atomic_store_explicit(&l->ticket, *ret_ticket, memory_order_relaxed);
-	atomic_store_explicit(&l->busy, fp, memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst);
-}
 
 /* The level for a walk from fp, LEVELS when all are taken.  Levels are taken
  * in order; one whose frame is not above ours was left for good. */
@@ -149,46 +118,54 @@ static __attribute__((noinline)) unsigned take_any_level(struct stack_thread *t,
 {
 	unsigned n = LEVELS;
 
-	while (n > 0 && busy(&t->level[n - 1]) <= fp)
+	while (n > 0 && stack_busy(&t->level[n - 1]) <= fp)
 		n--;
 	if (n == LEVELS)
 		return n;
 	for (unsigned i = n + 1; i < LEVELS; i++)
 		atomic_store_explicit(&t->level[i].busy, 0, memory_order_relaxed);
-	if (!n && busy(&t->level[0]) != 0)
-		unwind_abandoned(t->unwind);
-	mark_level(&t->level[n], fp, ret_ticket);
+	if (!n && stack_busy(&t->level[0]) != 0)
+		unwind_abandoned(stack_unwind(t));
+	*ret_ticket = stack_mark_level(&t->level[n], fp);
 	return n;
 }
 
 /* The same, where no walk is under way, as a rule. */
 static inline unsigned take_level(struct stack_thread *t, uintptr_t fp, uint32_t *ret_ticket)
 {
-	_Static_assert(LEVELS == 2, "both are looked at");
-	if (__builtin_expect(busy(&t->level[0]) || busy(&t->level[1]), 0))
+	if (__builtin_expect(stack_is_busy(t), 0))
 		return take_any_level(t, fp, ret_ticket);
-	mark_level(&t->level[0], fp, ret_ticket);
+	*ret_ticket = stack_mark_level(&t->level[0], fp);
 	return 0;
 }
 
-/* False: another walk had the level meanwhile. */
-static bool give_level(struct stack_level *l, uint32_t ticket)
+static _Atomic uint64_t *cache_entry(struct stack_thread *t, uint64_t hash)
 {
-	atomic_signal_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&l->ticket, memory_order_relaxed) != ticket)
-		return false;
-	atomic_store_explicit(&l->busy, 0, memory_order_relaxed);
-	return true;
+	return &t->cache[hash & t->cache_mask];
 }
 
-/* One more miss: the cache grows with the number of stacks that a thread
- * really uses, because each page of it is copied by a fork. */
-static void cache_missed(struct stack_thread *t)
+/* 0: the thread has not seen the stack lately. */
+static uint32_t cached(struct stack_thread *t, uint64_t hash)
 {
+	uint64_t known = atomic_load_explicit(cache_entry(t, hash), memory_order_relaxed);
+
+	return known >> 24 == hash >> 24 ? (uint32_t)known & MMS_STACK_MASK : 0;
+}
+
+/* One more miss.  The cache grows with the number of stacks that a thread
+ * really uses, because each page of it is copied by a fork.  Called when no
+ * other walk can have been in between: a hash and an id that do not belong
+ * together would stay. */
+static void cache_missed(struct stack_thread *t, uint64_t hash, uint32_t id)
+{
+	_Atomic uint64_t *entry = cache_entry(t, hash);
+
 	if (++t->cache_misses > t->cache_mask && t->cache_mask + 1 < CACHE_LAST) {
 		t->cache_mask = t->cache_mask * 2 + 1;
 		t->cache_misses = 0;
 	}
+	if (id)
+		atomic_store_explicit(entry, (hash & ~(uint64_t)MMS_STACK_MASK) | id, memory_order_relaxed);
 }
 
 /* The id of a stack that is not in the cache. */
@@ -203,11 +180,23 @@ static uint32_t look_up(const struct mms_session *s, uint32_t context, const unw
 	return id ? id : stack_intern(s, context, frames, n);
 }
 
-/* The same for a joined stack, whose frames carry their hashes: outward to the
- * first frame that is known, then inward.  The hash goes along with the keys as
- * they are read: what is inserted is right in itself even when another walk has
- * meanwhile written to the stack. */
-static uint32_t insert_joined(const struct mms_session *s, uint32_t context, struct joined j)
+/* A walk under way, by which what it found may be noted. */
+struct hold {
+	struct stack_level *level;
+	uint32_t ticket;
+};
+
+static void note_id(struct join_frame *f, uint32_t id, const struct hold *hold)
+{
+	if (stack_holds_level(hold->level, hold->ticket))
+		f->id = id & MMS_STACK_MASK;
+}
+
+/* The same for a joined stack, whose frames carry their hashes and perhaps
+ * ids: outward to the first frame that is known, then inward.  The hash goes
+ * along with the keys as they are read: what is inserted is right in itself
+ * even when another walk has meanwhile written to the stack. */
+static uint32_t insert_joined(const struct mms_session *s, uint32_t context, struct joined j, const struct hold *hold)
 {
 	size_t i = j.n;
 	uint64_t hash = 0;
@@ -216,8 +205,10 @@ static uint32_t insert_joined(const struct mms_session *s, uint32_t context, str
 	for (; i > 0 && !id; i--) {
 		const struct join_frame *f = &j.frame[i - 1];
 		hash = f->hash;
-		id = stack_table_find(s, (struct stack_key){ f->key, hash },
-			i > 1 ? (struct stack_key){ f[-1].key, f[-1].hash } : stack_root_key(context));
+		id = stack_table_is(s, f->id, (struct stack_key){ f->key, hash });
+		if (!id)
+			id = stack_table_find(s, (struct stack_key){ f->key, hash },
+				i > 1 ? (struct stack_key){ f[-1].key, f[-1].hash } : stack_root_key(context));
 	}
 	if (!id) {
 		id = stack_table_root(s, context);
@@ -229,17 +220,18 @@ static uint32_t insert_joined(const struct mms_session *s, uint32_t context, str
 		uint64_t key = j.frame[i].key;
 		hash = mms_stack_hash(hash, key);
 		id = stack_table_insert(s, (struct stack_key){ key, hash }, id);
+		note_id(&j.frame[i], id, hold);
 	}
 	return id;
 }
 
 /* Calls insert_joined until there is room, or gives up. */
-static uint32_t look_up_joined(const struct mms_session *s, uint32_t context, struct joined j)
+static uint32_t look_up_joined(const struct mms_session *s, uint32_t context, struct joined j, const struct hold *hold)
 {
 	uint32_t id;
 
 	do
-		id = insert_joined(s, context, j);
+		id = insert_joined(s, context, j, hold);
 	while (!id && stack_table_wait(s));
 	if (!id)
 		atomic_fetch_add_explicit(&s->header->lost_stacks, 1, memory_order_relaxed);
@@ -248,48 +240,64 @@ static uint32_t look_up_joined(const struct mms_session *s, uint32_t context, st
 
 /* Walks and looks up.  False: another walk had the level meanwhile, and what
  * it left behind may be part of the answer. */
-static bool capture_at(struct stack_thread *t, unsigned level, uint32_t ticket,
+static bool capture_plain(struct stack_thread *t, unsigned level, const struct hold *hold,
 	const struct mms_session *s, uint32_t context, void *const *fp, uint32_t *ret_id)
 {
-	struct joined j = { NULL, 0 };
 	unwind_frame *frames = t->frames[level];
-	size_t n = 0;
+	size_t n = unwind_walk(level ? NULL : stack_unwind(t), fp, frames, level_depth(level));
+	uint64_t hash = hash_frames(context, frames, n);
 
-	if (!level)
-		j = unwind_joined(t->unwind, fp, context);
-	if (!j.n)
-		n = unwind_walk(level ? NULL : t->unwind, fp, frames, level_depth(level));
-	uint64_t hash = j.n ? j.frame[j.n - 1].hash : hash_frames(context, frames, n);
-	_Atomic uint64_t *entry = &t->cache[hash & t->cache_mask];
-	uint64_t known = atomic_load_explicit(entry, memory_order_relaxed);
-
-	if (known >> 24 == hash >> 24) {
-		*ret_id = (uint32_t)known & MMS_STACK_MASK;
-		return give_level(&t->level[level], ticket);
-	}
-	*ret_id = j.n ? look_up_joined(s, context, j) : look_up(s, context, frames, n, hash);
-	if (!give_level(&t->level[level], ticket))
-		return false;
-	cache_missed(t);
-	/* Only now: a hash and an id that do not belong together would stay. */
+	*ret_id = cached(t, hash);
 	if (*ret_id)
-		atomic_store_explicit(entry, (hash & ~(uint64_t)MMS_STACK_MASK) | *ret_id,
-			memory_order_relaxed);
+		return stack_give_level(hold->level, hold->ticket);
+	*ret_id = look_up(s, context, frames, n, hash);
+	if (!stack_give_level(hold->level, hold->ticket))
+		return false;
+	cache_missed(t, hash, *ret_id);
+	return true;
+}
+
+/* The same by a walk that joins the thread's former ones, where that can be. */
+static bool capture_joined(struct stack_thread *t, const struct hold *hold, const struct mms_session *s,
+	uint32_t context, void *const *fp, uint32_t *ret_id)
+{
+	struct joined j = unwind_joined(stack_unwind(t), fp, context);
+
+	if (!j.n)
+		return capture_plain(t, 0, hold, s, context, fp, ret_id);
+	struct join_frame *top = &j.frame[j.n - 1];
+	uint64_t hash = top->hash;
+	*ret_id = top->id;
+	if (*ret_id)
+		return stack_give_level(hold->level, hold->ticket);
+	*ret_id = cached(t, hash);
+	if (*ret_id) {
+		note_id(top, *ret_id, hold);
+		return stack_give_level(hold->level, hold->ticket);
+	}
+	*ret_id = look_up_joined(s, context, j, hold);
+	note_id(top, *ret_id, hold);
+	if (!stack_give_level(hold->level, hold->ticket))
+		return false;
+	cache_missed(t, hash, *ret_id);
 	return true;
 }
 
 uint32_t stack_capture(struct stack_thread *t, const struct mms_session *s, uint32_t context,
 	void *const *fp)
 {
-	uint32_t ticket, id;
+	uint32_t id;
 
 	for (;;) {
-		unsigned level = t ? take_level(t, (uintptr_t)fp, &ticket) : LEVELS;
+		struct hold hold;
+		unsigned level = t ? take_level(t, (uintptr_t)fp, &hold.ticket) : LEVELS;
 		if (level == LEVELS)
 			return capture_small(s, context, fp);
-		if (capture_at(t, level, ticket, s, context, fp, &id))
+		hold.level = &t->level[level];
+		if (level ? capture_plain(t, level, &hold, s, context, fp, &id) :
+			    capture_joined(t, &hold, s, context, fp, &id))
 			return id;
 		if (!level)
-			unwind_forget(t->unwind);
+			unwind_forget(stack_unwind(t));
 	}
 }

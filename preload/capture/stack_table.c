@@ -73,6 +73,16 @@ static bool matches(const struct mms_session *s, uint32_t slot, const struct wan
 		mms_node_hash(atomic_load_explicit(&p->w1, memory_order_relaxed)) == w->parent.hash >> 24;
 }
 
+uint32_t stack_table_is(const struct mms_session *s, uint32_t id, struct stack_key node)
+{
+	const struct mms_node *n = id ? mms_node(s, id) : NULL;
+
+	return n && atomic_load_explicit(&n->w0, memory_order_relaxed) == node.key &&
+			mms_node_hash(atomic_load_explicit(&n->w1, memory_order_relaxed)) == node.hash >> 24 ?
+		id :
+		0;
+}
+
 /* A fresh node, written but not reachable yet; 0: no room. */
 static uint32_t make_node(const struct mms_session *s, struct stack_key node, uint32_t parent)
 {

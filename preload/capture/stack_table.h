@@ -24,6 +24,9 @@ uint32_t stack_table_insert(const struct mms_session *s, struct stack_key node, 
  * hash together leave no doubt (over 90 bits are compared). */
 uint32_t stack_table_find(const struct mms_session *s, struct stack_key node, struct stack_key parent);
 
+/* id, when the node with this key and hash has it; else 0.  id may be 0. */
+uint32_t stack_table_is(const struct mms_session *s, uint32_t id, struct stack_key node);
+
 /* Id of the root of a module context, made when it is new; 0: no room. */
 uint32_t stack_table_root(const struct mms_session *s, uint32_t context);
 struct stack_key stack_root_key(uint32_t context);

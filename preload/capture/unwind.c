@@ -24,16 +24,10 @@
 #include "capture/unwind_join.h"
 #include "capture/unwind_libunwind.h"
 #include "capture/unwind_own.h"
+#include "capture/unwind_thread.h"
 
 #define AUDIT_FIRST 64u
-#define AUDIT_DEPTH 2048u /* deeper stacks are compared so far */
-
-struct unwind_thread {
-	uintptr_t stack_low, stack_high;
-	uint32_t audit_left; /* walks until the next audit; 0: never */
-	struct join join;
-	unwind_frame audit[AUDIT_DEPTH];
-};
+#define AUDIT_DEPTH UNWIND_AUDIT_DEPTH
 
 static int engine = MMS_ENGINE_OWN;
 static uint32_t audit_every;

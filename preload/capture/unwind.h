@@ -48,7 +48,7 @@ size_t unwind_walk(struct unwind_thread *t, void *const *fp, unwind_frame *frame
  * out to have been under way after all. */
 struct join_frame;
 struct joined {
-	const struct join_frame *frame;
+	struct join_frame *frame;
 	uint32_t n;
 };
 struct joined unwind_joined(struct unwind_thread *t, void *const *fp, uint32_t context);

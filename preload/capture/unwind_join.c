@@ -24,6 +24,7 @@ void join_forget(struct join *j)
 	for (int i = 0; i < JOIN_STACKS; i++)
 		j->n[i] = 0;
 	j->in_use = j->quarantined = 0;
+	j->top = NULL;
 }
 
 void join_abandon(struct join *j)
@@ -33,6 +34,7 @@ void join_abandon(struct join *j)
 			j->n[i] = 0;
 	j->quarantined = j->in_use;
 	j->in_use = 0;
+	j->top = NULL;
 	j->n_abandoned++;
 }
 
@@ -99,26 +101,20 @@ static uint64_t word_at(uint64_t at)
 	return *(const volatile uint64_t *)(uintptr_t)at;
 }
 
-/* Goes outward from frame k while the stack still says what is remembered.
- * Returns the outermost frame whose state is confirmed. */
-static size_t confirm(const struct join_frame *f, size_t k)
+struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root)
 {
-	/* Nearly all frames of nearly all stacks.  A key with flags is no pc, and is
-	 * left to what follows. */
-	if (__builtin_expect(f[k].plain, 1))
-		while (k > 0 && word_at(f[k - 1].sp - 8) == f[k - 1].key)
-			k--;
-	for (; k > 0; k--) {
-		const struct join_frame *older = &f[k - 1];
-		uint32_t slot = f[k].rbp_slot;
-		if (__builtin_expect(slot != 0, 0)) {
-			if (slot == JOIN_MUST_STEP || word_at(older->sp - 8ull * slot) != older->rbp)
-				break;
-		}
+	/* Nearly all frames of nearly all stacks. */
+	if (__builtin_expect(f->plain, 1))
+		while (f > root && join_stands(f - 1))
+			f--;
+	for (; f > root; f--) {
+		const struct join_frame *older = f - 1;
+		if (f->step || (f->saved && word_at(older->sp - rule_rbp(f->rule)) != older->rbp))
+			break;
 		if (word_at(older->sp - 8) != mms_node_pc(older->key))
 			break;
 	}
-	return k;
+	return f;
 }
 
 /* A walk under way. */
@@ -127,7 +123,7 @@ struct walk {
 	uint64_t flags; /* of the frame that s is */
 	struct join_frame *fresh;
 	size_t n_fresh;
-	const struct join_frame *old; /* the remembered stack */
+	struct join_frame *old; /* the remembered stack */
 	size_t n_old;                 /* its frames that s may still meet */
 	struct rule_view view;
 	struct reach *reach;
@@ -186,7 +182,7 @@ static enum outcome walk(struct walk *w)
 {
 	for (;;) {
 		if (meets(w)) {
-			size_t k = confirm(w->old, w->n_old - 1);
+			size_t k = (size_t)(join_confirm(&w->old[w->n_old - 1], w->old) - w->old);
 			if (!k && rule_kind(w->old[0].rule) == RULE_END)
 				return JOINED;
 			if (!take_over(w, k))
@@ -219,10 +215,10 @@ static void settle(struct join_frame *f, const struct join_frame *older, uint32_
 	bool saves = (kind == RULE_SP || kind == RULE_BP) && rule_rbp(f->rule);
 
 	f->live = kind == RULE_SP ? !saves && older_live : kind != RULE_END;
-	f->rbp_slot = saves && older_live ? (uint16_t)(rule_rbp(f->rule) >> 3) : 0;
-	if (kind != RULE_SP && kind != RULE_BP)
-		f->rbp_slot = JOIN_MUST_STEP;
-	f->plain = !older || (!f->rbp_slot && older->plain);
+	f->saved = saves && older_live;
+	f->step = kind != RULE_SP && kind != RULE_BP;
+	f->plain = older ? !f->saved && !f->step && older->plain : kind == RULE_END;
+	f->id = 0;
 	f->hash = mms_stack_hash(older ? older->hash : mms_stack_hash(0, context), f->key);
 }
 
@@ -232,6 +228,7 @@ static uint32_t move_to_first(struct join *j, uint32_t at, size_t keep)
 	for (size_t i = 0; i < keep; i++)
 		j->first[i] = frames_of(j, at)[i];
 	j->n[at] = 0;
+	j->top = NULL;
 	return 0;
 }
 
@@ -240,6 +237,7 @@ static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 {
 	struct join_frame *to = frames_of(j, at);
 
+	j->top = NULL;
 	__atomic_store_n(&j->n[at], (uint32_t)keep, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < n_fresh; i++) {
 		struct join_frame *f = &to[keep + i];
@@ -251,11 +249,11 @@ static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 
 static void begin(struct join *j, struct walk *w, uint32_t at)
 {
+	j->in_use = at == JOIN_STACKS ? 0 : 1u << at;
 	if (at == JOIN_STACKS)
 		return;
 	w->old = frames_of(j, at);
 	w->n_old = count(j, at);
-	j->in_use = 1u << at;
 }
 
 /* Where the stack that was walked is to stand; JOIN_STACKS: nowhere. */
@@ -303,8 +301,9 @@ struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, ui
 		return none;
 	remember(j, at, keep, w.n_fresh);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	j->in_use = 0;
+	j->in_use = 1u << at;
 	j->current = at;
+	j->top = frames_of(j, at) + keep + w.n_fresh - 1;
 	if (rules_generation() == generation)
 		return (struct joined){ frames_of(j, at), (uint32_t)(keep + w.n_fresh) };
 	join_forget(j); /* it may rest on rules that are gone */

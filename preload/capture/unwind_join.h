@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <mmscope/record.h>
+
 #include "capture/unwind_own.h"
 
 #define JOIN_STACKS 8         /* coroutines want several */
@@ -33,21 +35,24 @@ struct join_frame {
 	uint64_t key;  /* pc and flags: the frame's w0 in the stack table */
 	uint64_t hash; /* cumulative, from the root */
 	rule rule;
-	uint16_t rbp_slot; /* eight-byte words below the CFA to compare with the older rbp; 0: none;
-	                    * JOIN_MUST_STEP: its step is made again each time (a guess, DRAP, WIDE) */
-	bool live;
-	bool plain; /* no rbp_slot from here outward: pcs are all there is to compare */
+	uint32_t id : MMS_STACK_BITS; /* of its node in the stack table; 0: not known here */
+	uint32_t live : 1;
+	uint32_t saved : 1; /* the word where rbp was saved (by `rule`) is compared, too */
+	uint32_t step : 1;  /* its step is made again each time (a guess, DRAP, WIDE) */
+	uint32_t plain : 1; /* neither from here outward, and the outermost frame is an end:
+	                     * pcs are all there is to compare */
 };
-#define JOIN_MUST_STEP 0xffffu
 
 /* Zeroed memory is a valid one without any stack. */
 struct join {
 	uint64_t generation; /* of the rules that everything here follows from */
 	uint32_t context;
 	uint32_t current; /* the stack used last */
+	struct join_frame *top; /* its innermost frame; NULL: there is none, or it changes */
 	uint32_t next;    /* where the next new stack goes */
 	/* Written by signal handlers too: */
-	uint32_t in_use;      /* stacks that the walk under way reads or writes, a bit each */
+	uint32_t in_use;      /* stacks that the walk under way reads or writes, a bit each;
+	                       * between walks the current one */
 	uint32_t quarantined; /* in use by a walk that was left, or may yet go on */
 	uint32_t n_abandoned; /* walks that were left */
 	uint32_t n[JOIN_STACKS]; /* frames of each stack; 0: nothing is remembered there */
@@ -61,6 +66,41 @@ struct join {
 /* Walks from fp.  The whole stack then stands in the answer; n == 0: it needs
  * all registers or is too deep, and nothing was remembered. */
 struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, uint32_t context);
+
+/* The stack says that f is called by who is remembered, as far as pcs say that.  A
+ * key with flags is no pc, and is left to who steps. */
+static inline bool join_stands(const struct join_frame *f)
+{
+	return *(const volatile uint64_t *)(uintptr_t)(f->sp - 8) == f->key;
+}
+
+/* Goes outward from frame f while the stack still says what is remembered.
+ * Returns the outermost frame whose state is confirmed. */
+struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root);
+
+/* The innermost frame of the stack from fp when that is the last one, frame by
+ * frame; else NULL.  Reads alone: what a loop that allocates does all day. */
+static inline __attribute__((always_inline)) struct join_frame *join_same(
+	struct join *j, void *const *fp, uint32_t context)
+{
+	struct join_frame *top = j->top, *f = top;
+
+	if (__builtin_expect(!top || top->sp != (uintptr_t)(fp + 2) || top->key != (uintptr_t)fp[1], 0))
+		return NULL;
+	if ((top->live && top->rbp != (uintptr_t)fp[0]) || j->generation != rules_generation() ||
+		j->context != context)
+		return NULL;
+	struct join_frame *root = j->current ? j->other[j->current - 1] : j->first;
+	if (!top->plain)
+		return join_confirm(top, root) == root && rule_kind(root->rule) == RULE_END ? top : NULL;
+	for (; f - root >= 4; f -= 4)
+		if (!join_stands(f - 1) || !join_stands(f - 2) || !join_stands(f - 3) || !join_stands(f - 4))
+			return NULL;
+	for (; f > root; f--)
+		if (!join_stands(f - 1))
+			return NULL;
+	return top;
+}
 
 /* A walk that was under way has been left for good (siglongjmp), or so it
  * seems: what it had in hand is kept away from the next ones. */

@@ -50,13 +50,16 @@ static struct {
 	struct scratch *scratch;
 } cow = { .busy = ATOMIC_FLAG_INIT };
 
-uint64_t cow_faults(void)
+static uint64_t faults_of(long who)
 {
 	struct rusage u = { .ru_minflt = 0 };
 
-	mms_syscall3(SYS_getrusage, RUSAGE_SELF, (long)&u, 0);
+	mms_syscall3(SYS_getrusage, who, (long)&u, 0);
 	return (uint64_t)u.ru_minflt;
 }
+
+uint64_t cow_faults(void) { return faults_of(RUSAGE_SELF); }
+uint64_t cow_faults_of_thread(void) { return faults_of(RUSAGE_THREAD); }
 
 /* The tenth field of /proc/PID/stat; the second may hold anything. */
 uint64_t cow_faults_of(int pid)

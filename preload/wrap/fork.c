@@ -43,7 +43,6 @@ static void before(uint32_t stack)
 		return;
 	forker = p->number;
 	cow_decide(stack, &fork_note);
-	fork_note.faults = doorbell_is_silent() ? 0 : cow_faults();
 	cow_before(&fork_note);
 	fork_note.begin_stamp = capture_stamp();
 }

@@ -28,7 +28,7 @@
 
 #include "base/enter.h"
 #include "base/next.h"
-#include "capture/emit.h"
+#include "capture/emit_hot.h"
 #include "capture/sample.h"
 #include "capture/sample_filter.h"
 #include "wrap/module.h"
@@ -131,14 +131,19 @@ INLINE bool kept(const void *p)
 }
 
 /* A block was given out, or not. */
-INLINE void born(enum mms_op op, const void *p, size_t size, void *const *fp)
+INLINE void born_hot(enum mms_op op, const void *p, size_t size, void *const *fp)
 {
 	module_note(fp, false);
-	uint32_t stack = capture_stack(fp);
+	uint32_t stack = capture_stack_hot(fp);
 	if (__builtin_expect(p == NULL, 0))
 		note_failure(op, size, errno, stack);
 	else if (kept(p))
-		emit_heap(op, p, size, stack);
+		emit_heap_hot(op, p, size, stack);
+}
+
+static __attribute__((noinline)) void born(enum mms_op op, const void *p, size_t size, void *const *fp)
+{
+	born_hot(op, p, size, fp);
 }
 
 /* Big blocks begin a page, or come right behind glibc's 16 bytes there. */
@@ -155,7 +160,7 @@ static __attribute__((noinline, cold)) void look_before(const void *p)
 }
 
 /* A block is about to be given back, and that is recorded. */
-INLINE void dying(const void *p, void *const *fp)
+INLINE void dying_hot(const void *p, void *const *fp)
 {
 	if (next_is_early(p))
 		return;
@@ -163,7 +168,12 @@ INLINE void dying(const void *p, void *const *fp)
 	if (may_be_mapped(p))
 		look_before(p);
 	bool exact = __builtin_expect(capture_state() == MMS_RECORDING_EXACT, 1);
-	emit_heap(MMS_OP_FREE, p, 0, exact ? 0 : sample_dying(p));
+	emit_heap_hot(MMS_OP_FREE, p, 0, exact ? 0 : sample_dying(p));
+}
+
+static __attribute__((noinline)) void dying(const void *p, void *const *fp)
+{
+	dying_hot(p, fp);
 }
 
 /* What n things of a size take; all there is when that is no number. */
@@ -176,13 +186,13 @@ INLINE size_t product(size_t n, size_t each)
 static __attribute__((noinline)) void *malloc_recorded(size_t size, void *const *fp)
 {
 	void *p = next.malloc(size);
-	born(MMS_OP_MALLOC, p, size, fp);
+	born_hot(MMS_OP_MALLOC, p, size, fp);
 	return p;
 }
 
 static __attribute__((noinline)) void free_recorded(void *p, void *const *fp)
 {
-	dying(p, fp);
+	dying_hot(p, fp);
 	next.free(p);
 }
 

@@ -1,9 +1,10 @@
 /*
- * unwind_pairs.c - what the stack of one allocation costs, in ns.
+ * unwind_pairs.c - what a recorded pair is made of, and its stack, in ns.
  *
  *   unwind_pairs [ROUNDS]
  *
- * One row a depth: the plain cached walk, the walk and its look-up joined to
+ * First a pair in the target's own path, part by part (pair_parts.c).  Then
+ * the stack alone, one row a depth: the plain cached walk, the walk and its look-up joined to
  * the previous stack (what a recorded malloc pays), the walk without any
  * cache.  "same": the same stack again and again; "leaves": the three
  * innermost frames change each time.  Medians of ROUNDS (default 9).
@@ -13,20 +14,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/doorbell.h"
-#include "base/enter.h"
-#include "capture/emit.h"
 #include "base/sys.h"
-#include "capture/stack.h"
+#include "capture/stack_same.h"
 #include "capture/unwind.h"
 #include "capture/unwind_full.h"
+#include "pair_parts.h"
 
 #define NOINLINE __attribute__((noinline))
 #define N 20000
-
-__thread uint32_t guard_depth __attribute__((tls_model("initial-exec")));
-bool doorbell_is_silent(void) { return false; }
-struct mms_process *capture_process(void) { return NULL; }
 
 enum what { NOTHING, PLAIN, JOINED, FULL, N_WHAT };
 
@@ -69,7 +64,7 @@ static NOINLINE void wrapper(void)
 		sink += (unsigned)unwind_walk(plain_state, fp, frames, MMS_STACK_MAX_DEPTH);
 		break;
 	case JOINED:
-		sink += stack_capture(state, &session, 1, fp);
+		sink += stack_find(state, &session, 1, fp);
 		break;
 	case FULL:
 		reach_init(&reach, (uintptr_t)(fp + 2), 0, ~(uintptr_t)0);
@@ -135,7 +130,8 @@ int main(int argc, char **argv)
 	state = stack_thread_init(map(stack_thread_bytes()), 0, 0);
 	plain_state = map(unwind_thread_bytes());
 	unwind_thread_init(plain_state, 0, 0);
-	printf("%-8s %6s %8s %8s %8s\n", "stack", "depth", "plain", "joined", "no cache");
+	pair_parts(state, &session, depths, rounds);
+	printf("\n%-8s %6s %8s %8s %8s\n", "stack", "depth", "plain", "joined", "no cache");
 	for (int leaves = 0; leaves < 2; leaves++)
 		for (int i = 0; i < 3; i++) {
 			int depth = depths[i] - 4 - (leaves ? 2 : 0); /* main and what called it */

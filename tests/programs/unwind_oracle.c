@@ -33,7 +33,7 @@
 #include "base/enter.h"
 #include "base/sys.h"
 #include "capture/emit.h"
-#include "capture/stack.h"
+#include "capture/stack_same.h"
 #include "capture/unwind.h"
 #include "capture/unwind_full.h"
 #include "unwind_oracle.h"
@@ -324,7 +324,7 @@ static __attribute__((noinline)) void check_outer(void *const *fp)
 		return;
 	uint64_t k = atomic_fetch_add(&oracle->n_stacks, 1);
 	place = IN_WALK;
-	uint32_t id = stack_capture(t, &session, CONTEXT, fp);
+	uint32_t id = stack_find(t, &session, CONTEXT, fp);
 	size_t n = unwind_walk(NULL, fp, buffers->own, MMS_STACK_MAX_DEPTH), skip;
 	place = IN_OTHERS;
 	count(buffers->own, n);
@@ -356,7 +356,7 @@ static __attribute__((noinline)) void check_nested(void *const *fp)
 		return;
 	n_nested++;
 	place = IN_WALK;
-	uint32_t id = stack_capture(thread_state, &session, CONTEXT, fp);
+	uint32_t id = stack_find(thread_state, &session, CONTEXT, fp);
 	place = IN_OTHERS;
 	reach_own_stack((uintptr_t)fp, &low, &high);
 	reach_init(&reach, (uintptr_t)(fp + 2), low, high);

@@ -14,7 +14,7 @@
 #include "base/doorbell.h"
 #include "base/enter.h"
 #include "capture/emit.h"
-#include "capture/stack.h"
+#include "capture/stack_same.h"
 #include "capture/stack_table.h"
 #include "capture/unwind.h"
 
@@ -214,16 +214,27 @@ static void check_processes(void)
 }
 
 static uint64_t expected[MMS_STACK_MAX_DEPTH];
+static uint32_t n_same; /* captures that found the last stack again */
 
 static NOINLINE uint32_t captured(struct stack_thread *t)
 {
 	void *const *fp = __builtin_frame_address(0);
-	uint32_t id = stack_capture(t, &session, 3, fp);
+	uint32_t same = stack_same(t, 3, fp);
+	uint32_t id = same ? same : stack_capture(t, &session, 3, fp);
 	size_t n = unwind_walk(NULL, fp, expected, t ? MMS_STACK_MAX_DEPTH : 96);
 
 	CHECK(n > 2);
 	CHECK(reads_back(id, 3, expected, n));
+	n_same += same != 0;
 	return id;
+}
+
+/* What a loop that allocates does. */
+static NOINLINE void again(struct stack_thread *t, int n)
+{
+	for (int i = 0; i < n; i++)
+		captured(t);
+	__asm__ volatile("" : : : "memory");
 }
 
 static NOINLINE uint32_t deeper(struct stack_thread *t, int n)
@@ -251,6 +262,10 @@ static void check_capture(void)
 	deeper(t, 9000); /* cut at MMS_STACK_MAX_DEPTH */
 	CHECK_EQ(mms_node_flags(expected[MMS_STACK_MAX_DEPTH - 1]) & MMS_NODE_TRUNCATED, MMS_NODE_TRUNCATED);
 	deeper(NULL, 5);
+	unwind_init(MMS_ENGINE_OWN, 1000);
+	uint32_t before = n_same;
+	again(t, 100);
+	CHECK(n_same - before >= 90); /* not the first, nor those that are audited */
 	struct unwind_counters c;
 	unwind_counters(&c);
 	CHECK(c.n_audited >= 64 && c.n_rules > 3);
