@@ -5,6 +5,7 @@
 #include "upgrade.h"
 
 const char upgrade_to_4[] =
+	"ALTER TABLE debt ADD COLUMN noreserve INTEGER; "
 	"ALTER TABLE fork ADD COLUMN method TEXT; "
 	"ALTER TABLE fork ADD COLUMN exact INTEGER; "
 	"ALTER TABLE fork ADD COLUMN why TEXT; "
@@ -102,6 +103,15 @@ const char upgrade_to_4[] =
 	"low INTEGER NOT NULL, "
 	"high INTEGER NOT NULL, "
 	"PRIMARY KEY (fork_id, name) "
+	") STRICT, WITHOUT ROWID; "
+	"CREATE TABLE cow_part_interval ( "
+	"fork_id INTEGER NOT NULL REFERENCES fork(id), "
+	"area INTEGER NOT NULL, "
+	"stack_id INTEGER NOT NULL, "
+	"name TEXT NOT NULL, "
+	"low INTEGER NOT NULL, "
+	"high INTEGER NOT NULL, "
+	"PRIMARY KEY (fork_id, area, stack_id, name) "
 	") STRICT, WITHOUT ROWID; "
 	"CREATE TABLE heap_estimate ( "
 	"process_id INTEGER NOT NULL REFERENCES process(id), "

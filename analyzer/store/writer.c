@@ -59,10 +59,11 @@ static const char *const statement_text[N_STATEMENTS] = {
 		" bulk_pages = ?, watched_ns = ? WHERE id = ?",
 	[ST_COW_VMA] = "INSERT OR REPLACE INTO cow_vma VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_COW_INTERVAL] = "INSERT OR REPLACE INTO cow_interval VALUES (?,?,?,?)",
+	[ST_COW_PART_INTERVAL] = "INSERT OR REPLACE INTO cow_part_interval VALUES (?,?,?,?,?,?)",
 	[ST_COW_SAMPLE] = "INSERT OR REPLACE INTO cow_sample VALUES (?,?,?,?,?,?,?)",
 	[ST_TICK] = "INSERT OR REPLACE INTO sample VALUES (?,?,?,?,?,?,?,?,?,?)",
 	[ST_LIMIT] = "INSERT OR REPLACE INTO limit_point VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_VICTIM] = "INSERT OR REPLACE INTO victim VALUES (?,?,?,?,?,?,?,?)",
 	[ST_FAILURE] = "INSERT OR REPLACE INTO alloc_failure VALUES (?,?,?,?,?,?,?)",
 	[ST_COW_SITE] = "INSERT OR REPLACE INTO cow_site (fork_id, stack_id, pages_shared, parent_broke, child_broke,"
