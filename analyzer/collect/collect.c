@@ -136,6 +136,7 @@ static bool round_once(struct collector *c)
 		c->dirty = c->dirty || c->watch.n_alive;
 	}
 	spaces_step(&c->spaces, now);
+	collector_sum_up(c, false);
 	if (c->dirty && collector_flush_due(c, now))
 		collector_flush(c);
 	return !control_over(&c->control, now) && (n || !watch_over(&c->watch, now));

@@ -150,7 +150,7 @@ static void write_cost(struct collector *c)
 }
 
 /* Where every event is listed each process must be, too. */
-static void sum_up(struct collector *c, bool over)
+void collector_sum_up(struct collector *c, bool over)
 {
 	const struct mms_header *h = c->file.session.header;
 	size_t max = h->processes_max ? h->processes_max : MODEL_PROCESSES_MAX;
@@ -160,12 +160,12 @@ static void sum_up(struct collector *c, bool over)
 		return;
 	apply_all(c);
 	sums_take(c->model, &c->watch, &c->cows, &c->stacks, &(struct sums_when){max, over});
+	spaces_forget(&c->spaces);
+	c->dirty = true;
 }
 
 void collector_flush(struct collector *c)
 {
-	uint32_t sums = c->model->process_sums;
-	sum_up(c, false);
 	if (!c->store)
 		return;
 	uint64_t begin = collector_now(c);
@@ -181,8 +181,9 @@ void collector_flush(struct collector *c)
 		drain_saved(c->drain);
 		model_summed_forget(c->model);
 	}
-	if (sums != c->model->process_sums)
-		spaces_forget(&c->spaces);
+	if (c->flushed_sums != c->model->process_sums)
+		spaces_count(&c->spaces);
+	c->flushed_sums = c->model->process_sums;
 	c->dirty = false;
 	c->flushed_ns = collector_now(c);
 	c->flush_took_ns = c->flushed_ns - begin;
@@ -277,7 +278,7 @@ static int finish_store(struct collector *c)
 	cows_finish(&c->cows, collector_now(c));
 	if (store_flush(c->store, c->model, &c->stacks) == 0)
 		cows_flush(&c->cows);
-	sum_up(c, true);
+	collector_sum_up(c, true);
 	judge_finish(&c->judge, c->store);
 	write_cost(c);
 	int r = store_finish(c->store, c->model, &c->stacks, &options);

@@ -44,6 +44,7 @@ struct collector {
 	uint64_t next_tick_ns, last_record_ns;
 	uint64_t flushed_ns, flush_took_ns; /* the last flush */
 	size_t flushed_modules;
+	uint32_t flushed_sums; /* model.process_sums */
 	bool dirty;      /* something came since the last flush */
 	bool recovering; /* there is no collector's knowledge of the end */
 	const char *earlier; /* database of this session's killed collector; NULL: none */
@@ -56,6 +57,9 @@ int collector_begin(struct collector *c);
 uint64_t collector_now(const struct collector *c);
 /* Opens the database at path; failure is kept in c->failure. */
 int collector_store(struct collector *c, const char *path);
+/* Where there are too many processes old ended ones become sums.  over: nothing
+ * will come any more. */
+void collector_sum_up(struct collector *c, bool over);
 /* Writes what there is so far; a failure is kept, and tried again later. */
 void collector_flush(struct collector *c);
 bool collector_flush_due(const struct collector *c, uint64_t now_ns);

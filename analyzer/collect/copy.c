@@ -147,11 +147,22 @@ int copy_list(struct copy *c, int proc_fd)
 	return r < 0 ? r : c->no_memory ? -ENOMEM : c->n_areas == 0 ? -ESRCH : 0;
 }
 
+static void note_run(struct copy *c, uint64_t first, uint64_t n, unsigned states)
+{
+	enum mms_page_state state = states & PAGE_IS_SWAPPED ? MMS_PAGE_SWAPPED : states & PAGE_IS_ZERO ? MMS_PAGE_ZERO
+		: states & PAGE_IS_HUGE ? MMS_PAGE_HUGE : MMS_PAGE_PRESENT;
+
+	if (states & (PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_ZERO) &&
+		copy_room(c, &c->runs, c->n_runs, &c->runs_room, sizeof(*c->runs)))
+		c->runs[c->n_runs++] = (struct copy_run){ first, n, state };
+}
+
 static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
 {
 	struct copy *c = arg;
 	struct reach_memory *last = c->n_pieces ? &c->pieces[c->n_pieces - 1] : NULL;
 
+	note_run(c, first, n, states);
 	if (states & PAGE_IS_ZERO || !(states & (PAGE_IS_PRESENT | PAGE_IS_SWAPPED)))
 		return;
 	c->size += n << 12;
@@ -264,6 +275,7 @@ void copy_done(struct copy *c)
 		munmap(c->bytes, c->size + 4096);
 	free(c->areas);
 	free(c->pieces);
+	free(c->runs);
 	free(c->holes);
 	free(c->roots);
 	free(c->words);

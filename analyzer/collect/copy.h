@@ -11,6 +11,8 @@
 
 #include <mmscope/session.h>
 
+#include <mmscope/pages.h>
+
 #include "collect/freeze.h"
 #include "collect/space.h"
 #include "model/model.h"
@@ -36,6 +38,11 @@ struct copy {
 	struct copy_area *areas; /* writable ones, by address */
 	size_t n_areas, areas_room;
 	size_t scanned; /* the area whose pages are being listed */
+	struct copy_run {
+		uint64_t first, n; /* pages */
+		enum mms_page_state state;
+	} *runs;             /* all but absent ones, by address; none crosses an area's end */
+	size_t n_runs, runs_room;
 	struct reach_memory *pieces; /* what is in memory of them */
 	size_t n_pieces, pieces_room;
 	struct copy_span *holes; /* what holds no roots */

@@ -77,10 +77,10 @@ void cows_needed(const struct cows *c, uint64_t at_least, struct index *ret)
 	for (size_t i = 0; i < c->n; i++) {
 		const struct cow_fork *f = c->forks[i];
 
-		if (is_done(f) && broken(f) < at_least)
-			continue;
+		if (f->over && broken(f) < at_least)
+			continue; /* its row may not be written yet: that needs no process */
 		need(ret, f->side[PARENT].process);
-		if (!is_done(f))
+		if (!f->over)
 			need(ret, f->side[CHILD].process);
 	}
 }

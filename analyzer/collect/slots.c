@@ -111,11 +111,17 @@ void slots_scan(struct drain *d)
 	}
 }
 
+/* The round may have been held up since its clock was read. */
+static bool is_of_the_future(const struct drain *d, uint64_t ticks)
+{
+	return !d->clock_unknown && ticks > d->now + d->hole_wait && ticks > stamp_now(&d->clock) + d->hole_wait;
+}
+
 /* The begin events take part in this round's merge. */
 bool slots_add_begins(struct drain *d)
 {
 	for (struct begin_event *b = d->begins; b; b = b->next) {
-		if (!d->clock_unknown && b->source.ticks > d->now + d->hole_wait) /* damaged */
+		if (is_of_the_future(d, b->source.ticks)) /* damaged */
 			b->source.ticks = d->now;
 		if (order_add(&d->order, &b->source) < 0)
 			return false;

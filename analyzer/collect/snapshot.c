@@ -25,6 +25,7 @@
 
 #include "collect/blocks.h"
 #include "collect/freeze.h"
+#include "collect/page_blob.h"
 #include "collect/stand.h"
 #include "store/snapshot.h"
 
@@ -434,18 +435,42 @@ static int write_sites(const struct snapshot *s, struct store *store, uint64_t i
 #define AREAS_MAX 4096u
 #define FRAMES_MAX 16384u
 
-static int write_rest(const struct snapshot *s, struct store *store, uint64_t id)
+#define STATES_MAX (1u << 20) /* bytes of a snapshot */
+
+/* The states of the area's pages; *run goes on from area to area. */
+static bool make_states(const struct copy *c, const struct copy_area *a, size_t *run, struct page_blob *ret)
+{
+	page_blob_begin(ret, a->start >> 12);
+	for (; *run < c->n_runs && c->runs[*run].first < a->end >> 12; ++*run)
+		if (c->runs[*run].first >= a->start >> 12)
+			page_runs_add(&ret->runs, c->runs[*run].first, c->runs[*run].n, c->runs[*run].state);
+	return page_blob_end(ret);
+}
+
+static int write_areas(const struct snapshot *s, struct store *store, uint64_t id)
 {
 	static const char *const kinds[] = { [COPY_OTHER] = "other", [COPY_BRK] = "heap", [COPY_STACK] = "stack",
 		[COPY_LIBC] = "other" };
+	size_t run = 0, bytes = 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < s->copy.n_areas && i < AREAS_MAX; i++) {
 		const struct copy_area *a = &s->copy.areas[i];
+		struct page_blob blob;
+		bool known = make_states(&s->copy, a, &run, &blob) && bytes + blob.n <= STATES_MAX;
 
+		bytes += known ? blob.n : 0;
 		r = store_snapshot_area(store, id, &(struct store_snapshot_area){ a->start, a->end, a->resident,
-			kinds[a->kind] });
+			kinds[a->kind], !known ? NULL : blob.n ? (const void *)blob.bytes : "", blob.n });
+		page_blob_free(&blob);
 	}
+	return r;
+}
+
+static int write_rest(const struct snapshot *s, struct store *store, uint64_t id)
+{
+	int r = write_areas(s, store, id);
+
 	for (size_t i = 0; r == 0 && i < s->stand.n && i < FRAMES_MAX; i++) {
 		const struct stand_frame *f = &s->stand.frame[i];
 

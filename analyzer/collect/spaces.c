@@ -117,6 +117,10 @@ static bool has_row(void *arg, uint64_t number, void *item)
 void spaces_forget(struct spaces *s)
 {
 	numbered_sift(&s->space, has_row, s);
+}
+
+void spaces_count(struct spaces *s)
+{
 	if (*s->store)
 		s->n_rows = store_vmas(*s->store);
 }

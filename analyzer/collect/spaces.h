@@ -51,9 +51,10 @@ void spaces_tick(struct spaces *s, const struct watch_process *p, const struct s
  * again in a millisecond. */
 void spaces_step(struct spaces *s, uint64_t now_ns);
 
-/* Forgets processes that the model has no row for any more, after their rows
- * went. */
+/* Forgets processes that the model has no row for any more; and when their rows
+ * went, too, there is room for others. */
 void spaces_forget(struct spaces *s);
+void spaces_count(struct spaces *s);
 
 /* What the program mapped itself, by the records; NULL: no memory. */
 struct vma_tree *spaces_owners(struct spaces *s, uint64_t process);

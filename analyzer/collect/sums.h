@@ -13,7 +13,7 @@ struct sums_when {
 	bool over;  /* the recording is: nothing will come any more */
 };
 
-/* Where model_has_too_many.  Between two rounds, just before a flush, and only then. */
+/* Where model_has_too_many, between two rounds. */
 void sums_take(struct model *m, struct watch *w, struct cows *cows, const struct stack_source *stacks,
 	const struct sums_when *when);
 

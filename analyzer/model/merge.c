@@ -174,17 +174,9 @@ static void leave_block(void *arg, const struct live_block *b)
 {
 	const struct leaving *l = arg;
 	struct site_left *left = b->site < l->p->n_sites ? l->site[b->site]->left : NULL;
-	enum reach_verdict v = model_verdict(l->p, b->address, b->t_ns);
 
-	if (!left || v >= LEFT_VERDICTS)
-		return;
-	bool is_first = true;
-	for (int i = 0; i < LEFT_VERDICTS; i++)
-		is_first = is_first && !left->blocks[i];
-	left->oldest_ns = is_first || b->t_ns < left->oldest_ns ? b->t_ns : left->oldest_ns;
-	left->youngest_ns = b->t_ns > left->youngest_ns ? b->t_ns : left->youngest_ns;
-	left->blocks[v]++;
-	left->bytes[v] += b->size;
+	if (left)
+		site_left_add(left, model_verdict(l->p, b->address, b->t_ns), b->size, b->t_ns);
 }
 
 /* ---- the process ---- */

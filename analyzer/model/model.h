@@ -319,6 +319,8 @@ void model_summed_forget(struct model *m);
 
 struct model_fork *model_fork_find(const struct model *m, uint64_t id);
 
+void site_left_add(struct site_left *left, enum reach_verdict verdict, uint64_t size, uint64_t t_ns);
+
 /* What a look for pointers at the end of the process found of a live block. */
 enum reach_verdict model_verdict(const struct model_process *p, uint64_t address, uint64_t t_ns);
 

@@ -1,5 +1,6 @@
 /*
- * verdicts.c - what became of a block of a process that was looked at in its end.
+ * verdicts.c - what became of a block of a process that was looked at at its
+ * end, one by one and as a sum.
  */
 #include "model/model.h"
 
@@ -18,4 +19,16 @@ enum reach_verdict model_verdict(const struct model_process *p, uint64_t address
 	/* What came later may stand where a judged one stood. */
 	bool is_there = low < p->n_verdicts && p->verdicts[low] >> 8 == address && t_ns <= p->judged_ns;
 	return is_there ? p->verdicts[low] & 255 : REACH_UNCLASSIFIED;
+}
+
+void site_left_add(struct site_left *left, enum reach_verdict verdict, uint64_t size, uint64_t t_ns)
+{
+	bool is_first = true;
+
+	for (int i = 0; i < LEFT_VERDICTS; i++)
+		is_first = is_first && !left->blocks[i];
+	left->oldest_ns = is_first || t_ns < left->oldest_ns ? t_ns : left->oldest_ns;
+	left->youngest_ns = t_ns > left->youngest_ns ? t_ns : left->youngest_ns;
+	left->blocks[verdict]++;
+	left->bytes[verdict] += size;
 }

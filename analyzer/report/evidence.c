@@ -114,7 +114,7 @@ static void load_blocks(struct loader *l)
 	query_close(q);
 }
 
-/* Of merged processes. */
+/* Of merged processes, and what found no room in the list. */
 static void load_left(struct loader *l)
 {
 	struct query *q = answer_query(l->a, sql_left_blocks);
@@ -127,8 +127,6 @@ static void load_left(struct loader *l)
 		enum reach reach = reach_of_word(query_text(q, 2));
 		f->blocks[reach] += blocks;
 		f->bytes[reach] += bytes;
-		f->listed_blocks += blocks;
-		f->listed_bytes += bytes;
 	}
 	query_close(q);
 }
@@ -136,8 +134,13 @@ static void load_left(struct loader *l)
 /* What is not listed was not examined. */
 static void fill_up(struct evidence *e, const struct row *row)
 {
-	e->facts.blocks[REACH_UNCLASSIFIED] += row->live_blocks - e->facts.listed_blocks;
-	e->facts.bytes[REACH_UNCLASSIFIED] += row->live_bytes - e->facts.listed_bytes;
+	uint64_t blocks = 0, bytes = 0;
+	for (int i = 0; i < N_REACH; i++) {
+		blocks += e->facts.blocks[i];
+		bytes += e->facts.bytes[i];
+	}
+	e->facts.blocks[REACH_UNCLASSIFIED] += blocks < row->live_blocks ? row->live_blocks - blocks : 0;
+	e->facts.bytes[REACH_UNCLASSIFIED] += bytes < row->live_bytes ? row->live_bytes - bytes : 0;
 }
 
 /* ---- growth ---- */

@@ -133,7 +133,7 @@ void head_print_process(const struct answer_process *p, const char *text)
 {
 	size_t room = render_width() > strlen(text) + 20 ? render_width() - strlen(text) - 4 : 16;
 	char *who = answer_who(p, p->merged != 0);
-	char *cut = text_cut_start(who, room);
+	char *cut = p->merged ? text_cut_end(who, room) : text_cut_start(who, room);
 	char *line = xasprintf("%s: %s", cut, text);
 	render_heading(line);
 	free(line);

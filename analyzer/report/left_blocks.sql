@@ -1,2 +1,2 @@
--- Live blocks of merged processes, by what a look for pointers found.
+-- Live blocks of merged processes, and such as are not listed, by what a look for pointers found.
 SELECT process_id, stack_id, verdict, blocks, bytes FROM left_block

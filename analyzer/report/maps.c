@@ -21,6 +21,8 @@ struct maps {
 	int64_t pid, limit;
 	struct option_list at;
 	int64_t at_ns; /* -1: the end */
+	const char *snapshot; /* its name; NULL: none */
+	struct space_snapshot look;
 };
 
 enum unit { BYTES, NUMBER, ADDRESS };
@@ -56,6 +58,14 @@ static const struct {
 	{MM_TASK_SIZE, "task_size", ADDRESS, "end of what a process can have"},
 };
 #define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+static bool load(struct space *s, struct maps *m, const struct answer_process *p)
+{
+	bool known = space_load(s, &m->a, p, m->at_ns);
+	if (m->snapshot)
+		space_as_in_snapshot(s, &m->a, &m->look);
+	return m->snapshot ? s->n > 0 : known;
+}
 
 /* ---- JSON ---- */
 
@@ -152,7 +162,7 @@ static void drift_json(struct json *j, const struct space *s)
 static void space_json(struct json *j, struct maps *m, const struct answer_process *p)
 {
 	struct space s;
-	space_load(&s, &m->a, p, m->at_ns);
+	load(&s, m, p);
 	answer_process_json(j, p);
 	if (s.look_ns < 0)
 		json_null(j, "look_ns");
@@ -172,11 +182,12 @@ static void print_json(struct maps *m, const struct answer_process *main)
 {
 	struct json j;
 	answer_head_json(&j, &m->a);
+	json_string(&j, "snapshot", m->snapshot);
 	space_json(&j, m, main);
 	json_array(&j, "processes");
 	for (size_t i = 0; i < m->a.n_processes; i++) {
 		const struct answer_process *p = &m->a.processes[i];
-		if (!p->followed || (m->pid && p->pid != m->pid))
+		if (!p->followed || (m->pid && p->pid != m->pid) || (m->snapshot && p != m->look.process))
 			continue;
 		json_object(&j, NULL);
 		space_json(&j, m, p);
@@ -267,7 +278,7 @@ static void print_space(struct maps *m, const struct answer_process *p)
 	struct space s;
 	char size[TEXT_NUMBER], memory[TEXT_NUMBER], when[TEXT_NUMBER];
 	uint64_t bytes = 0, present = 0;
-	if (!space_load(&s, &m->a, p, m->at_ns)) {
+	if (!load(&s, m, p)) {
 		head_print_process(p, "its address space was not looked at");
 		space_done(&s);
 		return;
@@ -280,7 +291,11 @@ static void print_space(struct maps *m, const struct answer_process *p)
 		text_size(memory, present * SPACE_PAGE));
 	head_print_process(p, text);
 	free(text);
-	if (m->at_ns >= 0)
+	if (m->snapshot)
+		printf("  as snapshot %s found it, %s after the start: writable areas; of the\n"
+		       "  others it is not known what was in memory\n",
+			m->snapshot, text_duration(when, (uint64_t)m->at_ns));
+	else if (m->at_ns >= 0)
 		printf("  as it was at the look %s after the start; page counts are those of the\n"
 		       "  last look at each area\n",
 			s.look_ns < 0 ? "some time" : text_duration(when, (uint64_t)s.look_ns));
@@ -297,12 +312,12 @@ static void print_space(struct maps *m, const struct answer_process *p)
 static void print_text(struct maps *m, const struct answer_process *main)
 {
 	head_print(&m->a);
-	if (!m->pid) {
+	if (!m->pid || m->snapshot) {
 		print_space(m, main);
-		if (m->a.n_processes > 1)
+		if (m->a.n_processes > 1 && !m->snapshot)
 			printf("\nOther processes: --process PID shows one.\n");
 	}
-	for (size_t i = 0; m->pid && i < m->a.n_processes; i++)
+	for (size_t i = 0; m->pid && !m->snapshot && i < m->a.n_processes; i++)
 		if (m->a.processes[i].pid == m->pid && m->a.processes[i].followed)
 			print_space(m, &m->a.processes[i]);
 	head_print_coverage(&m->a, 5);
@@ -323,6 +338,7 @@ int verb_maps(int argc, char **argv)
 	struct maps m = {.limit = 0, .at_ns = -1};
 	const struct option_spec options[] = {
 		{OPTION_LIST, "at", "SECONDS", "at this time after the start; else at the end", &m.at},
+		{OPTION_TEXT, "snapshot", "NAME", "as a snapshot found it", &m.snapshot},
 		{OPTION_NUMBER, "process", "PID", "this process only", &m.pid},
 		{OPTION_NUMBER, "limit", "N", "areas to list, 0: all", &m.limit},
 		OPTION_FORMAT(&m.format),
@@ -354,7 +370,12 @@ int verb_maps(int argc, char **argv)
 		return answer_refuse(&m.a, "no process was recorded, so its address space is not known");
 	if (!answer_has_pid(&m.a, m.pid))
 		return answer_refuse(&m.a, "no process with this pid is in the recording");
-	const struct answer_process *main = m.pid ? answer_last_image(&m.a, m.pid) : m.a.main;
+	if (m.snapshot && !space_snapshot_find(&m.a, m.snapshot, &m.look)) {
+		fprintf(stderr, "mmscope maps: %s: there is no snapshot of this name\n", m.snapshot);
+		return answer_close(&m.a, VERB_USAGE);
+	}
+	m.at_ns = m.snapshot ? m.look.t_ns : m.at_ns;
+	const struct answer_process *main = m.snapshot ? m.look.process : m.pid ? answer_last_image(&m.a, m.pid) : m.a.main;
 	if (m.format == FORMAT_JSON)
 		print_json(&m, main);
 	else

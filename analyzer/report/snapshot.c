@@ -89,12 +89,19 @@ static void load_rest(struct snapshot_answer *s)
 {
 	struct query *q = answer_query(&s->a, sql_snapshot_areas);
 	query_bind(q, 1, s->shown->id);
+	if (s->against)
+		query_bind(q, 2, s->against->id);
+	else
+		query_bind_null(q, 2);
 	while (answer_row(&s->a, q) && s->n_areas < sizeof(s->area) / sizeof(s->area[0])) {
 		struct snapshot_area *v = &s->area[s->n_areas++];
 		snprintf(v->kind, sizeof(v->kind), "%s", query_text(q, 0));
 		v->n = (uint64_t)query_int(q, 1);
 		v->bytes = (uint64_t)query_int(q, 2);
 		v->resident = (uint64_t)query_int(q, 3);
+		v->old_n = (uint64_t)query_int(q, 4);
+		v->old_bytes = (uint64_t)query_int(q, 5);
+		v->old_resident = (uint64_t)query_int(q, 6);
 	}
 	query_close(q);
 	q = answer_query(&s->a, sql_snapshot_frames);

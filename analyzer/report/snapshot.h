@@ -27,6 +27,7 @@ struct snapshot_site {
 struct snapshot_area {
 	char kind[16];
 	uint64_t n, bytes, resident;
+	uint64_t old_n, old_bytes, old_resident; /* of the one compared with */
 };
 
 struct snapshot_frame {

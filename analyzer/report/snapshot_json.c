@@ -64,6 +64,11 @@ static void areas(struct json *j, const struct snapshot_answer *s)
 		json_u64(j, "areas", v->n);
 		json_u64(j, "bytes", v->bytes);
 		json_u64(j, "resident_bytes", v->resident);
+		if (s->against) {
+			json_u64(j, "areas_before", v->old_n);
+			json_u64(j, "bytes_before", v->old_bytes);
+			json_u64(j, "resident_bytes_before", v->old_resident);
+		}
 		json_end(j);
 	}
 	json_end(j);

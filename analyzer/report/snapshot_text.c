@@ -133,14 +133,16 @@ static void print_threads(const struct snapshot_answer *s)
 static void print_areas(const struct snapshot_answer *s)
 {
 	static const struct table_column columns[] = {{"writable", false, false}, {"areas", true, false},
-		{"size", true, false}, {"in memory", true, false}};
+		{"size", true, false}, {"in memory", true, false}, {"before", true, false}};
 	struct table t;
-	table_begin(&t, columns, 4);
+	table_begin(&t, columns, s->against ? 5 : 4);
 	for (size_t i = 0; i < s->n_areas; i++) {
 		table_cell(&t, s->area[i].kind);
 		table_count(&t, s->area[i].n);
 		table_size(&t, s->area[i].bytes);
 		table_size(&t, s->area[i].resident);
+		if (s->against)
+			table_size(&t, s->area[i].old_resident);
 	}
 	putchar('\n');
 	table_print(&t, 2);

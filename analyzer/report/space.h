@@ -56,6 +56,17 @@ struct space_touch {
 bool space_load(struct space *s, struct answer *a, const struct answer_process *p, int64_t at_ns);
 void space_done(struct space *s);
 
+/* A named look at a running process; false: there is none of this name. */
+struct space_snapshot {
+	int64_t id;
+	const struct answer_process *process;
+	int64_t t_ns;
+};
+bool space_snapshot_find(struct answer *a, const char *name, struct space_snapshot *ret);
+/* After space_load at its time: page counts become those of the snapshot;
+ * present -1 where it did not look (not writable). */
+void space_as_in_snapshot(struct space *s, struct answer *a, const struct space_snapshot *snapshot);
+
 /* Stable id of the site that made an area; "" when no call was seen. */
 #define SPACE_ID 32
 void space_site(struct answer *a, int64_t stack_id, char ret[SPACE_ID]);

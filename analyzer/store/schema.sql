@@ -215,6 +215,7 @@ CREATE TABLE snapshot_area (
 	end         INTEGER NOT NULL,
 	kind        TEXT NOT NULL,             -- heap, stack, other
 	resident    INTEGER NOT NULL,          -- bytes
+	states      BLOB,                      -- of its pages, as in vma_pages; NULL: left out
 	PRIMARY KEY (snapshot_id, start)
 ) STRICT, WITHOUT ROWID;
 
@@ -241,7 +242,8 @@ CREATE TABLE live_block (
 	PRIMARY KEY (process_id, address)
 ) STRICT, WITHOUT ROWID;
 
--- The same of merged processes, summed.
+-- Live blocks that are no rows of live_block, counted: of merged processes, and
+-- where there were too many.
 CREATE TABLE left_block (
 	process_id INTEGER NOT NULL REFERENCES process(id),
 	stack_id   INTEGER NOT NULL,

@@ -218,8 +218,21 @@ struct collected {
 	uint32_t n_per_stack;
 	uint32_t per_site;   /* at most so many of each */
 	uint64_t left_out;
+	const struct model_process *p;
+	struct site_left **left; /* by stack: what was found of those that are left out */
 	bool no_memory;
 };
+
+static void leave_out(struct collected *c, uint64_t address, uint64_t size, uint32_t stack, uint64_t t_ns)
+{
+	struct site_left *left = c->left[stack] ? c->left[stack] : calloc(1, sizeof(*left));
+
+	c->left_out++;
+	c->left[stack] = left;
+	c->no_memory = !left;
+	if (left)
+		site_left_add(left, model_verdict(c->p, address, t_ns), size, t_ns);
+}
 
 static void collect_block(void *arg, uint64_t address, uint64_t size, uint32_t stack, uint32_t thread,
 	uint64_t t_ns)
@@ -229,7 +242,7 @@ static void collect_block(void *arg, uint64_t address, uint64_t size, uint32_t s
 	if (c->no_memory)
 		return;
 	if (stack < c->n_per_stack && ++c->per_stack[stack] > c->per_site) {
-		c->left_out++;
+		leave_out(c, address, size, stack, t_ns);
 		return;
 	}
 	if (c->n == c->room) {
@@ -281,26 +294,49 @@ static int insert_blocks(struct store *s, const struct model_process *p, const s
 	return error;
 }
 
-/* A sum of processes has no blocks, but what was found of them. */
-static int write_left(struct store *s, const struct model_process *p)
+static int write_left(struct store *s, uint64_t process, uint32_t stack, const struct site_left *left)
 {
 	int error = 0;
 
-	for (size_t i = 0; i < p->n_sites; i++) {
-		const struct site_left *left = p->sites[i]->left;
-		for (int v = 0; left && !error && v < LEFT_VERDICTS; v++) {
-			struct row r = row_of(left->blocks[v] ? store_statement(s, ST_LEFT) : NULL);
-			if (!left->blocks[v])
-				continue;
-			row_int(&r, p->number);
-			row_int(&r, p->sites[i]->stack);
-			row_text(&r, verdict_words[v] ? verdict_words[v] : "");
-			row_int(&r, left->blocks[v]);
-			row_int(&r, left->bytes[v]);
-			row_int(&r, left->oldest_ns);
-			row_int(&r, left->youngest_ns);
-			error = store_run(s, &r);
-		}
+	for (int v = 0; !error && v < LEFT_VERDICTS; v++) {
+		struct row r = row_of(left->blocks[v] ? store_statement(s, ST_LEFT) : NULL);
+		if (!left->blocks[v])
+			continue;
+		row_int(&r, process);
+		row_int(&r, stack);
+		row_text(&r, verdict_words[v] ? verdict_words[v] : "");
+		row_int(&r, left->blocks[v]);
+		row_int(&r, left->bytes[v]);
+		row_int(&r, left->oldest_ns);
+		row_int(&r, left->youngest_ns);
+		error = store_run(s, &r);
+	}
+	return error;
+}
+
+/* A sum of processes has no blocks, but what was found of them. */
+static int write_left_of_sum(struct store *s, const struct model_process *p)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < p->n_sites && !error; i++)
+		if (p->sites[i]->left)
+			error = write_left(s, p->number, p->sites[i]->stack, p->sites[i]->left);
+	return error;
+}
+
+/* What is in no row is unclassified anyway. */
+static int write_left_out(struct store *s, const struct collected *c)
+{
+	int error = 0;
+
+	if (store_bytes(s) > STORE_LIMIT_BYTES)
+		return 0;
+	for (uint32_t i = 0; i < c->n_per_stack && !error; i++) {
+		if (!c->left[i])
+			continue;
+		c->left[i]->blocks[REACH_UNCLASSIFIED] = 0;
+		error = write_left(s, c->p->number, i, c->left[i]);
 	}
 	return error;
 }
@@ -316,26 +352,32 @@ static uint32_t highest_stack(const struct model_process *p)
 
 static int write_blocks_of(struct store *s, const struct model_process *p, uint32_t per_site)
 {
-	struct collected c = {.per_site = per_site};
+	struct collected c = {.per_site = per_site, .p = p};
 	int error = 0;
 
 	if (p->n_summed)
-		return write_left(s, p);
+		return write_left_of_sum(s, p);
 	if (!p->live_blocks)
 		return 0;
 	if (per_site != UINT32_MAX) {
 		c.n_per_stack = highest_stack(p) + 1;
 		c.per_stack = calloc(c.n_per_stack, sizeof(*c.per_stack));
-		if (!c.per_stack)
-			return store_no_memory(s);
+		c.left = calloc(c.n_per_stack, sizeof(struct site_left *));
+		c.no_memory = !c.per_stack || !c.left;
 	}
-	model_live_blocks(p, collect_block, &c);
+	if (!c.no_memory)
+		model_live_blocks(p, collect_block, &c);
 	if (c.no_memory)
 		error = store_no_memory(s);
 	if (!error && c.n)
 		qsort(c.blocks, c.n, sizeof(*c.blocks), by_address);
 	if (!error)
 		error = insert_blocks(s, p, &c);
+	if (!error && c.left)
+		error = write_left_out(s, &c);
+	for (uint32_t i = 0; i < c.n_per_stack && c.left; i++)
+		free(c.left[i]);
+	free(c.left);
 	s->live_left_out += c.left_out;
 	free(c.blocks);
 	free(c.per_stack);
@@ -399,6 +441,7 @@ int store_write_live_blocks(struct store *s, const struct model *m)
 		error = write_blocks_of(s, m->processes[i], per_site);
 	if (!error && s->live_left_out)
 		error = store_coverage(s, 0, "live_blocks_cut", s->live_left_out,
-			"Too many live blocks to list: each site lists some; totals are exact.");
+			"Too many live blocks to list one by one: each site lists some; totals, and how many of"
+			" each site were lost or reachable, are exact.");
 	return error ? error : say_left_out_sites(s, m);
 }

@@ -78,6 +78,10 @@ int store_snapshot_area(struct store *s, uint64_t id, const struct store_snapsho
 	row_int(&r, v->end);
 	row_text(&r, v->kind);
 	row_int(&r, v->resident);
+	if (v->states)
+		row_blob(&r, v->states, v->n_states);
+	else
+		row_null(&r);
 	return store_run(s, &r);
 }
 

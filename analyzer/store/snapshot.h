@@ -25,7 +25,9 @@ struct store_snapshot_site {
 };
 struct store_snapshot_area {
 	uint64_t start, end, resident;
-	const char *kind; /* heap, stack, library, other */
+	const char *kind; /* heap, stack, other */
+	const void *states; /* of its pages, as in vma_pages; NULL: left out */
+	size_t n_states;
 };
 struct store_snapshot_frame {
 	uint32_t tid, depth;

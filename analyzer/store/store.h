@@ -72,6 +72,7 @@ struct store {
 	size_t n_vm_written;  /* rows of vm_event have ids 1 to this */
 	uint32_t vm_merges;   /* as in the model when they were written */
 	uint32_t process_sums; /* likewise, of processes, modules and forks */
+	uint32_t ticks_sums;   /* those of which store_sums_end knows */
 	uint16_t *depth;      /* per stack id: depth of a written node, 0: not written */
 	uint32_t *context;    /* per stack id: module context of a written node */
 	uint32_t n_depth;
@@ -98,6 +99,8 @@ void store_forget(struct store *s);
 /* Old ended processes became sums in the model: rows that nothing stands for
  * go, and what is in the model is written anew. */
 int store_sums(struct store *s, const struct model *m);
+/* After all else of the flush. */
+int store_sums_end(struct store *s);
 
 /* Digest of a run of bytes; never 0, which stands for "not written". */
 uint64_t store_digest(uint64_t seed, const void *data, size_t size);

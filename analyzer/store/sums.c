@@ -26,11 +26,16 @@ static const char rows_go[] =
 	" (SELECT id FROM temp.kept_process));"
 	"DELETE FROM vma_touch WHERE vma_id IN (SELECT id FROM vma WHERE process_id NOT IN"
 	" (SELECT id FROM temp.kept_process));"
-	OF_GONE("vma") OF_GONE("page_scan") OF_GONE("mm") OF_GONE("sample") OF_GONE("drift") OF_GONE("hidden")
-	OF_GONE("gone") OF_GONE("allocator") OF_GONE("debt")
-	"DELETE FROM limit_point WHERE process_id <> 0 AND process_id NOT IN (SELECT id FROM temp.kept_process);"
+	OF_GONE("vma") OF_GONE("page_scan") OF_GONE("mm") OF_GONE("drift") OF_GONE("hidden")
+	OF_GONE("gone") OF_GONE("allocator")
 	"DELETE FROM coverage WHERE process_id NOT IN (SELECT id FROM temp.kept_process);"
 	"DELETE FROM stack WHERE context NOT IN (SELECT context FROM temp.kept_context);";
+
+/* Ticks wait for a flush: those of gone processes may have just been written. */
+static const char ticks_go[] =
+	OF_GONE("sample") OF_GONE("debt")
+	"DELETE FROM limit_point WHERE process_id <> 0 AND process_id NOT IN (SELECT id FROM temp.kept_process);"
+	"DELETE FROM temp.kept_process; DELETE FROM temp.kept_context; DELETE FROM temp.gone_fork;";
 
 static const char forks_go[] =
 	"CREATE TEMP TABLE fork_sum AS SELECT g.into_id AS id, " SAME("method") " AS method, min(exact) AS exact,"
@@ -123,11 +128,16 @@ int store_sums(struct store *s, const struct model *m)
 	if (!error && m->n_fork_summed)
 		error = store_exec(s, forks_go);
 	if (!error)
-		error = store_exec(s, "DELETE FROM temp.kept_process; DELETE FROM temp.kept_context;"
-			" DELETE FROM temp.gone_fork;");
-	if (!error)
 		error = say(s, m);
 	return error;
+}
+
+int store_sums_end(struct store *s)
+{
+	bool summed = s->ticks_sums != s->process_sums;
+
+	s->ticks_sums = s->process_sums;
+	return summed ? store_exec(s, ticks_go) : 0;
 }
 
 uint64_t store_vmas(struct store *s)

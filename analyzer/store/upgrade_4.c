@@ -184,6 +184,7 @@ const char upgrade_to_4[] =
 	"end         INTEGER NOT NULL, "
 	"kind        TEXT NOT NULL, "
 	"resident    INTEGER NOT NULL, "
+	"states      BLOB, "
 	"PRIMARY KEY (snapshot_id, start) "
 	") STRICT, WITHOUT ROWID; "
 	"CREATE TABLE snapshot_frame ( "

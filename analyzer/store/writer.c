@@ -37,7 +37,7 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_ESTIMATE] = "INSERT OR REPLACE INTO heap_estimate VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_SNAPSHOT] = "INSERT INTO snapshot VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_SNAPSHOT_SITE] = "INSERT OR REPLACE INTO snapshot_site VALUES (?,?,?,?,?)",
-	[ST_SNAPSHOT_AREA] = "INSERT OR REPLACE INTO snapshot_area VALUES (?,?,?,?,?)",
+	[ST_SNAPSHOT_AREA] = "INSERT OR REPLACE INTO snapshot_area VALUES (?,?,?,?,?,?)",
 	[ST_SNAPSHOT_FRAME] = "INSERT OR REPLACE INTO snapshot_frame VALUES (?,?,?,?,?,?,?)",
 	[ST_PAUSE] = "INSERT OR REPLACE INTO pause VALUES (?,?)",
 	[ST_SERIES] = "INSERT OR REPLACE INTO heap_series VALUES (?,?,?,?,?)",
@@ -178,7 +178,7 @@ void store_forget(struct store *s)
 		forget_all(s->processes[i].threads, s->processes[i].n_threads);
 		s->processes[i].thread_merges = UINT32_MAX; /* rows of before a merge may be back */
 	}
-	s->process_sums = UINT32_MAX; /* rows of before processes were summed may be back */
+	s->process_sums = s->ticks_sums = UINT32_MAX; /* rows of before processes were summed may be back */
 	forget_all(s->modules, s->n_modules);
 	forget_all(s->forks, s->n_forks);
 	forget_all(s->vm_events, s->n_vm_events);
@@ -402,6 +402,8 @@ static int write_all(struct store *s, const struct model *m, const struct stack_
 		error = store_write_ticks(s);
 	if (!error)
 		error = store_write_pressure(s);
+	if (!error)
+		error = store_sums_end(s);
 	if (!error)
 		error = store_meta_number(s, "last_flush_ns", (int64_t)m->now_ns);
 	return error;

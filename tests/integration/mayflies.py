@@ -38,7 +38,12 @@ def check_sums(faults, db, n, executes):
              (begin, 'signal', 9): n // 100}
     if executes:
         ended['fork', 'exec', 0] = n
-    faults.equal({(i['b'], i['e'], i['s']): i['n'] for i in images}, ended, 'processes by begin and end')
+    # How a killed child ended is not told any more where its parent was faster.
+    got = {}
+    for i in images:
+        key = (begin, 'signal', 9) if i['e'] == 'unknown' else (i['b'], i['e'], i['s'])
+        got[key] = got.get(key, 0) + i['n']
+    faults.equal(got, ended, 'processes by begin and end')
     sites = mms.rows(db, 'SELECT f.function AS f, sum(h.alloc_blocks) AS blocks, sum(h.alloc_bytes) AS bytes, sum(h.live_blocks) AS live'
                          ' FROM heap_site h JOIN stack s ON s.id = h.stack_id JOIN stack c ON c.id = s.id'
                          ' JOIN frame f ON f.id = c.frame_id GROUP BY 1')

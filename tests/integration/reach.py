@@ -23,7 +23,7 @@ LEAKS = os.path.join(mms.PROGRAMS, 'leaks')
 def expected(text):
     want = {}
     for line in text.splitlines():
-        if line.startswith('map '):
+        if line.startswith(('map ', 'last ')):
             continue
         function, verdict, blocks, size = line.split()
         want[function, verdict] = (int(blocks), int(size))
@@ -34,8 +34,8 @@ def found(path, want):
     db = sqlite3.connect('file:%s?mode=ro' % path, uri=True)
     names = {function for function, _ in want}
     got = {}
-    rows = db.execute('SELECT l.stack_id, l.verdict, count(*), sum(l.size) FROM live_block l'
-                      ' GROUP BY l.stack_id, l.verdict').fetchall()
+    rows = db.execute('SELECT l.stack_id, l.verdict, count(*), sum(l.size) FROM live_block l GROUP BY l.stack_id, l.verdict'
+                      ' UNION ALL SELECT stack_id, nullif(verdict, \'\'), blocks, bytes FROM left_block').fetchall()
     for stack, verdict, blocks, size in rows:
         function = owner(db, stack, names)
         key = (function, verdict or 'unclassified')
@@ -179,6 +179,13 @@ def mapped(path, text):
     assert got == want, 'wanted %s\n   got %s' % (want, got)
 
 
+def last(path, text):
+    """The thread that allocated at the site last, as the program calls it."""
+    function, tid = re.search(r'^last (\w+) (\d+)$', text, re.M).groups()
+    got = [s['last_thread']['tid'] for s in mms.ask('leaks', path)['sites'] if s['stack'] and s['stack'][0]['function'] == function]
+    assert got == [int(tid)], (got, tid)
+
+
 def main(case, other=None):
     if other in ('valgrind', 'lsan'):
         {'valgrind': valgrind, 'lsan': lsan}[other](case)
@@ -205,6 +212,8 @@ def main(case, other=None):
     assert not accused, 'accused wrongly: %s' % accused
     if case == 'forked':
         apart(path)
+    if case == 'threads':
+        last(path, r.stdout.decode())
     if case == 'mappings':
         mapped(path, r.stdout.decode())
     print(case, want)

@@ -82,6 +82,7 @@ def quiet(work, faults, *arguments, method='copy'):
     # All of it stands in the finished database.
     later = p.look('two', '--against', 'one')
     faults.equal(by_function(later), by_function(second), 'blocks, from the finished database')
+    shadow(p, faults, later)
     faults.equal(later['names'], ['one', 'two', 'three'], 'names')
     status, text, err = mms.verb('snapshot', p.db, 'one', '--limit', '0')
     faults.equal((status, err), (0, ''), 'text')
@@ -89,6 +90,23 @@ def quiet(work, faults, *arguments, method='copy'):
         if len(line) > 80 and PROGRAM[:5] not in line:
             faults.add('wide: ' + line)
     return first
+
+
+def shadow(p, faults, answer):
+    """Pages of the moment: the sums by kind, and those of the page map that the program was asked for."""
+    status, out, err = mms.verb('maps', '--snapshot', 'two', '--format', 'json', p.db)
+    faults.equal((status, err), (0, ''), 'maps')
+    maps = json.loads(out)
+    faults.equal((maps['snapshot'], maps['look_ns']), ('two', answer['t_ns']), 'snapshot in maps')
+    known = [v for v in maps['vmas'] if v['present'] is not None]
+    resident = sum(a['resident_bytes'] for a in answer['areas'])
+    faults.equal(4096 * sum(v['present'] + v['swapped'] for v in known), resident, 'bytes in memory')
+    faults.equal(sum(int(v['end'], 16) - int(v['start'], 16) for v in known), sum(a['bytes'] for a in answer['areas']), 'bytes of areas')
+    faults.equal({v['perms'][1] for v in known}, {'w'}, 'areas that were looked at are writable')
+    rows = mms.rows(p.db, 'SELECT name, resident, states IS NOT NULL AS listed FROM snapshot_area a JOIN snapshot s ON s.id = a.snapshot_id')
+    faults.equal({r['listed'] for r in rows}, {1}, 'page states')
+    faults.equal(sum(a['resident_bytes_before'] for a in answer['areas']), sum(r['resident'] for r in rows if r['name'] == 'one'),
+                 'bytes in memory before')
 
 
 def apart(work, faults):
@@ -116,6 +134,8 @@ def refused(work, faults):
     p.end(faults)
     got, out, err = mms.verb('snapshot', p.db, 'none')
     faults.equal((got, 'there is no snapshot of this name' in err), (2, True), 'a name that is not there')
+    got, out, err = mms.verb('maps', '--snapshot', 'none', p.db)
+    faults.equal((got, out, 'there is no snapshot of this name' in err), (2, '', True), 'a name that is not there, in maps')
 
 
 def main():

@@ -91,7 +91,7 @@ static void list(void)
 
 static void *one_thread(void *arg)
 {
-	(void)arg;
+	*(pid_t *)arg = gettid();
 	site_lost(3, 64);
 	scrub();
 	return NULL;
@@ -100,12 +100,16 @@ static void *one_thread(void *arg)
 static void threads(void)
 {
 	pthread_t t[4];
+	pid_t tid[4];
 
-	for (int i = 0; i < 4; i++)
-		pthread_create(&t[i], NULL, one_thread, NULL);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t[i], NULL, one_thread, &tid[i]);
+	for (int i = 0; i < 3; i++)
 		pthread_join(t[i], NULL);
+	pthread_create(&t[3], NULL, one_thread, &tid[3]);
+	pthread_join(t[3], NULL);
 	memset(t, 0, sizeof(t));
+	printf("last site_lost %d\n", (int)tid[3]);
 	expect("site_lost", "definite", 12, 12 * 64);
 }
 

@@ -210,6 +210,7 @@ static void test_live_bound(void)
 	CHECK_EQ(capture_int(c, "SELECT count(*) FROM live_block", -1), 1000000 - (1000000 - 50) % 2);
 	CHECK_EQ(capture_int(c, "SELECT count(*) FROM live_block WHERE stack_id = 0", -1), 50);
 	CHECK_EQ(capture_int(c, "SELECT count FROM coverage WHERE kind = 'live_blocks_cut'", -1), 700050);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM left_block", -1), 0); /* nobody looked at them */
 	capture_close(c);
 	REQUIRE(stat(path, &status) == 0);
 	fprintf(stderr, "1,000,000 live blocks: %.1f MiB, %.1f bytes a row\n",

@@ -1,0 +1,2 @@
+-- The snapshot of a name.
+SELECT id, process_id, t_ns FROM snapshot WHERE name = ?1
