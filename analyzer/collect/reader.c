@@ -40,6 +40,7 @@ struct reader {
 	pthread_cond_t taken;
 	struct reading *first, **last;
 	uint64_t bytes;
+	_Atomic uint32_t n_put;
 	_Atomic uint32_t n_left;
 	_Atomic bool stop;
 };
@@ -86,6 +87,7 @@ static void put(struct reader *r, struct reading *x)
 	*r->last = x;
 	r->last = &x->next;
 	r->bytes += x->copy.size;
+	atomic_fetch_add(&r->n_put, 1);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -179,6 +181,8 @@ void reader_stop(struct reader *r)
 
 struct reading *reader_take(struct reader *r)
 {
+	if (!atomic_load(&r->n_put))
+		return NULL;
 	pthread_mutex_lock(&r->lock);
 	struct reading *x = r->first;
 	if (x) {
@@ -186,6 +190,7 @@ struct reading *reader_take(struct reader *r)
 		if (!r->first)
 			r->last = &r->first;
 		r->bytes -= x->copy.size;
+		atomic_fetch_sub(&r->n_put, 1);
 		pthread_cond_signal(&r->taken);
 	}
 	pthread_mutex_unlock(&r->lock);
