@@ -255,30 +255,24 @@ static void judge_kept(struct judge *j, const struct spaces *spaces, struct stor
 	}
 }
 
-#define COPIES_A_ROUND 16 /* then the main loop sees to other things */
-
+/* One copy a round: slots must be given back meanwhile, and the ring read. */
 uint64_t judge_drain(struct judge *j, const struct spaces *spaces, struct store *store)
 {
-	uint64_t n = 0, now;
+	/* Before the list is looked at: whoever is put there later goes on later. */
+	uint64_t now = drain_horizon(j->drain), n = 0;
+	struct reading *x = j->reader ? reader_take(j->reader) : NULL;
+	uint64_t until = x ? x->stamp : now;
 
-	for (int i = 0; i < COPIES_A_ROUND; i++) {
-		/* Before the list is looked at: whoever is put there later goes on later. */
-		now = drain_horizon(j->drain);
-		struct reading *x = j->reader ? reader_take(j->reader) : NULL;
-		uint64_t until = x ? x->stamp : now;
-
-		if (until > j->drained) {
-			n += drain_round_until(j->drain, until);
-			j->drained = until;
-		}
-		if (x) {
-			x->next = j->kept;
-			j->kept = x;
-		}
-		judge_kept(j, spaces, store, stamp_full_ns(j->clock, now));
-		if (!x)
-			break;
+	if (until > j->drained) {
+		n = drain_round_until(j->drain, until);
+		j->drained = until;
 	}
+	if (x) {
+		x->next = j->kept;
+		j->kept = x;
+	}
+	judge_kept(j, spaces, store, stamp_full_ns(j->clock, now));
+	j->more = x != NULL;
 	return n;
 }
 
