@@ -375,6 +375,7 @@ static void merge(struct drain *d, uint64_t horizon)
 			order_add(&d->order, &s->source);
 	}
 	order_merge(&d->order, d->order.horizon);
+	batch_flush(d);
 	if (d->order.horizon > d->done)
 		d->done = d->order.horizon;
 }

@@ -165,7 +165,7 @@ static int classify(const struct judge *j, struct copy *c, struct model_process 
 
 static const struct space *known_space(const struct spaces *spaces, uint64_t number)
 {
-	return number < spaces->n ? spaces->space[number] : NULL;
+	return numbered_find(&spaces->space, number);
 }
 
 static void judge_one(struct judge *j, struct mms_process *slot, struct model_process *p,
@@ -287,6 +287,34 @@ void judge_done(struct judge *j)
 	}
 }
 
+/* Blocks of the process that nothing is known of. */
+static uint64_t unclassified(const struct model_process *p)
+{
+	uint64_t blocks = 0;
+
+	if (!p->n_summed || p->sampled)
+		return p->judged_ns ? 0 : p->live_blocks;
+	for (size_t i = 0; i < p->n_sites; i++)
+		blocks += p->sites[i]->left->blocks[REACH_UNCLASSIFIED];
+	return blocks;
+}
+
+static const char *why_not(const struct model_process *p, uint32_t why)
+{
+	if (why == MMS_NO_REACH_WANTED)
+		return "Whether something points to its blocks was not asked for (--reach off).";
+	if (why == MMS_NO_REACH_PARTIAL)
+		return "Not all blocks were recorded (sampling, or a pause), so whether"
+		       " something points to a block cannot be told.";
+	if (p->n_summed)
+		return "Merged processes that lived shorter than 10 ms or ended without a last word:"
+		       " their blocks are unclassified.";
+	return p->runs_on ? "The process was still running when the recording was ended:"
+			    " its blocks are unclassified."
+			  : "The process lived shorter than 10 ms or ended without a last word:"
+			    " its blocks are unclassified.";
+}
+
 void judge_finish(const struct judge *j, struct store *store)
 {
 	uint32_t why = atomic_load(&j->session->header->no_reach);
@@ -294,17 +322,7 @@ void judge_finish(const struct judge *j, struct store *store)
 	for (size_t i = 0; i < j->model->n_processes; i++) {
 		const struct model_process *p = j->model->processes[i];
 
-		if (p->live_blocks && !p->judged_ns)
-			store_coverage(store, p->number, "unclassified", p->live_blocks,
-				why == MMS_NO_REACH_WANTED ?
-					"Whether something points to its blocks was not asked for (--reach off)." :
-				why == MMS_NO_REACH_PARTIAL ?
-					"Not all blocks were recorded (sampling, or a pause), so whether"
-					" something points to a block cannot be told." :
-				p->runs_on ?
-					"The process was still running when the recording was ended:"
-					" its blocks are unclassified." :
-					"The process lived shorter than 10 ms or ended without a last word:"
-					" its blocks are unclassified.");
+		if (unclassified(p))
+			store_coverage(store, p->number, "unclassified", unclassified(p), why_not(p, why));
 	}
 }

@@ -100,6 +100,7 @@ static int make_session(struct launch *l)
 		.mode = o->mode,
 		.sample_bytes = o->sample_bytes,
 		.duration_s = o->duration_s,
+		.processes_max = o->processes_max,
 		.no_reach = o->no_reach,
 		.any_uid = o->any_uid,
 	};

@@ -58,7 +58,7 @@ void head_print(struct answer *a)
 	if (a->main)
 		printf(", pid %lld", (long long)a->main->pid);
 	printf(", %s, %s %s\n", text_duration(duration, (uint64_t)a->duration_ns),
-		text_count(count, a->n_processes), text_plural(a->n_processes, "process", "processes"));
+		text_count(count, a->n_all), text_plural(a->n_all, "process", "processes"));
 	const char *warning = state_warning(a);
 	if (warning) {
 		printf("%s", render_style(STYLE_WARN));
@@ -70,7 +70,7 @@ void head_print(struct answer *a)
 /* What is said of several processes in the same words: once, of all of them. */
 struct same {
 	const struct answer_note *first;
-	size_t processes;
+	uint64_t processes;
 	int64_t count;
 };
 
@@ -85,7 +85,7 @@ static size_t gather(const struct answer *a, struct same *same)
 			at++;
 		if (at == n)
 			same[n++] = (struct same){.first = note};
-		same[at].processes++;
+		same[at].processes += note->process ? answer_processes(note->process) : 1;
 		same[at].count += note->count;
 	}
 	return n;
@@ -95,10 +95,10 @@ static void print_note(const struct same *same)
 {
 	const struct answer_process *p = same->first->process;
 	char count[TEXT_NUMBER], processes[TEXT_NUMBER];
-	char *one = p ? xasprintf("%s (%lld)", basename(p->name), (long long)p->pid) : xstrdup("");
+	char *one = p ? answer_who(p, true) : xstrdup("");
 	char *who = !p ? xstrdup("")
-		: same->processes == 1 ? xasprintf("%s: ", one)
-		: xasprintf("%s and %s more: ", one, text_count(processes, same->processes - 1));
+		: same->processes == answer_processes(p) ? xasprintf("%s: ", one)
+		: xasprintf("%s and %s more: ", one, text_count(processes, same->processes - answer_processes(p)));
 	char *many = same->count > 1 ? xasprintf(" (%s)", text_count(count, (uint64_t)same->count)) : xstrdup("");
 	char *text = xasprintf("%s%s%s", who, same->first->text, many);
 	render_paragraph(2, "- ", text);
@@ -132,7 +132,7 @@ void head_print_coverage(struct answer *a, size_t limit)
 void head_print_process(const struct answer_process *p, const char *text)
 {
 	size_t room = render_width() > strlen(text) + 20 ? render_width() - strlen(text) - 4 : 16;
-	char *who = xasprintf("%s (%lld)", p->name, (long long)p->pid);
+	char *who = answer_who(p, p->merged != 0);
 	char *cut = text_cut_start(who, room);
 	char *line = xasprintf("%s: %s", cut, text);
 	render_heading(line);

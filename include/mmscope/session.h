@@ -252,6 +252,7 @@ struct mms_header {
 	uint8_t line[48];
 	_Atomic uint64_t headroom; /* C: bytes to the nearest limit at the newest tick; 0: not known */
 	_Atomic uint32_t sees_frames; /* C: 1: it may read which frame of memory a page is in */
+	uint32_t processes_max;    /* K: so many processes are listed one by one; 0: as many as usual */
 };
 
 /* Cell 0 as a whole.  Fixed offsets, so that a debugger needs no arithmetic. */
