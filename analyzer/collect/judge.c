@@ -246,7 +246,8 @@ static void judge_kept(struct judge *j, const struct spaces *spaces, struct stor
 	while (*link) {
 		struct reading *x = *link;
 
-		if (!judge_copied(j, x, spaces, store) && now_ns - stamp_full_ns(j->clock, x->stamp) < LATER_NS) {
+		/* It may have been copied after `now`. */
+		if (!judge_copied(j, x, spaces, store) && now_ns < stamp_full_ns(j->clock, x->stamp) + LATER_NS) {
 			link = &x->next;
 			continue;
 		}

@@ -3,7 +3,7 @@
  * nothing else.
  *
  *	target                  this thread              main loop
- *	ROOTS, reach = ASKED -> READING: copy_read       drains, or writes the
+ *	ROOTS, reach = ASKED -> COPYING: copy_read       drains, or writes the
  *	waits                   stamp, put, DONE         database for a second
  *	goes on and ends     <-                          reader_take: drains to the
  *	                                                 stamp, then classifies
@@ -97,7 +97,7 @@ static void read_one(struct reader *r, struct mms_process *slot)
 	pid_t pid;
 
 	/* It may have given up waiting meanwhile. */
-	if (!atomic_compare_exchange_strong(&slot->reach, &asked, MMS_REACH_READING))
+	if (!atomic_compare_exchange_strong(&slot->reach, &asked, MMS_REACH_COPYING))
 		return;
 	struct reading *x = calloc(1, sizeof(*x));
 	int proc_fd = x ? open_alone(r, slot->number, &pid) : -1;
@@ -109,7 +109,7 @@ static void read_one(struct reader *r, struct mms_process *slot)
 		x->number = slot->number;
 		x->result = copy_read(&x->copy, proc_fd, pid);
 		x->stamp = stamp_now(r->clock);
-		if (atomic_load(&slot->reach) != MMS_REACH_READING)
+		if (atomic_load(&slot->reach) != MMS_REACH_COPYING)
 			x->result = -ESRCH;
 		close(proc_fd);
 		put(r, x);
