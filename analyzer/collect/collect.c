@@ -80,6 +80,8 @@ static uint64_t nap(const struct collector *c, uint64_t now_ns)
 {
 	uint64_t quiet = now_ns - c->last_record_ns;
 	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
+	if (c->judge.more)
+		return 1;
 	if (c->judge.later_ns || c->judge.kept || c->spaces.looking || c->cows.later_ns)
 		return MS;
 	if (c->watch.n_alive == 0)
@@ -139,7 +141,7 @@ static bool round_once(struct collector *c)
 	collector_sum_up(c, false);
 	if (c->dirty && collector_flush_due(c, now))
 		collector_flush(c);
-	return !control_over(&c->control, now) && (n || !watch_over(&c->watch, now));
+	return !control_over(&c->control, now) && (n || c->judge.more || !watch_over(&c->watch, now));
 }
 
 static void loop(struct collector *c)

@@ -338,8 +338,10 @@ int collector_finish(struct collector *c)
 	if (c->control.stopped_ns)
 		watch_leave(&c->watch);
 	snapshot_finish(&c->snapshots, c->store);
-	if (c->judge.reader)
-		judge_drain(&c->judge, &c->spaces, c->store);
+	do
+		if (c->judge.reader)
+			judge_drain(&c->judge, &c->spaces, c->store);
+	while (c->judge.more);
 	drain_finish(c->drain);
 	watch_finish(&c->watch);
 	apply_all(c);

@@ -229,7 +229,7 @@ void cows_compare(struct cows *c, uint64_t now_ns)
 	for (uint32_t i = 0; (slot = mms_process_slot(c->watch->session, i)); i++)
 		if (atomic_load(&slot->reach) == MMS_REACH_COMPARE)
 			atomic_store(&slot->reach, MMS_REACH_READING);
-	/* Whom judge.c reads it lets go at once: these are ours. */
+	/* Whom judge.c reads it lets go at once, and reader.c has another word: these are ours. */
 	for (uint32_t i = 0; (slot = mms_process_slot(c->watch->session, i)); i++) {
 		if (atomic_load(&slot->reach) != MMS_REACH_READING)
 			continue;

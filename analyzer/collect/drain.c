@@ -442,14 +442,24 @@ static uint64_t round_to(struct drain *d, uint64_t horizon)
 	return d->stats.n_records - before;
 }
 
-uint64_t drain_round_at(struct drain *d, uint64_t stamp)
+static uint64_t round_told(struct drain *d, uint64_t horizon)
 {
-	uint64_t n;
+	uint64_t n = round_to(d, horizon);
 
-	d->now = stamp >> d->clock.shift;
-	n = round_to(d, d->now);
 	d->sink->round(d->sink->arg, stamp_ns(&d->clock, d->done));
 	return n;
+}
+
+uint64_t drain_round_at(struct drain *d, uint64_t stamp)
+{
+	d->now = stamp >> d->clock.shift;
+	return round_told(d, d->now);
+}
+
+uint64_t drain_round_until(struct drain *d, uint64_t stamp)
+{
+	d->now = stamp_now(&d->clock) >> d->clock.shift;
+	return round_told(d, stamp >> d->clock.shift);
 }
 
 uint64_t drain_horizon(struct drain *d)

@@ -48,10 +48,12 @@ void drain_close(struct drain *d);
  * records delivered. */
 uint64_t drain_round(struct drain *d);
 
-/* Now, as a full stamp for drain_round_at, which may come a little later. */
+/* The same up to a full stamp, which lies in the past. */
+uint64_t drain_round_until(struct drain *d, uint64_t stamp);
+/* Now, as a stamp for that. */
 uint64_t drain_horizon(struct drain *d);
 
-/* The same with a given full stamp as "now". */
+/* The same with a given full stamp as "now" (tests). */
 uint64_t drain_round_at(struct drain *d, uint64_t stamp);
 
 /* The process (one image) has ended: what it left is read to its end in the

@@ -182,7 +182,7 @@ static void judge_one(struct judge *j, struct mms_process *slot, struct model_pr
 	p->judged_ns = stamp_full_ns(j->clock, reading.stamp);
 	answer(slot, MMS_REACH_DONE);
 	if (reading.stopped) { /* what its threads did until then */
-		drain_round_at(j->drain, reading.stamp);
+		drain_round_until(j->drain, reading.stamp);
 		j->drained = reading.stamp;
 	}
 	if (r == 0)
@@ -246,7 +246,8 @@ static void judge_kept(struct judge *j, const struct spaces *spaces, struct stor
 	while (*link) {
 		struct reading *x = *link;
 
-		if (!judge_copied(j, x, spaces, store) && now_ns - stamp_full_ns(j->clock, x->stamp) < LATER_NS) {
+		/* It may have been copied after `now`. */
+		if (!judge_copied(j, x, spaces, store) && now_ns < stamp_full_ns(j->clock, x->stamp) + LATER_NS) {
 			link = &x->next;
 			continue;
 		}
@@ -255,26 +256,24 @@ static void judge_kept(struct judge *j, const struct spaces *spaces, struct stor
 	}
 }
 
+/* One copy a round: slots must be given back meanwhile, and the ring read. */
 uint64_t judge_drain(struct judge *j, const struct spaces *spaces, struct store *store)
 {
 	/* Before the list is looked at: whoever is put there later goes on later. */
 	uint64_t now = drain_horizon(j->drain), n = 0;
-	struct reading *x;
+	struct reading *x = j->reader ? reader_take(j->reader) : NULL;
+	uint64_t until = x ? x->stamp : now;
 
-	while (j->reader && (x = reader_take(j->reader))) {
-		if (x->stamp > j->drained) {
-			n += drain_round_at(j->drain, x->stamp);
-			j->drained = x->stamp;
-		}
+	if (until > j->drained) {
+		n = drain_round_until(j->drain, until);
+		j->drained = until;
+	}
+	if (x) {
 		x->next = j->kept;
 		j->kept = x;
-		judge_kept(j, spaces, store, stamp_full_ns(j->clock, now));
-	}
-	if (now > j->drained) {
-		n += drain_round_at(j->drain, now);
-		j->drained = now;
 	}
 	judge_kept(j, spaces, store, stamp_full_ns(j->clock, now));
+	j->more = x != NULL;
 	return n;
 }
 

@@ -19,6 +19,7 @@ struct judge {
 	const struct stack_source *stacks;
 	struct reader *reader; /* NULL in recover */
 	struct reading *kept; /* was copied; what it said of itself has not been read yet */
+	bool more; /* copies may wait: the next round comes at once */
 	uint64_t drained; /* stamp */
 	uint32_t n_seen; /* of those that the reader left to us */
 	uint64_t later_ns; /* since when somebody asks whom we do not know yet; 0: nobody */
@@ -27,8 +28,8 @@ struct judge {
 void judge_init(struct judge *j, const struct mms_session *session, struct model *m, struct drain *drain,
 	const struct stack_source *stacks);
 
-/* Begins a round: drains to each copy that was made, puts the verdicts into the
- * model, then drains to the moment of the call.  Returns the records. */
+/* Begins a round: drains to the oldest copy that was made and puts its verdicts
+ * into the model, or to the moment of the call.  Returns the records. */
 uint64_t judge_drain(struct judge *j, const struct spaces *spaces, struct store *store);
 
 /* Asked before judge_drain; what was published before the question has then

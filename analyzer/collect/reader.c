@@ -3,7 +3,7 @@
  * nothing else.
  *
  *	target                  this thread              main loop
- *	ROOTS, reach = ASKED -> READING: copy_read       drains, or writes the
+ *	ROOTS, reach = ASKED -> COPYING: copy_read       drains, or writes the
  *	waits                   stamp, put, DONE         database for a second
  *	goes on and ends     <-                          reader_take: drains to the
  *	                                                 stamp, then classifies
@@ -40,6 +40,7 @@ struct reader {
 	pthread_cond_t taken;
 	struct reading *first, **last;
 	uint64_t bytes;
+	_Atomic uint32_t n_put;
 	_Atomic uint32_t n_left;
 	_Atomic bool stop;
 };
@@ -86,6 +87,7 @@ static void put(struct reader *r, struct reading *x)
 	*r->last = x;
 	r->last = &x->next;
 	r->bytes += x->copy.size;
+	atomic_fetch_add(&r->n_put, 1);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -95,7 +97,7 @@ static void read_one(struct reader *r, struct mms_process *slot)
 	pid_t pid;
 
 	/* It may have given up waiting meanwhile. */
-	if (!atomic_compare_exchange_strong(&slot->reach, &asked, MMS_REACH_READING))
+	if (!atomic_compare_exchange_strong(&slot->reach, &asked, MMS_REACH_COPYING))
 		return;
 	struct reading *x = calloc(1, sizeof(*x));
 	int proc_fd = x ? open_alone(r, slot->number, &pid) : -1;
@@ -107,7 +109,7 @@ static void read_one(struct reader *r, struct mms_process *slot)
 		x->number = slot->number;
 		x->result = copy_read(&x->copy, proc_fd, pid);
 		x->stamp = stamp_now(r->clock);
-		if (atomic_load(&slot->reach) != MMS_REACH_READING)
+		if (atomic_load(&slot->reach) != MMS_REACH_COPYING)
 			x->result = -ESRCH;
 		close(proc_fd);
 		put(r, x);
@@ -179,6 +181,8 @@ void reader_stop(struct reader *r)
 
 struct reading *reader_take(struct reader *r)
 {
+	if (!atomic_load(&r->n_put))
+		return NULL;
 	pthread_mutex_lock(&r->lock);
 	struct reading *x = r->first;
 	if (x) {
@@ -186,6 +190,7 @@ struct reading *reader_take(struct reader *r)
 		if (!r->first)
 			r->last = &r->first;
 		r->bytes -= x->copy.size;
+		atomic_fetch_sub(&r->n_put, 1);
 		pthread_cond_signal(&r->taken);
 	}
 	pthread_mutex_unlock(&r->lock);

@@ -308,7 +308,7 @@ static bool choose(struct snapshot *s, const struct snapshots *all)
 /* The blocks as they were when it stood. */
 static void list(struct snapshots *all, struct snapshot *s)
 {
-	drain_round_at(all->drain, s->stamp);
+	drain_round_until(all->drain, s->stamp);
 	s->reply.reply.t_ns = stamp_full_ns(drain_clock(all->drain), s->stamp);
 	s->copy.in_flight = model_is_moving(s->process);
 	s->process->is_wanted = true;

@@ -104,6 +104,7 @@ enum mms_reach {
 	MMS_REACH_DONE = 3,    /* C: read, or not to be read */
 	MMS_REACH_COMPARE = 4, /* T: it waits, to be compared with its witnesses; then READING, DONE */
 	MMS_REACH_LATER = 5,   /* C: left to the main loop, which reads it when it comes to it */
+	MMS_REACH_COPYING = 6, /* C: as READING, in the thread that copies */
 };
 
 /* Why it is not asked for. */

@@ -103,7 +103,8 @@ static bool go_on_waiting(const struct mms_session *s, uint32_t state, uint64_t 
 {
 	uint64_t waited = mms_clock_ns(CLOCK_MONOTONIC) - since_ns;
 
-	uint64_t limit = state == MMS_REACH_READING ? READING_NS : state == MMS_REACH_COMPARE ? COMPARE_NS : ASKED_NS;
+	bool read = state == MMS_REACH_READING || state == MMS_REACH_COPYING;
+	uint64_t limit = read ? READING_NS : state == MMS_REACH_COMPARE ? COMPARE_NS : ASKED_NS;
 
 	return waited < limit && has_collector(s);
 }

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import tables
-from field import BENCH, Run, mms, on_cpu_s, ours
+from field import BENCH, Run, Way, mms, on_cpu_s, ours
 from loads import Load
 from tables import spread
 
@@ -189,6 +189,18 @@ def back_pressure(table, work, quick):
               'reached' if good else 'falls short')
 
 
+def loading(table, work, quick):
+    """What loading mmscope costs more than /bin/true: a part of each start, paid once."""
+    ways = [Load('true', ['/bin/true']), Load('mmscope', [mms.MMSCOPE, '--version'])]
+    plain = Way('plain', lambda argv, folder: (argv, {}))
+    ms = {load.name: [] for load in ways}
+    for _ in range(10 if quick else 40):
+        for load in ways:
+            ms[load.name].append(Run(work, plain, load).cpu * 1e3)
+    added = [statistics.median(ms['mmscope']) - statistics.median(ms['true']), min(ms['mmscope']) - min(ms['true'])]
+    table.row('loading mmscope, CPU ms more than /bin/true', '', '%.2f; of the least %.2f' % tuple(added), '')
+
+
 HIDE = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /usr/lib/debug && exec "$@"', 'sh']
 
 
@@ -260,7 +272,7 @@ def rows(work, args, found, ns):
     table = Rows()
     parts = [lambda: pair_rows(table, found, ns), lambda: program_rows(table, found)]
     if not args.only:
-        parts += [lambda: arming(table, work), lambda: collector_speed(table, found),
+        parts += [lambda: loading(table, work, args.quick), lambda: arming(table, work), lambda: collector_speed(table, found),
                   lambda: collector_alone(table, work, args.quick), lambda: back_pressure(table, work, args.quick),
                   lambda: the_end(table, work), lambda: database(table, work, found), lambda: preload(table, found)]
     for part in parts:
