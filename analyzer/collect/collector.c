@@ -17,6 +17,7 @@
 
 #include "collect/elf_check.h"
 #include "collect/pressure.h"
+#include "collect/sums.h"
 
 #define FLUSH_EVERY 1000000000ull
 #define FLUSH_SOON 100000000ull
@@ -148,8 +149,23 @@ static void write_cost(struct collector *c)
 		(int64_t)atomic_load(&c->file.session.header->n_cells_ready) << MMS_CELL_SHIFT);
 }
 
+/* Where every event is listed each process must be, too. */
+static void sum_up(struct collector *c, bool over)
+{
+	const struct mms_header *h = c->file.session.header;
+	size_t max = h->processes_max ? h->processes_max : MODEL_PROCESSES_MAX;
+	if (over)
+		c->model->sum_at = 0;
+	if (h->record_events || !model_has_too_many(c->model, max))
+		return;
+	apply_all(c);
+	sums_take(c->model, &c->watch, &c->cows, &c->stacks, &(struct sums_when){max, over});
+}
+
 void collector_flush(struct collector *c)
 {
+	uint32_t sums = c->model->process_sums;
+	sum_up(c, false);
 	if (!c->store)
 		return;
 	uint64_t begin = collector_now(c);
@@ -163,7 +179,10 @@ void collector_flush(struct collector *c)
 		c->failure[0] = 0;
 		cows_flush(&c->cows);
 		drain_saved(c->drain);
+		model_summed_forget(c->model);
 	}
+	if (sums != c->model->process_sums)
+		spaces_forget(&c->spaces);
 	c->dirty = false;
 	c->flushed_ns = collector_now(c);
 	c->flush_took_ns = c->flushed_ns - begin;
@@ -254,11 +273,12 @@ static int finish_store(struct collector *c)
 	write_coverage(c);
 	c->control.changed = c->control.ever_changed; /* this may be another database */
 	control_write(&c->control, c->store);
-	judge_finish(&c->judge, c->store);
 	spaces_finish(&c->spaces);
 	cows_finish(&c->cows, collector_now(c));
 	if (store_flush(c->store, c->model, &c->stacks) == 0)
 		cows_flush(&c->cows);
+	sum_up(c, true);
+	judge_finish(&c->judge, c->store);
 	write_cost(c);
 	int r = store_finish(c->store, c->model, &c->stacks, &options);
 	if (r < 0)
@@ -317,6 +337,8 @@ int collector_finish(struct collector *c)
 	if (c->control.stopped_ns)
 		watch_leave(&c->watch);
 	snapshot_finish(&c->snapshots, c->store);
+	if (c->judge.reader)
+		judge_drain(&c->judge, &c->spaces, c->store);
 	drain_finish(c->drain);
 	watch_finish(&c->watch);
 	apply_all(c);
@@ -327,6 +349,7 @@ int collector_finish(struct collector *c)
 void collector_end(struct collector *c)
 {
 	store_close(c->store);
+	judge_done(&c->judge);
 	drain_close(c->drain);
 	spaces_done(&c->spaces);
 	cows_done(&c->cows);

@@ -15,9 +15,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <mmscope/pages.h>
-
-#define AREAS_MAX 65536u
 #define MS 1000000ull
 #define LAST_WORD (300 * MS) /* between a death and what the ring still has of it */
 #define PATIENCE (1000 * MS) /* with a side that neither ends nor can be asked */
@@ -28,33 +25,23 @@ void cows_init(struct cows *c, struct model *m, struct watch *w, const struct st
 	*c = (struct cows){ .model = m, .watch = w, .clock = clock, .store = store, .stacks = stacks };
 }
 
-static void areas_free(struct cow_area **areas, size_t *n, size_t *room)
-{
-	for (size_t i = 0; i < *n; i++)
-		free((*areas)[i].name);
-	free(*areas);
-	*areas = NULL;
-	*n = *room = 0;
-}
-
 void cow_fork_release(struct cow_fork *f)
 {
 	for (int side = 0; side < SIDES; side++)
 		for (int i = 0; i < COW_PLANES; i++)
 			cow_plane_free(&f->side[side].plane[i]);
-	areas_free(&f->areas, &f->n_areas, &f->areas_room);
+	cow_areas_free(&f->areas, &f->n_areas, &f->areas_room);
 	cow_witness_end(f);
 	cow_frames_free(f->frames);
 	f->frames = NULL;
 	f->released = true;
 }
 
-static void coming_drop(struct cow_process *p)
+void cow_process_done(struct cow_process *p)
 {
-	cow_plane_free(&p->written);
-	cow_plane_free(&p->clean);
-	cow_plane_free(&p->huge);
-	areas_free(&p->areas, &p->n_areas, &p->areas_room);
+	cow_told_drop(p);
+	cow_plane_free(&p->there);
+	cow_frames_free(p->frames);
 }
 
 void cows_done(struct cows *c)
@@ -63,36 +50,25 @@ void cows_done(struct cows *c)
 		cow_fork_release(c->forks[i]);
 		free(c->forks[i]);
 	}
-	for (size_t i = 0; i < c->n_processes; i++) {
-		if (c->processes[i]) {
-			coming_drop(c->processes[i]);
-			cow_plane_free(&c->processes[i]->there);
-			cow_frames_free(c->processes[i]->frames);
-		}
-		free(c->processes[i]);
-	}
+	for (size_t i = 0; i < c->processes.n; i++)
+		cow_process_done(c->processes.item[i]);
+	numbered_done(&c->processes);
 	free(c->forks);
-	free(c->processes);
 	memset(c, 0, sizeof(*c));
 }
 
 /* ---- who ---- */
 
+struct cow_process *cow_process_find(const struct cows *c, uint64_t number)
+{
+	return numbered_find(&c->processes, number);
+}
+
 static struct cow_process *process_of(struct cows *c, uint64_t number)
 {
-	if (number >= c->n_processes) {
-		size_t n = (size_t)number + 64 + c->n_processes / 2;
-		struct cow_process **more =
-			number < 100000000 ? reallocarray(c->processes, n, sizeof(*more)) : NULL;
-		if (!more)
-			return NULL;
-		memset(more + c->n_processes, 0, (n - c->n_processes) * sizeof(*more));
-		c->processes = more;
-		c->n_processes = n;
-	}
-	if (!c->processes[number])
-		c->processes[number] = calloc(1, sizeof(struct cow_process));
-	return c->processes[number];
+	struct cow_process *p = cow_process_find(c, number);
+
+	return p ? p : numbered_new(&c->processes, number, sizeof(*p));
 }
 
 static struct cow_fork *fork_of(struct cows *c, uint64_t parent, uint64_t stamp)
@@ -118,7 +94,7 @@ static struct cow_fork *fork_of(struct cows *c, uint64_t parent, uint64_t stamp)
 	f->row = store_cow_unknown(0);
 	f->witness.pidfd = f->witness.mem_fd = -1;
 	for (int side = 0; side < SIDES; side++)
-		f->side[side].faults = f->side[side].faults_from = STORE_UNKNOWN;
+		f->side[side].faults = f->side[side].faults_from = f->side[side].faults_begin = STORE_UNKNOWN;
 	c->forks[c->n++] = f;
 	return f;
 }
@@ -136,55 +112,10 @@ static void find_gone(const struct cows *c, struct cow_side *s)
 	if (!s->looked)
 		return;
 	cow_plane_add_common(gone, &s->plane[COW_ARMED], &s->plane[COW_ARMED]);
-	cow_plane_take_away(gone, &c->processes[s->process]->there);
+	cow_plane_take_away(gone, &cow_process_find(c, s->process)->there);
 }
 
 /* ---- records ---- */
-
-static void note_pages(struct cow_process *p, const struct order_note *n)
-{
-	struct mms_page_reader r;
-	struct mms_pages v;
-	uint64_t page, run;
-	enum mms_page_state state;
-
-	if (n->bytes < sizeof(v))
-		return;
-	memcpy(&v, n->payload, sizeof(v));
-	if (v.n_bytes > n->bytes - sizeof(v))
-		return;
-	mms_pages_begin(&r, (const uint8_t *)n->payload + sizeof(v), v.n_bytes, v.page);
-	while (mms_pages_next(&r, &page, &run, &state)) {
-		int s = (int)state;
-		if (s == MMS_COW_ABSENT || page >> 35 || run > 1ull << 35)
-			continue;
-		page_plane_set(s == MMS_COW_WRITTEN || s == MMS_COW_WRITTEN_HUGE ? &p->written : &p->clean, page, run);
-		if (s == MMS_COW_WRITTEN_HUGE || s == MMS_COW_CLEAN_HUGE)
-			page_plane_set(&p->huge, page, run);
-	}
-}
-
-static void note_area(struct cow_process *p, const struct order_note *n)
-{
-	struct mms_cow_area a;
-
-	if (n->bytes < sizeof(a))
-		return;
-	memcpy(&a, n->payload, sizeof(a));
-	if (a.start >= a.end || a.end >> 47 || a.name_length > n->bytes - sizeof(a) || p->n_areas >= AREAS_MAX)
-		return;
-	if (p->n_areas == p->areas_room) {
-		size_t room = p->areas_room * 2 + 32;
-		void *more = reallocarray(p->areas, room, sizeof(*p->areas));
-		if (!more)
-			return;
-		p->areas = more;
-		p->areas_room = room;
-	}
-	char *name = strndup((const char *)n->payload + sizeof(a), a.name_length);
-	if (name)
-		p->areas[p->n_areas++] = (struct cow_area){ a, name };
-}
 
 static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const struct mms_cow_arm *v)
 {
@@ -207,7 +138,7 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 	cow_plane_add_common(&s->plane[COW_HUGE], &p->huge, &p->huge);
 	if (side != PARENT)
 		return;
-	areas_free(&f->areas, &f->n_areas, &f->areas_room);
+	cow_areas_free(&f->areas, &f->n_areas, &f->areas_room);
 	f->areas = p->areas;
 	f->n_areas = p->n_areas;
 	f->areas_room = p->areas_room;
@@ -218,7 +149,8 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 /* What a process told: it is credited, and forgotten. */
 static void take_told(struct cows *c, struct cow_process *p, uint64_t number, uint32_t how, bool whole)
 {
-	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .how = how, .whole = whole });
+	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .fresh = &p->fresh, .how = how,
+		.whole = whole });
 }
 
 /* Both sides have armed what the witness holds, or the parent had. */
@@ -259,7 +191,19 @@ static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, con
 		if (!f->next_ask_ns)
 			f->next_ask_ns = n->t_ns + 100 * MS;
 	}
-	coming_drop(p);
+	cow_told_drop(p);
+}
+
+static void note_faults(struct cows *c, const struct order_note *n)
+{
+	struct mms_cow_faults v;
+
+	if (n->bytes < sizeof(v))
+		return;
+	memcpy(&v, n->payload, sizeof(v));
+	struct cow_fork *f = fork_of(c, v.parent, v.begin_stamp);
+	if (f && !f->over)
+		f->side[v.side == MMS_COW_PARENT ? PARENT : CHILD].faults_begin = v.faults;
 }
 
 /* The last word of a process ends the forks that it has a side in. */
@@ -272,7 +216,7 @@ static void note_last(struct cows *c, struct cow_process *p, uint64_t number, co
 	memcpy(&v, n->payload, sizeof(v));
 	if (v.error == 0)
 		take_told(c, p, number, MMS_WATCH_UFFD, true);
-	coming_drop(p);
+	cow_told_drop(p);
 	p->ended = true;
 	p->faults = v.faults ? v.faults : STORE_UNKNOWN;
 	p->parent_faults = v.parent_faults;
@@ -306,8 +250,8 @@ static void note_fork(struct cows *c, uint64_t number, const struct order_note *
 	struct cow_fork *f = fork_of(c, number, v.begin_stamp);
 	if (!f || f->id)
 		return;
-	f->id = f->row.id = c->model->n_forks; /* the model took it just now */
-	f->t_ns = c->model->forks[f->id - 1].t_ns;
+	f->id = f->row.id = c->model->last_fork; /* the model took it just now */
+	f->t_ns = model_fork_find(c->model, f->id)->t_ns;
 	f->watch = v.watch;
 	f->witness.pid = v.witness > 0 ? v.witness : 0;
 	f->no_witness = v.witness < 0 ? v.witness : 0;
@@ -328,23 +272,26 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 		return;
 	switch (n->type) {
 	case MMS_LONG_COW_PAGES:
-		note_pages(p, n);
+		cow_told_pages(p, n);
 		break;
 	case MMS_LONG_COW_AREA:
-		note_area(p, n);
+		cow_told_area(p, n);
 		break;
 	case MMS_LONG_COW_ARM:
 		note_arm(c, p, w->process, n);
+		break;
+	case MMS_LONG_COW_FAULTS:
+		note_faults(c, n);
 		break;
 	case MMS_LONG_COW_LAST:
 		note_last(c, p, w->process, n);
 		break;
 	case MMS_LONG_COW_TELL:
 		take_told(c, p, w->process, MMS_WATCH_WITNESS, false);
-		coming_drop(p);
+		cow_told_drop(p);
 		break;
 	case MMS_LONG_COW_FRAMES:
-		coming_drop(p); /* of a fork that failed */
+		cow_told_drop(p); /* of a fork that failed */
 		p->shows_frames = true;
 		break;
 	default:
@@ -368,8 +315,8 @@ static void find_child(struct cows *c, struct cow_fork *f)
 	struct cow_side *s = &f->side[CHILD];
 
 	if (!s->process && f->id)
-		s->process = c->model->forks[f->id - 1].child;
-	const struct cow_process *p = s->process < c->n_processes ? c->processes[s->process] : NULL;
+		s->process = model_fork_find(c->model, f->id)->child;
+	const struct cow_process *p = cow_process_find(c, s->process);
 	if (!s->armed && p && p->ended && s->process)
 		s->faults = p->faults;
 }
@@ -482,10 +429,12 @@ static bool is_a_side(const struct cows *c, uint64_t number)
 static void find_late(const struct cows *c, struct cow_fork *f)
 {
 	uint64_t number = f->side[CHILD].process, now = f->side[PARENT].faults;
-	const struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+	const struct cow_process *p = cow_process_find(c, number);
 	uint64_t then = p && p->ended ? p->parent_faults : 0;
 
 	f->late = then && now != STORE_UNKNOWN && now >= then ? now - then : STORE_UNKNOWN;
+	if (then)
+		f->side[PARENT].faults = then;
 }
 
 static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
@@ -500,7 +449,7 @@ static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 	cow_result(c, f, now_ns);
 	for (int side = 0; side < SIDES; side++) {
 		uint64_t number = f->side[side].process;
-		const struct cow_process *p = number < c->n_processes ? c->processes[number] : NULL;
+		const struct cow_process *p = cow_process_find(c, number);
 		if (p && p->newest == f && !is_a_side(c, number))
 			cow_tell_over(c, f, side);
 	}
@@ -549,22 +498,23 @@ static bool is_child_of_a_fork(const struct model *m, uint64_t number)
 /* Children that no fork accounts for: of a raw clone.  Their faults are known. */
 static void find_clones(struct cows *c)
 {
-	for (uint64_t number = 1; number < c->n_processes; number++) {
-		const struct cow_process *p = c->processes[number];
-		const struct model_process *m = p && p->ended ? model_process_find(c->model, number) : NULL;
+	for (size_t i = 0; i < c->processes.n; i++) {
+		const struct cow_process *p = c->processes.item[i];
+		uint64_t number = c->processes.number[i];
+		const struct model_process *m = p->ended ? model_process_find(c->model, number) : NULL;
 		size_t before = c->model->n_forks;
 
-		if (!m || m->begin != MMS_BEGIN_FORK || !m->parent || is_child_of_a_fork(c->model, number))
+		if (!m || m->begin != MMS_BEGIN_FORK || !m->parent || m->n_summed || is_child_of_a_fork(c->model, number))
 			continue;
 		model_fork_seen(c->model, &(struct model_fork){ .parent = m->parent, .child_pid = m->ns_pid,
 			.kind = MMS_FORK_CLONE, .t_ns = m->begin_ns });
 		struct cow_fork *f = c->model->n_forks > before ? fork_of(c, m->parent, m->begin_ns) : NULL;
 		if (!f || f->id)
 			continue;
-		f->id = f->row.id = c->model->n_forks;
+		f->id = f->row.id = c->model->last_fork;
 		f->t_ns = m->begin_ns;
 		f->watch = MMS_WATCH_CLONE;
-		c->model->forks[f->id - 1].child = number;
+		model_fork_find(c->model, f->id)->child = number;
 	}
 }
 

@@ -12,6 +12,7 @@
 #ifndef COLLECT_COW_H
 #define COLLECT_COW_H
 
+#include "collect/numbered.h"
 #include "collect/order.h"
 #include "collect/stamp.h"
 #include "collect/watch.h"
@@ -30,8 +31,7 @@ struct cows {
 	struct cow_fork **forks; /* by first record */
 	size_t n, capacity;
 	size_t first_open; /* all before it are over and written */
-	struct cow_process **processes; /* by number */
-	size_t n_processes;
+	struct numbered processes; /* struct cow_process */
 	uint64_t page_bytes; /* of cow_vma.pages, so far */
 	uint32_t n_asked;  /* of header->n_reach: processes that asked to be compared */
 	uint64_t later_ns; /* since when one asks whom we do not know yet; 0: none */
@@ -58,6 +58,18 @@ void cows_round(struct cows *c, uint64_t now_ns);
 
 /* Writes the rows of forks that changed; the rows of fork must be there. */
 void cows_flush(struct cows *c);
+
+/* The word for model_outside.fork_kind; 0: it is still watched, or not written.
+ * at_least: so many pages that were broken are worth a row of their own. */
+uint64_t cows_kind(const struct cows *c, uint64_t fork, uint64_t at_least);
+/* How many pages the n-th of the forks that are over broke, by size; to be
+ * asked before cows_kind. */
+uint64_t cows_worth(const struct cows *c, size_t n);
+/* Adds the processes that have a side in a fork that is not over, and the
+ * parents of those that are worth a row of their own. */
+void cows_needed(const struct cows *c, uint64_t at_least, struct index *ret);
+/* Forgets what the model has no row for any more (model_sum_up). */
+void cows_forget(struct cows *c);
 
 /* Nothing will come any more: all forks are over. */
 void cows_finish(struct cows *c, uint64_t now_ns);

@@ -19,20 +19,21 @@
 struct watch_process *cow_outside(const struct cows *c, uint64_t number)
 {
 	const struct watch *w = c->watch;
+	const struct watch_image *im = watch_image_find(w, number);
 
-	if (!number || number >= w->n_images || !w->images[number].process)
+	if (!im || !im->process)
 		return NULL;
-	struct watch_process *p = &w->processes[w->images[number].process - 1];
+	struct watch_process *p = &w->processes[im->process - 1];
 	return p->gone_ns || p->proc_fd < 0 || p->image != number ? NULL : p;
 }
 
 bool cow_is_gone(struct cows *c, uint64_t number)
 {
 	const struct watch *w = c->watch;
+	const struct watch_image *im = watch_image_find(w, number);
 
-	if (!number || number >= w->n_images || !w->images[number].known)
+	if (!im || !im->known)
 		return false;
-	const struct watch_image *im = &w->images[number];
 	return im->gone || (im->process && (w->processes[im->process - 1].gone_ns ||
 		w->processes[im->process - 1].image != number));
 }
@@ -41,15 +42,15 @@ void cow_tell_over(struct cows *c, const struct cow_fork *f, int side)
 {
 	const struct watch *w = c->watch;
 	uint64_t number = f->side[side].process;
-	struct mms_process *slot = number && number < w->n_images && w->images[number].known
-		? mms_process_slot(w->session, w->images[number].slot) : NULL;
+	const struct watch_image *im = watch_image_find(w, number);
+	struct mms_process *slot = im && im->known ? mms_process_slot(w->session, im->slot) : NULL;
 
 	if (slot && slot->number == number)
 		atomic_store_explicit(&slot->cow_over, f->stamp, memory_order_relaxed);
 }
 
 struct found {
-	struct page_plane written, clean;
+	struct page_plane written, clean, swapped;
 };
 
 static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
@@ -57,6 +58,8 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 	struct found *f = arg;
 
 	page_plane_set(categories & IS_WRITTEN ? &f->written : &f->clean, first, n);
+	if (categories & IS_SWAPPED)
+		page_plane_set(&f->swapped, first, n);
 }
 
 struct range {
@@ -162,11 +165,12 @@ bool cow_ask(struct cows *c, uint64_t number, uint32_t how)
 	close(fd);
 	bool some = found.written.n_set || found.clean.n_set;
 	if (r == 0 && some)
-		cow_credit(c, number, &(struct cow_found){ .written = &found.written, .clean = &found.clean, .how = how,
-			.whole = true });
+		cow_credit(c, number, &(struct cow_found){ .written = &found.written, .clean = &found.clean,
+			.swapped = &found.swapped, .how = how, .whole = true });
 	/* Nothing is protected any more: it is ending, or closed the descriptor. */
 	cow_plane_free(&found.written);
 	cow_plane_free(&found.clean);
+	cow_plane_free(&found.swapped);
 	return r == 0 && some;
 }
 

@@ -6,7 +6,8 @@
  * exclusive (bit 56 of pagemap); the zero page looks the same and is told
  * apart by PAGEMAP_SCAN, which also knows what is mapped huge.  Without that
  * call (before Linux 6.7) a page that was only read counts as shared.
- * pagemap is read in pieces of 32 MiB: each holds the target's mmap_lock.
+ * Every question holds the target's mmap_lock: pagemap is read in pieces of
+ * 8 MiB, and now and then there is a rest.
  */
 #include "collect/debts.h"
 
@@ -18,34 +19,28 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "collect/hurry.h"
+#include "mirror/page_scan.h"
+#include "mirror/pagemap.h"
+
 #define PAGE 4096u
-#define PIECE 8192u                   /* entries a read */
+#define PIECE 2048u                   /* entries a read: 0.1 ms */
 #define GUARD_MAX (64u << 10)
 #define STACK_MIN (16u << 10)
 #define ENTRY_PRESENT (1ull << 63)
-#define ENTRY_SWAPPED (1ull << 62)
 #define ENTRY_FILE (1ull << 61)
 #define ENTRY_EXCLUSIVE (1ull << 56)
-
-/* Linux 6.7, include/uapi/linux/fs.h: older headers do not have it. */
-struct scan_region {
-	uint64_t start, end, categories;
-};
-struct scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
-#define CATEGORY_ZERO (1u << 5)
-#define CATEGORY_HUGE (1u << 6)
 #define REGIONS 512
 
 struct look {
-	int pagemap_fd;
-	bool shared;
+	struct page_scan scan; /* and pagemap */
+	const struct debts_ask *ask;
 	struct debts *d;
+	struct hurry before;
+	uint64_t rested_ns;
+	uint64_t touched; /* pages of the stack that is looked at */
 	uint64_t entry[PIECE];
-	struct scan_region region[REGIONS];
+	struct page_region region[REGIONS];
 };
 
 static uint64_t now_ns(void)
@@ -56,29 +51,58 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static void rest_when_due(struct look *l)
+{
+	if (now_ns() - l->rested_ns < hurry_ns())
+		return;
+	hurry_rest(&l->before);
+	l->rested_ns = now_ns();
+}
+
 /* Entries of [at, end), at most a piece; 0: no more. */
 static size_t read_piece(struct look *l, uint64_t at, uint64_t end)
 {
 	size_t want = (end - at) / PAGE < PIECE ? (end - at) / PAGE : PIECE;
-	ssize_t n = pread(l->pagemap_fd, l->entry, want * 8, (off_t)(at / PAGE * 8));
+	ssize_t n = pread(l->scan.pagemap_fd, l->entry, want * 8, (off_t)(at / PAGE * 8));
 
 	return n > 0 ? (size_t)n / 8 : 0;
 }
 
-static uint64_t touched(struct look *l, uint64_t start, uint64_t end)
+static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
 {
-	uint64_t pages = 0;
+	struct look *l = arg;
 
-	for (uint64_t at = start; at < end;) {
-		size_t n = read_piece(l, at, end);
+	(void)first;
+	if (!(states & PAGE_IS_ZERO))
+		l->touched += n;
+}
 
-		if (n == 0)
-			return end - start; /* not known: no debt is better than a wrong one */
-		for (size_t i = 0; i < n; i++)
-			pages += (l->entry[i] & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0;
-		at += n * PAGE;
-	}
-	return pages * PAGE;
+static uint64_t untouched(struct look *l, uint64_t start, uint64_t end)
+{
+	l->touched = 0;
+	if (page_scan_range(&l->scan, NULL, start, end, PAGE_WANT_STATES, false) < 0)
+		return 0; /* not known: no debt is better than a wrong one */
+	return end - start - l->touched * PAGE;
+}
+
+/* The stack lies at the begin of the area; what is above it may be another
+ * mapping of the same kind, which the kernel has joined to it. */
+static uint64_t stack_end(const struct look *l, uint64_t start, uint64_t end)
+{
+	const struct debts_ask *a = l->ask;
+	uint64_t most = end - start > a->stack_most ? start + a->stack_most : end;
+	struct vma *owner = a->owners ? vma_tree_find_intersection(a->owners, start, most) : NULL;
+
+	return owner && owner->start > start ? owner->start : most;
+}
+
+static void look_stack(struct look *l, uint64_t start, uint64_t end)
+{
+	end = stack_end(l, start, end);
+	if (end - start < STACK_MIN)
+		return;
+	l->d->stack += untouched(l, start, end);
+	l->d->n_stacks++;
 }
 
 static bool is_shared(uint64_t entry)
@@ -102,17 +126,17 @@ static void sort_out(struct look *l, uint64_t base, size_t n)
 	uint64_t end = base + n * PAGE, from = base;
 
 	while (from < end) {
-		struct scan_arg arg = { .size = sizeof arg, .start = from, .end = end, .vec = (uintptr_t)l->region,
-			.vec_len = REGIONS, .category_anyof_mask = CATEGORY_ZERO | CATEGORY_HUGE,
-			.return_mask = CATEGORY_ZERO | CATEGORY_HUGE };
-		long found = ioctl(l->pagemap_fd, SCAN_IOCTL, &arg);
+		struct pm_scan_arg arg = { .size = sizeof arg, .start = from, .end = end, .vec = (uintptr_t)l->region,
+			.vec_len = REGIONS, .category_anyof_mask = IS_ZERO | IS_HUGE,
+			.return_mask = IS_ZERO | IS_HUGE };
+		long found = ioctl(l->scan.pagemap_fd, SCAN_IOCTL, &arg);
 
 		for (long i = 0; i < found; i++) {
-			const struct scan_region *r = &l->region[i];
+			const struct page_region *r = &l->region[i];
 			uint64_t bytes = shared_in_piece(l, base, n, r->start, r->end);
 
 			l->d->shared_small -= bytes;
-			if (r->categories & CATEGORY_HUGE && !(r->categories & CATEGORY_ZERO))
+			if (r->categories & IS_HUGE && !(r->categories & IS_ZERO))
 				l->d->shared_huge += bytes;
 		}
 		if (found < REGIONS)
@@ -134,6 +158,7 @@ static void look_shared(struct look *l, uint64_t start, uint64_t end)
 		if (bytes)
 			sort_out(l, at, n);
 		at += n * PAGE;
+		rest_when_due(l);
 	}
 }
 
@@ -147,41 +172,51 @@ static void one_area(struct look *l, const char *line, uint64_t *guard_end)
 		return;
 	bool writable = perms[1] == 'w' && perms[3] == 'p', anonymous = inode == 0 && !line[name];
 
-	if (writable && anonymous && *guard_end == start && end - start >= STACK_MIN) {
-		l->d->stack += end - start - touched(l, start, end);
-		l->d->n_stacks++;
-	}
-	if (writable && l->shared)
+	rest_when_due(l);
+	if (writable && anonymous && *guard_end == start)
+		look_stack(l, start, end);
+	if (writable && l->ask->shared)
 		look_shared(l, start, end);
 	*guard_end = !strncmp(perms, "---p", 4) && anonymous && end - start <= GUARD_MAX ? end : 0;
 }
 
-bool debts_look(int folder_fd, bool shared, struct debts *ret)
+static bool look_at_areas(struct look *l, FILE *maps)
 {
-	uint64_t begin = now_ns(), guard_end = 0;
-	int maps_fd = openat(folder_fd, "maps", O_RDONLY | O_CLOEXEC);
-	FILE *maps = maps_fd >= 0 ? fdopen(maps_fd, "r") : NULL;
-	struct look *l = malloc(sizeof *l);
+	uint64_t guard_end = 0;
 	char *line = NULL;
 	size_t room = 0;
 	ssize_t n;
 
-	*ret = (struct debts){ 0 };
-	if (maps_fd >= 0 && !maps)
-		close(maps_fd);
-	if (l)
-		*l = (struct look){ .pagemap_fd = openat(folder_fd, "pagemap", O_RDONLY | O_CLOEXEC), .shared = shared,
-			.d = ret };
-	bool good = maps && l && l->pagemap_fd >= 0;
-	while (good && (n = getline(&line, &room, maps)) > 0) {
+	hurry_begin(&l->before);
+	l->rested_ns = now_ns();
+	while ((n = getline(&line, &room, maps)) > 0) {
 		line[n - 1] = line[n - 1] == '\n' ? 0 : line[n - 1];
 		one_area(l, line, &guard_end);
 	}
-	if (l && l->pagemap_fd >= 0)
-		close(l->pagemap_fd);
+	hurry_end(&l->before);
+	free(line);
+	return true;
+}
+
+bool debts_look(const struct debts_ask *ask, struct debts *ret)
+{
+	uint64_t begin = now_ns();
+	int maps_fd = openat(ask->folder_fd, "maps", O_RDONLY | O_CLOEXEC);
+	int pagemap_fd = openat(ask->folder_fd, "pagemap", O_RDONLY | O_CLOEXEC);
+	FILE *maps = maps_fd >= 0 ? fdopen(maps_fd, "r") : NULL;
+	struct look *l = malloc(sizeof *l);
+
+	*ret = (struct debts){ 0 };
+	if (l)
+		*l = (struct look){ .scan = { .pagemap_fd = pagemap_fd, .run = one_run, .run_arg = l }, .ask = ask,
+			.d = ret };
+	bool good = maps && l && pagemap_fd >= 0 && look_at_areas(l, maps);
+	if (pagemap_fd >= 0)
+		close(pagemap_fd);
 	if (maps)
 		fclose(maps);
-	free(line);
+	else if (maps_fd >= 0)
+		close(maps_fd);
 	free(l);
 	ret->cost_ns = now_ns() - begin;
 	return good;

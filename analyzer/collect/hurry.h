@@ -6,7 +6,8 @@
  *
  * From begin to end, a fraction of a millisecond, nobody goes first where we
  * may ask for that (CAP_SYS_NICE).  Who may not asks for short turns (Linux
- * 6.12), which come round sooner.  Called by the collector's main thread.
+ * 6.12), which come round sooner, and begins each with a sleep.  Called by the
+ * collector's main thread.
  */
 #ifndef COLLECT_HURRY_H
 #define COLLECT_HURRY_H
@@ -23,5 +24,10 @@ struct hurry { /* struct sched_attr of the kernel: how it was; size 0: nothing t
 
 void hurry_begin(struct hurry *before);
 void hurry_end(struct hurry *before);
+/* For how long questions may follow each other then, without a rest. */
+uint64_t hurry_ns(void);
+/* Between two questions of many: lets the target's threads go first, and those
+ * that wait for the lock, who would lose it to the next question. */
+void hurry_rest(struct hurry *before);
 
 #endif

@@ -9,8 +9,9 @@
  *	tick  list | slice slice | 1 ms | slice slice slice | 1 ms | ... | rows
  *
  * a slice is as many bytes as are answered within 0.1 ms (measured, up to
- * 64 MiB), and after 0.25 ms of them the collector empties the rings and sleeps:
- * who sleeps often is seldom interrupted.  When all looks of a tick are over,
+ * 64 MiB), and after 0.25 ms of them (0.05 without CAP_SYS_NICE, hurry.c) the
+ * collector empties the rings and sleeps: who sleeps often is seldom
+ * interrupted.  When all looks of a tick are over,
  * there is none for 250 times what they took by the clock: 0.4 % of a processor
  * at most, however many processes there are and however large, and less where
  * others want it.
@@ -31,7 +32,6 @@
 #include "mirror/proc_maps.h"
 
 #define BUDGET 250u
-#define STEP_NS 250000u     /* of our time at once */
 #define STEP_EVERY_NS 1000000u
 #define SLICE_NS 100000u
 #define SLICE_MIN (1ul << 20)
@@ -41,15 +41,30 @@ static _Alignas(8) char room[65536]; /* lines, then runs of pages */
 
 struct lines {
 	struct space *sp;
+	struct hurry *hurry;
+	uint64_t rested_ns;
 	struct origin_walk origin;
 	bool failed;
 };
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t = { 0 };
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 /* Who made it is known where a wrapped call did. */
 static bool one_line(void *arg, const struct proc_map *m)
 {
 	struct lines *l = arg;
 	enum vma_origin origin = origin_next(&l->origin, m);
+
+	if (clock_ns(CLOCK_MONOTONIC) - l->rested_ns > hurry_ns()) {
+		hurry_rest(l->hurry);
+		l->rested_ns = clock_ns(CLOCK_MONOTONIC);
+	}
 
 	for (uintptr_t at = m->start, end; at < m->end; at = end) {
 		struct vma *owner = vma_tree_find_intersection(&l->sp->owners, at, m->end);
@@ -61,6 +76,7 @@ static bool one_line(void *arg, const struct proc_map *m)
 			.flags = m->shared ? VMA_SHARED : 0, .origin = (uint8_t)origin };
 		if (mine) {
 			a.stack = owner->stack;
+			a.flags |= owner->flags & VMA_NORESERVE;
 			a.born_stamp = owner->born_stamp;
 			a.origin = origin == VMA_SHMEM ? VMA_SHMEM : owner->origin;
 		}
@@ -72,7 +88,8 @@ static bool one_line(void *arg, const struct proc_map *m)
 
 static int read_maps(struct space *sp, int proc_fd)
 {
-	struct lines l = { .sp = sp };
+	struct hurry before;
+	struct lines l = { .sp = sp, .hurry = &before, .rested_ns = clock_ns(CLOCK_MONOTONIC) };
 	int fd = openat(proc_fd, "maps", O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -80,7 +97,9 @@ static int read_maps(struct space *sp, int proc_fd)
 	struct mms_mm mm = { .start_code = 0 };
 	if (mm_read_stat(proc_fd, "stat", &mm) == 0)
 		l.origin.exe = mm.start_code;
+	hurry_begin(&before);
 	int r = proc_maps_walk(fd, room, sizeof(room), one_line, &l);
+	hurry_end(&before);
 	close(fd);
 	return r < 0 ? r : l.failed ? -ENOMEM : 0;
 }
@@ -95,14 +114,6 @@ static void count_pages(struct space *sp, struct mms_area *a)
 	a->present = (uint32_t)page_plane_count(&plane[PAGE_PRESENT], first, n) - a->zero;
 	a->swapped = (uint32_t)page_plane_count(&plane[PAGE_SWAPPED], first, n);
 	a->huge = (uint32_t)page_plane_count(&plane[PAGE_HUGE], first, n);
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec t = { 0 };
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* ---- the list of looks that go on ---- */
@@ -238,11 +249,8 @@ void spaces_tick(struct spaces *s, const struct watch_process *p, const struct s
 
 	if (!sp || sp->final || p->proc_fd < 0 || !due(s, sp, now->t_ns) || quiet(sp, now))
 		return;
-	struct hurry before;
 	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
-	hurry_begin(&before);
 	int r = look_begin(s, sp, p->proc_fd, now->t_ns, mm);
-	hurry_end(&before);
 	uint64_t took = clock_ns(CLOCK_MONOTONIC) - begin;
 	if (r == 0)
 		sp->look.scan.cost_ns = took;
@@ -255,14 +263,15 @@ void spaces_tick(struct spaces *s, const struct watch_process *p, const struct s
 
 void spaces_step(struct spaces *s, uint64_t now_ns)
 {
-	uint64_t begin = clock_ns(CLOCK_MONOTONIC), now = begin;
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
 	struct hurry before;
 
 	if (!s->look_took_ns || now_ns - s->stepped_ns < STEP_EVERY_NS)
 		return;
 	s->stepped_ns = now_ns;
 	hurry_begin(&before);
-	while (s->looking && now - begin < STEP_NS) {
+	uint64_t from = clock_ns(CLOCK_MONOTONIC), now = from;
+	while (s->looking && now - from < hurry_ns()) {
 		look_on(s, s->looking);
 		now = clock_ns(CLOCK_MONOTONIC);
 	}

@@ -19,8 +19,9 @@
 
 #include "collect/cgroups.h"
 #include "collect/debts.h"
-#include "collect/hurry.h"
 #include "collect/limit.h"
+#include "collect/spaces.h"
+#include "collect/tasks.h"
 #include "collect/victims.h"
 #include "store/writer.h"
 
@@ -32,6 +33,7 @@
 #define LOOKS_AHEAD 64
 #define SHORT_SHARE 16 /* a sixteenth of a limit is left: four ticks a second */
 #define PROCESSES_MAX 128
+#define STACK_DEFAULT (8u << 20) /* of a thread, where the limit is not larger */
 #define PLACES_MAX 32
 #define COST_SHARE 200 /* looks at pages and at all processes: half a per cent of the time */
 #define VICTIMS_EVERY (10000 * MS)
@@ -70,6 +72,7 @@ struct pressure {
 	unsigned n_places;
 	struct look *looks;
 	size_t n_looks, n_open;
+	size_t n_failures; /* of the model, that were looked at */
 	uint64_t n_left_out, n_told;
 	bool hidden_told;
 };
@@ -173,7 +176,8 @@ static bool settle(struct pressure *p, struct look *l, const struct watch_proces
 	if (!find_place(p, text, &l->place))
 		return l->open;
 	l->limits.task_size = 0; /* it may have become a 32-bit program that did not join */
-	if (!l->open) {
+	if (!l->open) { /* its place may have been another's */
+		*l = (struct look){.place = l->place};
 		limit_process_init(&l->limits, w->proc_fd);
 		l->open = true;
 		p->n_open++;
@@ -247,7 +251,8 @@ static uint64_t stack_debt(const struct look *l)
 	return bytes + (l->limits.threads > 1 ? l->pages.stack : 0);
 }
 
-static void store_debts(struct store *store, const struct look *l, uint64_t process, uint64_t now_ns)
+static void store_debts(struct store *store, struct spaces *spaces, const struct look *l, uint64_t process,
+	uint64_t now_ns)
 {
 	const struct limit_process *f = &l->limits;
 	uint64_t used = f->anon == LIMIT_NONE ? LIMIT_NONE : f->anon + zero_if_none(f->swap);
@@ -255,25 +260,39 @@ static void store_debts(struct store *store, const struct look *l, uint64_t proc
 	struct store_debt row = {.process = process, .t_ns = now_ns, .place = l->place + 1,
 		.touch = debt_left(f->data, used), .stack = stack_debt(l), .cow = cow_known ? l->cow : LIMIT_NONE,
 		.cow_huge = cow_known ? l->cow_huge : LIMIT_NONE, .page_tables = f->page_tables,
-		.private_bytes = f->data == LIMIT_NONE ? LIMIT_NONE : f->data + zero_if_none(f->stack), .threads = f->threads, .swap = f->swap};
+		.private_bytes = f->data == LIMIT_NONE ? LIMIT_NONE : f->data + zero_if_none(f->stack), .threads = f->threads, .swap = f->swap,
+		.noreserve = LIMIT_NONE};
+	uint64_t noreserve;
 
+	if (row.touch != LIMIT_NONE && spaces_noreserve(spaces, process, &noreserve))
+		row.noreserve = noreserve < row.touch ? noreserve : row.touch;
 	if (store)
 		store_debt(store, &row);
 }
 
 /* --- pages: stacks and copy-on-write ---------------------------------------------- */
 
-static void look_at_pages(struct look *l, uint64_t now_ns)
+/* Of a thread that asks for no size of its own (nptl/allocatestack.c). */
+static uint64_t thread_stack_most(const struct look *l)
+{
+	uint64_t most = STACK_DEFAULT;
+
+	for (size_t i = 0; i < l->now.n; i++) {
+		if (l->now.at[i].kind == LIMIT_STACK && l->now.at[i].limit > most)
+			most = l->now.at[i].limit;
+	}
+	return most;
+}
+
+static void look_at_pages(struct look *l, struct spaces *spaces, uint64_t now_ns)
 {
 	if (!l->family && zero_if_none(l->limits.threads) < 2)
 		return;
 	if (l->looked && now_ns - l->pages_ns < l->pages.cost_ns * COST_SHARE)
 		return;
-	struct hurry before = { .size = 0 };
-	if (!l->family) /* stacks alone: short */
-		hurry_begin(&before);
-	l->looked = debts_look(l->limits.folder_fd, l->family, &l->pages);
-	hurry_end(&before);
+	struct debts_ask ask = { .folder_fd = l->limits.folder_fd, .shared = l->family,
+		.stack_most = thread_stack_most(l), .owners = spaces_owners(spaces, l->image) };
+	l->looked = debts_look(&ask, &l->pages);
 	l->pages_ns = now_ns;
 }
 
@@ -378,8 +397,21 @@ static void rank_victims(struct pressure *p, unsigned i, struct store *store, ui
 	}
 }
 
+/* A thread or a process too many: who said so is seen now. */
+static void look_at_tasks(const struct pressure *p, struct look *l, const struct model *m)
+{
+	for (size_t i = p->n_failures; i < m->n_failures; i++) {
+		const struct model_failure *f = &m->failures[i];
+
+		if (f->process != l->image || f->size || f->error != EAGAIN)
+			continue;
+		tasks_read(l->limits.folder_fd, cgroup_place_text(p->places[l->place].cgroups), &l->now);
+		return;
+	}
+}
+
 static void read_process(struct pressure *p, struct look *l, const struct watch_process *w, struct store *store,
-	uint64_t now_ns)
+	struct spaces *spaces, const struct model *model, uint64_t now_ns)
 {
 	if (!settle(p, l, w))
 		return;
@@ -392,10 +424,12 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	l->now.n = 0;
 	l->now_ns = now_ns;
 	l->ticks++;
+	l->limits.n_calls = spaces_calls(spaces, w->image);
 	if (!limit_process_read(&l->limits, now_ns, &p->places[l->place].commit, &l->now))
 		return;
+	look_at_tasks(p, l, model);
 	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);
-	look_at_pages(l, now_ns);
+	look_at_pages(l, spaces, now_ns);
 }
 
 /* --- when to look again ----------------------------------------------------------- */
@@ -471,7 +505,8 @@ static void tell_headroom(const struct pressure *p, const struct watch *w)
 	atomic_store_explicit(&w->session->header->headroom, least, memory_order_relaxed);
 }
 
-uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns)
+uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store, struct spaces *spaces,
+	uint64_t now_ns)
 {
 	if (!reserve_looks(p, w->n_processes))
 		return TICK_MAX;
@@ -479,12 +514,13 @@ uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store,
 	find_families(p, w);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (!w->processes[i].gone_ns && w->processes[i].image)
-			read_process(p, &p->looks[i], &w->processes[i], store, now_ns);
+			read_process(p, &p->looks[i], &w->processes[i], store, spaces, w->model, now_ns);
 	}
+	p->n_failures = w->model->n_failures;
 	add_up_families(p);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (p->looks[i].open && p->looks[i].now.n && p->looks[i].now_ns == now_ns)
-			store_debts(store, &p->looks[i], w->processes[i].image, now_ns);
+			store_debts(store, spaces, &p->looks[i], w->processes[i].image, now_ns);
 	}
 	for (unsigned i = 0; i < p->n_places; i++) {
 		if (p->places[i].read_ns == now_ns)

@@ -100,6 +100,7 @@ static int make_session(struct launch *l)
 		.mode = o->mode,
 		.sample_bytes = o->sample_bytes,
 		.duration_s = o->duration_s,
+		.processes_max = o->processes_max,
 		.no_reach = o->no_reach,
 		.any_uid = o->any_uid,
 	};
@@ -128,13 +129,12 @@ static int start_collector(struct launch *l, const int ready[2])
 	char path[8192];
 	snprintf(path, sizeof(path), "PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
 	struct mms_collector_options options = {
-		.bin = l->library.self,
 		.session = l->session_path,
 		.path = path,
 		.target_pid = getpid(),
 		.ready_fd = ready[1],
 	};
-	int r = mms_collector_start(&options);
+	int r = run_start_collector(&options, &l->session);
 	/* Ours goes first: else the end of a dead collector is never seen. */
 	close(ready[1]);
 	return r < 0 ? r : await_ready(ready[0]);

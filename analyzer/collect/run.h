@@ -25,6 +25,7 @@ struct run_options {
 	uint32_t mode;      /* enum mms_mode */
 	uint64_t sample_bytes; /* 0: default */
 	uint32_t duration_s;   /* 0: to the end */
+	uint32_t processes_max; /* 0: as many as usual */
 	uint64_t ring_bytes;
 	char **command;     /* NULL-ended */
 };
@@ -52,6 +53,11 @@ struct run_library {
 	char self[4096], plain[4096], entry[4096];
 };
 int run_find_library(struct run_library *ret);
+
+struct mms_collector_options;
+/* Starts the collector as a copy of ourselves, which is nobody's child; bin is
+ * not used.  Returns once it runs (not: once it listens), or -errno. */
+int run_start_collector(const struct mms_collector_options *o, struct mms_session *session);
 
 /* Becomes the command.  Returns only on failure: the exit status.
  * ready: {read, write} of the collector's pipe; {-1, -1}: one is made. */

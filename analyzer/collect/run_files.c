@@ -48,17 +48,15 @@ static bool is_our_database(int fd, off_t size)
 	return id == MMS_APPLICATION_ID;
 }
 
-/* A full disk is found by asking for the room; the file is cut again. */
-static int try_room(const char *path)
+/* A full disk is found by asking for the room, beyond the end of the file; with
+ * the file it makes way for the database.  One that is replaced gives its own. */
+static int try_room(int fd, const struct stat *st)
 {
-	char probe[4200];
-	snprintf(probe, sizeof(probe), "%s.%d.tmp", path, (int)getpid());
-	int fd = open(probe, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
+	if ((uint64_t)st->st_blocks * 512 >= ROOM_NEEDED)
+		return 0;
+	int r = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, ROOM_NEEDED) < 0 ? -errno : 0;
+	if (r < 0 && ftruncate(fd, st->st_size) < 0)
 		return -errno;
-	int r = fallocate(fd, 0, 0, ROOM_NEEDED) < 0 ? -errno : 0;
-	close(fd);
-	unlink(probe);
 	/* A file system that cannot reserve is believed. */
 	return r == -EOPNOTSUPP || r == -ENOSYS ? 0 : r;
 }
@@ -77,8 +75,8 @@ int run_output_check(const char *path, bool *ret_made)
 	int r = fstat(fd, &st) < 0 ? -errno : 0;
 	if (r == 0 && (!S_ISREG(st.st_mode) || !is_our_database(fd, st.st_size)))
 		r = -EEXIST;
+	r = r ? r : try_room(fd, &st);
 	close(fd);
-	r = r ? r : try_room(path);
 	if (r < 0 && *ret_made)
 		unlink(path);
 	return r;

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-	OPT_WAIT = 256, OPT_SUMMARY, OPT_MODE, OPT_SAMPLE, OPT_FOLLOW, OPT_COW, OPT_DURATION, OPT_EVENTS,
+	OPT_WAIT = 256, OPT_SUMMARY, OPT_MODE, OPT_SAMPLE, OPT_FOLLOW, OPT_COW, OPT_DURATION, OPT_PROCESSES, OPT_EVENTS,
 	OPT_ANY_UID, OPT_POLICY, OPT_RING, OPT_ENGINE, OPT_AUDIT, OPT_REACH,
 };
 
@@ -25,6 +25,7 @@ static const struct option long_options[] = {
 	{"follow", required_argument, NULL, OPT_FOLLOW},
 	{"cow", required_argument, NULL, OPT_COW},
 	{"duration", required_argument, NULL, OPT_DURATION},
+	{"processes", required_argument, NULL, OPT_PROCESSES},
 	{"reach", required_argument, NULL, OPT_REACH},
 	{"events", no_argument, NULL, OPT_EVENTS},
 	{"any-uid", no_argument, NULL, OPT_ANY_UID},
@@ -57,6 +58,8 @@ static void print_help(void)
 	       "      --reach on|off   at the end of a process, find out which blocks are lost\n"
 	       "      --events         keep every single event (large)\n"
 	       "      --policy WHAT    when recording cannot keep up: block (default) or drop\n"
+	       "      --processes N    list so many processes one by one; old ended ones beyond\n"
+	       "                       that are summed up by program (default 4096)\n"
 	       "      --ring SIZE      memory between CMD and recorder, at most (default 32M)\n"
 	       "      --any-uid        also record children that change their user id\n"
 	       "      --engine NAME    unwinder: own (default) or libunwind\n"
@@ -117,6 +120,15 @@ static bool parse_audit(const char *text, struct run_options *o)
 	if (!run_parse_size(text, &n) || n > UINT32_MAX)
 		return wrong("audit", text, "not a number");
 	o->audit_every = (uint32_t)n;
+	return true;
+}
+
+static bool parse_processes(const char *text, struct run_options *o)
+{
+	uint64_t n;
+	if (!run_parse_size(text, &n) || n < 64 || n > 1000000)
+		return wrong("processes", text, "not a number from 64 to 1000000");
+	o->processes_max = (uint32_t)n;
 	return true;
 }
 
@@ -231,6 +243,8 @@ static bool parse_one(int option, const char *text, struct run_options *o)
 		return parse_ring(text, o);
 	case OPT_AUDIT:
 		return parse_audit(text, o);
+	case OPT_PROCESSES:
+		return parse_processes(text, o);
 	case OPT_MODE:
 		return parse_mode(text, o);
 	case OPT_SAMPLE:

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "collect/page_blob.h"
 #include "collect/space.h"
@@ -43,10 +44,8 @@ static void areas_clear(struct areas *l)
 	l->n = 0;
 }
 
-static void space_free(struct space *sp)
+static void space_done(struct space *sp)
 {
-	if (!sp)
-		return;
 	areas_clear(&sp->now);
 	areas_clear(&sp->coming);
 	free(sp->now.area);
@@ -56,31 +55,25 @@ static void space_free(struct space *sp)
 	page_shadow_done(&sp->pages);
 	page_shadow_done(&sp->coming_pages);
 	page_shadow_done(&sp->ever);
-	free(sp);
 }
 
 void spaces_done(struct spaces *s)
 {
 	while (s->looking)
 		look_drop(s, s->looking);
-	for (size_t i = 0; i < s->n; i++)
-		space_free(s->space[i]);
-	free(s->space);
+	for (size_t i = 0; i < s->space.n; i++)
+		space_done(s->space.item[i]);
+	numbered_done(&s->space);
 	memset(s, 0, sizeof(*s));
 }
 
 /* ---- which one ---- */
 
-static struct space *space_find(struct spaces *s, uint64_t number)
-{
-	return number < s->n ? s->space[number] : NULL;
-}
-
 /* A forked child has what its parent had mapped. */
 static void inherit(struct spaces *s, struct space *sp)
 {
 	const struct model_process *p = model_process_find(s->model, sp->number);
-	struct space *parent = p && p->begin == MMS_BEGIN_FORK ? space_find(s, p->parent) : NULL;
+	struct space *parent = p && p->begin == MMS_BEGIN_FORK ? numbered_find(&s->space, p->parent) : NULL;
 
 	if (!parent)
 		return;
@@ -92,29 +85,40 @@ static void inherit(struct spaces *s, struct space *sp)
 
 struct space *space_of(struct spaces *s, uint64_t number)
 {
-	if (number >= s->n) {
-		size_t n = (size_t)number + 64 + s->n / 2;
-		struct space **more = number < 100000000 ? reallocarray(s->space, n, sizeof(*more)) : NULL;
-		if (!more)
-			return NULL;
-		memset(more + s->n, 0, (n - s->n) * sizeof(*more));
-		s->space = more;
-		s->n = n;
-	}
-	if (!s->space[number]) {
-		struct space *sp = calloc(1, sizeof(*sp));
-		if (!sp)
-			return NULL;
-		sp->number = number;
-		sp->look.ask.pagemap_fd = -1;
-		vma_tree_init(&sp->owners);
-		page_shadow_init(&sp->pages);
-		page_shadow_init(&sp->coming_pages);
-		page_shadow_init(&sp->ever);
-		inherit(s, sp);
-		s->space[number] = sp;
-	}
-	return s->space[number];
+	struct space *sp = numbered_find(&s->space, number);
+
+	if (sp)
+		return sp;
+	sp = numbered_new(&s->space, number, sizeof(*sp));
+	if (!sp)
+		return NULL;
+	sp->number = number;
+	sp->look.ask.pagemap_fd = -1;
+	vma_tree_init(&sp->owners);
+	page_shadow_init(&sp->pages);
+	page_shadow_init(&sp->coming_pages);
+	page_shadow_init(&sp->ever);
+	inherit(s, sp);
+	return sp;
+}
+
+static bool has_row(void *arg, uint64_t number, void *item)
+{
+	struct spaces *s = arg;
+	const struct model_process *p = model_process_find(s->model, number);
+
+	if (p && !p->n_summed)
+		return true;
+	look_drop(s, item);
+	space_done(item);
+	return false;
+}
+
+void spaces_forget(struct spaces *s)
+{
+	numbered_sift(&s->space, has_row, s);
+	if (*s->store)
+		s->n_rows = store_vmas(*s->store);
 }
 
 /* ---- a look that is being built ---- */
@@ -207,11 +211,12 @@ static void write_area(struct spaces *s, const struct space *sp, struct area *x,
 	if (!*s->store)
 		return;
 	if (!x->id) {
-		if (s->n_vmas >= VMAS_MAX) {
+		if (s->n_rows >= VMAS_MAX) {
 			s->n_left_out++;
 			return;
 		}
 		x->id = ++s->n_vmas;
+		s->n_rows++;
 	}
 	struct store_vma v = { .id = x->id, .process = sp->number, .start = x->a.start, .end = x->a.end,
 		.pgoff = x->a.pgoff, .inode = x->a.inode, .device = x->a.device, .stack = x->a.stack,
@@ -278,6 +283,7 @@ void space_take(struct spaces *s, struct space *sp, const struct store_scan *sca
 	sp->coming_pages = pages;
 	space_drop_coming(sp);
 	sp->looked = true;
+	space_add_up(sp);
 	sp->scan_error = -scan->error;
 	sum.process = sp->number;
 	sum.n_areas = sp->now.n;
@@ -423,9 +429,11 @@ static void note_vm(struct space *sp, const struct order_note *n)
 
 	if (n->bytes < sizeof(v))
 		return;
+	sp->n_calls++;
 	memcpy(&v, n->payload, sizeof(v));
 	struct vma area = { .start = v.address, .end = page_up(v.address + v.length), .prot = v.prot & 7,
 		.stack = n->stack, .pgoff = v.address >> 12,
+		.flags = n->type == MMS_LONG_MMAP && v.flags & MAP_NORESERVE ? VMA_NORESERVE : 0,
 		.origin = v.fd >= 0 ? VMA_FILE : VMA_ANON };
 	if (v.address % 4096 || v.address >> 47 || v.length >> 47 || (v.length == 0 && n->type != MMS_LONG_BRK))
 		return;
@@ -550,9 +558,8 @@ void spaces_finish(struct spaces *s)
 	if (!*s->store)
 		return;
 	s->page_bytes = s->n_pages_cut = s->n_touches_cut = 0; /* another database may have failed */
-	for (size_t i = 0; i < s->n; i++)
-		if (s->space[i])
-			finish_one(s, s->space[i]);
+	for (size_t i = 0; i < s->space.n; i++)
+		finish_one(s, s->space.item[i]);
 	if (s->n_left_out)
 		store_coverage(*s->store, 0, "areas-cut", s->n_left_out,
 			"Areas of address spaces that found no room in the database.");

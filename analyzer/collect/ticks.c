@@ -74,7 +74,7 @@ void ticks_take(struct watch *w, struct store *store, struct spaces *spaces, uin
 		if (p->gone_ns || !p->image)
 			continue;
 		struct mms_mm mm = {.total = 0};
-		read_status(p, &w->images[p->image], &mm);
+		read_status(p, watch_image_find(w, p->image), &mm);
 		struct model_process *m = model_process_find(w->model, p->image);
 		if (!store || !m)
 			continue;

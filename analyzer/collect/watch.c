@@ -58,6 +58,12 @@ static void close_files(struct watch_process *p)
 	watch_close_fd(&p->files.status);
 }
 
+static void image_done(struct watch_image *im)
+{
+	free(im->exe);
+	free(im->cwd);
+}
+
 void watch_done(struct watch *w)
 {
 	for (size_t i = 0; i < w->n_processes; i++) {
@@ -66,12 +72,10 @@ void watch_done(struct watch *w)
 		watch_close_fd(&w->processes[i].proc_fd);
 		free(w->processes[i].exe);
 	}
-	for (size_t i = 0; i < w->n_images; i++) {
-		free(w->images[i].exe);
-		free(w->images[i].cwd);
-	}
+	for (size_t i = 0; i < w->images.n; i++)
+		image_done(w->images.item[i]);
+	numbered_done(&w->images);
 	free(w->processes);
-	free(w->images);
 	memset(w, 0, sizeof(*w));
 }
 
@@ -81,11 +85,30 @@ uint64_t watch_pidfd_id(int pidfd)
 	return pidfd >= 0 && fstat(pidfd, &st) == 0 ? st.st_ino : 0;
 }
 
+/* Its place in the list, which others name by position, is free for another. */
+static void free_process(struct watch *w, struct watch_process *p)
+{
+	w->n_unjoined += p->unjoined_exec;
+	free(p->exe);
+	*p = (struct watch_process){.pid = -1, .pidfd = -1, .proc_fd = -1, .gone_ns = 1, .is_free = true,
+		.files = {-1, -1, -1}};
+	w->n_free++;
+}
+
+static size_t free_place(const struct watch *w)
+{
+	size_t at = w->n_free ? 0 : w->n_processes;
+	while (at < w->n_processes && !w->processes[at].is_free)
+		at++;
+	return at;
+}
+
 /* Makes a process and watches its pidfd; takes the descriptors.  NULL: no
  * memory, and the descriptors are closed. */
 struct watch_process *watch_process_new(struct watch *w, pid_t pid, int pidfd, int proc_fd, uint64_t now_ns)
 {
-	if (w->n_processes == w->processes_room) {
+	size_t at = free_place(w);
+	if (at == w->processes_room) {
 		size_t room = w->processes_room ? w->processes_room * 2 : 16;
 		void *more = reallocarray(w->processes, room, sizeof(*w->processes));
 		if (!more) {
@@ -96,15 +119,17 @@ struct watch_process *watch_process_new(struct watch *w, pid_t pid, int pidfd, i
 		w->processes = more;
 		w->processes_room = room;
 	}
-	struct watch_process *p = &w->processes[w->n_processes];
+	struct watch_process *p = &w->processes[at];
+	w->n_free -= at < w->n_processes;
+	w->n_processes += at == w->n_processes;
 	*p = (struct watch_process){.pid = pid, .pidfd = pidfd, .proc_fd = proc_fd, .came_ns = now_ns,
 		.pidfd_id = watch_pidfd_id(pidfd), .files = {-1, -1, -1}};
-	if (doorbell_watch(w->bell, pidfd, (uint32_t)w->n_processes) < 0) {
+	if (doorbell_watch(w->bell, pidfd, (uint32_t)at) < 0) {
 		watch_close_fd(&p->pidfd);
 		watch_close_fd(&p->proc_fd);
+		free_process(w, p);
 		return NULL;
 	}
-	w->n_processes++;
 	w->n_alive++;
 	return p;
 }
@@ -115,37 +140,39 @@ static bool is_gone(const struct watch_process *p)
 	return p->gone_ns || (p->pidfd >= 0 && poll(&poll_fd, 1, 0) == 1);
 }
 
-/* The process that has this pid and, where that can be told, this identity.
- * Newest first: pids come back. */
+/* Pids come back: the newest that had it. */
+static struct watch_process *newest_of(struct watch *w, pid_t pid)
+{
+	struct watch_process *found = NULL;
+	for (size_t i = 0; i < w->n_processes; i++) {
+		struct watch_process *p = &w->processes[i];
+		if (p->pid == pid && (!found || p->came_ns >= found->came_ns))
+			found = p;
+	}
+	return found;
+}
+
+/* The process that has this pid and, where that can be told, this identity. */
 struct watch_process *watch_process_find(struct watch *w, pid_t pid, uint64_t id)
 {
-	for (size_t i = w->n_processes; i-- > 0;) {
-		struct watch_process *p = &w->processes[i];
-		if (p->pid != pid)
-			continue;
-		if (id && p->pidfd_id)
-			return p->pidfd_id == id ? p : NULL;
-		return is_gone(p) ? NULL : p;
-	}
-	return NULL;
+	struct watch_process *p = newest_of(w, pid);
+	if (!p)
+		return NULL;
+	if (id && p->pidfd_id)
+		return p->pidfd_id == id ? p : NULL;
+	return is_gone(p) ? NULL : p;
 }
 
 struct watch_image *watch_image_at(struct watch *w, uint64_t number)
 {
-	/* Numbers count up from 1; a wild one is not worth gigabytes. */
 	uint64_t given = atomic_load_explicit(&w->session->header->next_process, memory_order_acquire);
-	if (number == 0 || number >= given || number > 100000000)
-		return NULL;
-	if (number >= w->n_images) {
-		size_t n = (size_t)number + 64 + w->n_images / 2;
-		struct watch_image *more = reallocarray(w->images, n, sizeof(*more));
-		if (!more)
-			return NULL;
-		memset(more + w->n_images, 0, (n - w->n_images) * sizeof(*more));
-		w->images = more;
-		w->n_images = n;
-	}
-	return &w->images[number];
+	struct watch_image *im = numbered_find(&w->images, number);
+	if (im || number == 0 || number >= given)
+		return im;
+	im = numbered_new(&w->images, number, sizeof(*im));
+	if (im)
+		im->number = number;
+	return im;
 }
 
 void watch_image_gone(struct watch *w, uint64_t number, uint64_t now_ns)
@@ -161,10 +188,8 @@ void watch_image_gone(struct watch *w, uint64_t number, uint64_t now_ns)
 /* The image that pid (as its child sees it) was at the moment; 0: not known. */
 static uint64_t image_of_pid(struct watch *w, pid_t pid)
 {
-	for (size_t i = w->n_processes; i-- > 0;)
-		if (w->processes[i].pid == pid)
-			return w->processes[i].image;
-	return 0;
+	const struct watch_process *p = newest_of(w, pid);
+	return p ? p->image : 0;
 }
 
 void watch_image_begins(struct watch *w, struct watch_process *p, uint64_t number, uint32_t slot,
@@ -181,7 +206,7 @@ void watch_image_begins(struct watch *w, struct watch_process *p, uint64_t numbe
 	im->begin = begin;
 	im->process = (uint32_t)(p - w->processes) + 1;
 	if (p->image && p->image < number) {
-		w->images[p->image].followed_by_exec = true;
+		watch_image_find(w, p->image)->followed_by_exec = true;
 		im->parent = p->image;
 		watch_image_gone(w, p->image, now_ns);
 	} else if (in_slot && s->parent_number == 0) {
@@ -305,9 +330,11 @@ void watch_round(struct watch *w, uint64_t now_ns)
 /* An image whose process is not visible from here, but has live threads. */
 static bool hidden_alive(const struct watch *w)
 {
-	for (size_t i = 1; i < w->n_images; i++)
-		if (w->images[i].missed_ns && !w->images[i].known && !w->images[i].gone)
+	for (size_t i = 0; i < w->images.n; i++) {
+		const struct watch_image *im = w->images.item[i];
+		if (im->missed_ns && !im->known && !im->gone)
 			return true;
+	}
 	return false;
 }
 
@@ -320,8 +347,9 @@ bool watch_over(const struct watch *w, uint64_t now_ns)
 
 void watch_leave(struct watch *w)
 {
-	for (size_t i = 1; i < w->n_images; i++) {
-		struct model_process *m = w->images[i].gone ? NULL : model_process_find(w->model, i);
+	for (size_t i = 0; i < w->images.n; i++) {
+		const struct watch_image *im = w->images.item[i];
+		struct model_process *m = im->gone ? NULL : model_process_find(w->model, im->number);
 		if (m && m->end == MMS_END_NONE)
 			m->runs_on = true;
 	}
@@ -338,9 +366,48 @@ void watch_finish(struct watch *w)
 	watch_apply(w);
 }
 
+/* Its end is told, or nobody will tell it. */
+static bool is_settled(const struct watch_process *p)
+{
+	return p->gone_ns && p->pidfd < 0 && (!p->unjoined_exec || p->ghost);
+}
+
+bool watch_needs(const struct watch *w, const struct model_process *p)
+{
+	const struct watch_image *im = watch_image_find(w, p->number);
+	if (!im)
+		return false; /* a row of ours for a program that did not join */
+	return !im->gone || (im->process && !is_settled(&w->processes[im->process - 1]));
+}
+
+static bool has_row(void *arg, uint64_t number, void *item)
+{
+	const struct watch *w = arg;
+	const struct model_process *m = model_process_find(w->model, number);
+	if ((m && !m->n_summed) || !((struct watch_image *)item)->gone)
+		return true;
+	image_done(item);
+	return false;
+}
+
+/* The first process stays: it is what the session was made for. */
+void watch_forget(struct watch *w)
+{
+	numbered_sift(&w->images, has_row, w);
+	bool *used = calloc(w->n_processes + 1, sizeof(*used));
+	for (size_t i = 0; used && i < w->images.n; i++)
+		used[((struct watch_image *)w->images.item[i])->process] = true;
+	for (size_t i = 1; used && i < w->n_processes; i++) {
+		struct watch_process *p = &w->processes[i];
+		if (!p->is_free && !used[i + 1] && is_settled(p) && !watch_image_find(w, p->image))
+			free_process(w, p);
+	}
+	free(used);
+}
+
 size_t watch_unjoined(const struct watch *w)
 {
-	size_t n = w->n_unseen_execs;
+	size_t n = w->n_unseen_execs + w->n_unjoined;
 	for (size_t i = 0; i < w->n_processes; i++)
 		n += w->processes[i].unjoined_exec;
 	return n;

@@ -14,6 +14,7 @@
 
 #include "collect/doorbell.h"
 #include "collect/drain.h"
+#include "collect/numbered.h"
 #include "model/model.h"
 
 /* Descriptors of /proc/PID that are kept; a tick is then three preads. */
@@ -23,6 +24,7 @@ struct watch_files {
 
 struct watch_process {
 	pid_t pid;
+	bool is_free;       /* forgotten: its place is for another */
 	int pidfd, proc_fd; /* -1: none */
 	uint64_t pidfd_id;  /* inode of the pidfd; 0: the kernel gives none */
 	uint64_t image;     /* number of its newest image; 0: never joined */
@@ -37,6 +39,7 @@ struct watch_process {
 };
 
 struct watch_image {
+	uint64_t number;
 	uint32_t slot;
 	uint32_t process; /* index + 1; 0: the process is not known */
 	bool known, gone;
@@ -55,12 +58,12 @@ struct watch {
 	struct drain *drain;
 	struct model *model;
 	struct watch_process *processes;
-	size_t n_processes, processes_room;
-	struct watch_image *images; /* by number */
-	size_t n_images;
+	size_t n_processes, processes_room, n_free;
+	struct numbered images; /* struct watch_image */
 	size_t n_alive;   /* processes that live */
 	size_t n_waiting; /* gone, status not known yet */
-	size_t n_forks_seen;
+	uint64_t fork_seen; /* the newest fork that was looked at */
+	size_t n_unjoined; /* forgotten ones that ended in a program which never joined */
 	size_t n_unseen_execs; /* images that became one that did not join, unseen from outside */
 	void (*asked)(void *arg, struct bell_event *e); /* takes requests and their descriptors */
 	void *asked_arg;
@@ -93,6 +96,16 @@ void watch_leave(struct watch *w);
 
 /* The last try for exit statuses; all images count as gone afterwards. */
 void watch_finish(struct watch *w);
+
+/* The image, where anything is known of it. */
+static inline struct watch_image *watch_image_find(const struct watch *w, uint64_t number)
+{
+	return numbered_find(&w->images, number);
+}
+/* More may come to be known of the process from outside. */
+bool watch_needs(const struct watch *w, const struct model_process *p);
+/* Forgets what the model has no row for any more (model_sum_up). */
+void watch_forget(struct watch *w);
 
 /* Processes that ended in a program that was never recorded. */
 size_t watch_unjoined(const struct watch *w);

@@ -106,13 +106,14 @@ static void join_by_fork(struct watch *w, struct watch_process *p)
 {
 	if (p->image || !p->fork_parent || !p->gone_ns)
 		return;
-	for (size_t i = p->fork_parent + 1; i < w->n_images; i++) {
-		const struct model_process *m = model_process_find(w->model, i);
-		if (!m || m->unrecorded || m->parent != p->fork_parent || m->begin != MMS_BEGIN_FORK ||
-			m->ns_pid != (uint32_t)p->pid || w->images[i].process)
+	for (size_t i = 0; i < w->images.n; i++) {
+		struct watch_image *im = w->images.item[i];
+		const struct model_process *m = im->number > p->fork_parent ? model_process_find(w->model, im->number) : NULL;
+		if (!m || m->n_summed || m->unrecorded || m->parent != p->fork_parent || m->begin != MMS_BEGIN_FORK ||
+			m->ns_pid != (uint32_t)p->pid || im->process)
 			continue;
-		p->image = i;
-		w->images[i].process = (uint32_t)(p - w->processes) + 1;
+		p->image = im->number;
+		im->process = (uint32_t)(p - w->processes) + 1;
 		watch_process_over(w, p);
 		return;
 	}
@@ -121,13 +122,13 @@ static void join_by_fork(struct watch *w, struct watch_process *p)
 /* A later image of the same process is known. */
 static bool was_followed(const struct watch *w, const struct model_process *m)
 {
-	for (size_t i = 0; i < w->model->n_processes; i++) {
+	for (size_t i = 0; i < w->model->n_processes && !m->was_followed; i++) {
 		const struct model_process *later = w->model->processes[i];
 		if (later->number > m->number && later->begin != MMS_BEGIN_FORK &&
 			(later->parent == m->number ? later->begin == MMS_BEGIN_EXEC : later->ns_pid == m->ns_pid))
 			return true;
 	}
-	return false;
+	return m->was_followed;
 }
 
 /* An image became a program that did not join, in a process that was over
@@ -150,7 +151,7 @@ static void apply_unseen_execs(struct watch *w)
 	size_t n = w->model->n_processes; /* without those that are made here */
 	for (size_t i = 0; i < n; i++) {
 		const struct model_process *m = w->model->processes[i];
-		const struct watch_image *im = m->end == MMS_END_EXEC ? watch_image_at(w, m->number) : NULL;
+		const struct watch_image *im = m->end == MMS_END_EXEC && !m->n_summed ? watch_image_at(w, m->number) : NULL;
 		if (im && !im->process && !was_followed(w, m))
 			apply_unseen_exec(w, m);
 	}
@@ -181,17 +182,17 @@ void watch_apply(struct watch *w)
 {
 	for (size_t i = 0; i < w->n_processes; i++)
 		join_by_fork(w, &w->processes[i]);
-	for (size_t i = 1; i < w->n_images; i++) {
-		struct watch_image *im = &w->images[i];
-		struct model_process *m = im->known || im->gone ? model_process_find(w->model, i) : NULL;
-		if (!m)
+	for (size_t i = 0; i < w->images.n; i++) {
+		struct watch_image *im = w->images.item[i];
+		struct model_process *m = im->known || im->gone ? model_process_find(w->model, im->number) : NULL;
+		if (!m || m->n_summed)
 			continue;
 		const struct watch_process *p = im->process ? &w->processes[im->process - 1] : NULL;
 		if (p && p->pid > 0)
 			m->pid = (uint32_t)p->pid;
 		if (im->hiwater_bytes > m->hiwater_rss)
 			m->hiwater_rss = im->hiwater_bytes;
-		if (!m->parent && im->parent && im->parent < i)
+		if (!m->parent && im->parent && im->parent < im->number)
 			m->parent = im->parent;
 		m->exe = copy_if_unset(m->exe, im->exe);
 		name_by_exec(w, m);

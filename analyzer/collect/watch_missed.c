@@ -165,8 +165,12 @@ static char *link_text(int proc_fd, const char *name)
  * what they execute does not join: they may execute one that does. */
 static void look_at_forks(struct watch *w, uint64_t now_ns)
 {
-	for (; w->n_forks_seen < w->model->n_forks; w->n_forks_seen++) {
-		const struct model_fork *f = &w->model->forks[w->n_forks_seen];
+	size_t i = w->model->n_forks;
+	while (i > 0 && w->model->forks[i - 1].id > w->fork_seen)
+		i--;
+	for (; i < w->model->n_forks; i++) {
+		const struct model_fork *f = &w->model->forks[i];
+		w->fork_seen = f->id;
 		struct watch_image *im = watch_image_at(w, f->parent);
 		if (f->child_pid == 0 || !im || !im->process)
 			continue;

@@ -3,7 +3,8 @@
  *
  * Used by the model for stacks -> sites, thread numbers -> threads, process
  * numbers -> processes and addresses -> blocks freed since a fork.  Doubles
- * when half full.  No deletion: sites, threads and processes stay for ever.
+ * when half full.  No deletion: where threads and
+ * processes go, a new index is made.
  */
 #include "model/index.h"
 
@@ -51,4 +52,10 @@ void index_done(struct index *ix)
 {
 	free(ix->slot);
 	*ix = (struct index){ 0 };
+}
+
+bool index_like(struct index *new, const struct index *old)
+{
+	*new = (struct index){ .slot = calloc((size_t)old->mask + 1, sizeof(*new->slot)), .mask = old->mask };
+	return new->slot != NULL;
 }

@@ -2,11 +2,12 @@
  * index.h - from a number to a position in an array.
  *
  * Open addressing, 16 bytes a slot, at most half full, nothing is ever taken
- * out.  Empty until the first put: most forked children never need one.
+ * out: who has less makes a new one.  Empty until the first put: most forked children never need one.
  */
 #ifndef MODEL_INDEX_H
 #define MODEL_INDEX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define INDEX_NONE UINT32_MAX
@@ -25,6 +26,9 @@ struct index {
 /* Adds a key that is not there yet.  0 or -ENOMEM. */
 int index_put(struct index *ix, uint64_t key, uint32_t value);
 void index_done(struct index *ix);
+/* An empty index of the same size: it cannot run out of room while as many are
+ * put into it.  False: no memory. */
+bool index_like(struct index *new, const struct index *old);
 
 static inline uint32_t index_home(const struct index *ix, uint64_t key)
 {

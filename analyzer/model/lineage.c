@@ -14,10 +14,6 @@
 
 #include "model/series.h"
 
-struct lineage {
-	struct index processes; /* number -> position */
-	size_t processes_capacity, modules_capacity, forks_capacity;
-};
 
 /* The pointer is copied in and out: it may be of any type. */
 bool model_reserve(void *array, size_t *capacity, size_t n, size_t size)
@@ -42,19 +38,22 @@ struct model *model_new(void)
 
 	if (m)
 		m->lineage = calloc(1, sizeof(*m->lineage));
-	if (m && m->lineage)
+	if (m && m->lineage) {
+		m->series_worth = SERIES_WORTH_BYTES;
 		return m;
+	}
 	free(m);
 	return NULL;
 }
 
-static void process_free(struct model_process *p)
+void process_free(struct model_process *p)
 {
 	struct process_state *st = p->state;
 
 	for (size_t i = 0; i < p->n_sites; i++) {
 		series_free(p->sites[i]->series);
 		free(p->sites[i]->sampled);
+		free(p->sites[i]->left);
 		free(p->sites[i]);
 	}
 	for (size_t i = 0; i < p->n_threads; i++) {
@@ -97,6 +96,7 @@ void model_free(struct model *m)
 	free(m->modules);
 	free(m->vm_events);
 	free(m->forks);
+	free(m->fork_summed);
 	free(m->failures);
 	free(m);
 }
@@ -115,20 +115,13 @@ struct process_memory {
 	struct live_table live;
 };
 
-struct model_process *model_process(struct model *m, uint64_t number)
+struct model_process *process_new(const struct model *m, uint64_t number)
 {
-	struct model_process *p = model_process_find(m, number);
-	struct process_memory *memory;
+	struct process_memory *memory = calloc(1, sizeof(*memory));
+	struct model_process *p;
 
-	if (p)
-		return p;
-	if (!model_reserve(&m->processes, &m->lineage->processes_capacity, m->n_processes, sizeof(p)))
+	if (!memory)
 		return NULL;
-	memory = calloc(1, sizeof(*memory));
-	if (!memory || index_put(&m->lineage->processes, number, (uint32_t)m->n_processes) < 0) {
-		free(memory);
-		return NULL;
-	}
 	p = &memory->process;
 	p->number = number;
 	p->state = &memory->state;
@@ -139,6 +132,22 @@ struct model_process *model_process(struct model *m, uint64_t number)
 	p->state->untold_interval = m->untold_interval;
 	p->state->partial = &m->partial;
 	live_init(p->live);
+	return p;
+}
+
+struct model_process *model_process(struct model *m, uint64_t number)
+{
+	struct model_process *p = model_process_find(m, number);
+
+	if (p)
+		return p;
+	if (!model_reserve(&m->processes, &m->lineage->processes_capacity, m->n_processes, sizeof(p)))
+		return NULL;
+	p = process_new(m, number);
+	if (!p || index_put(&m->lineage->processes, number, (uint32_t)m->n_processes) < 0) {
+		free(p);
+		return NULL;
+	}
 	m->processes[m->n_processes++] = p;
 	return p;
 }
@@ -303,6 +312,7 @@ void model_module_loaded(struct model *m, struct model_process *p, const struct 
 		new.load_ns = before->load_ns;
 		before->unload_ns = 0;
 	}
+	new.id = ++m->last_module;
 	m->modules[m->n_modules++] = new;
 }
 
@@ -371,9 +381,25 @@ void model_fork_seen(struct model *m, const struct model_fork *f)
 		return;
 	}
 	m->forks[m->n_forks] = *f;
+	m->forks[m->n_forks].id = ++m->last_fork;
 	m->forks[m->n_forks++].child = child ? child->number : 0;
 	if (copies_memory(f->kind))
 		inherit_fork_seen(parent, child, f->child_pid, f->t_ns);
+}
+
+struct model_fork *model_fork_find(const struct model *m, uint64_t id)
+{
+	size_t low = 0, high = m->n_forks;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (m->forks[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < m->n_forks && m->forks[low].id == id ? &m->forks[low] : NULL;
 }
 
 /* Gives the parent's record of the fork its child. */
@@ -383,7 +409,7 @@ static void link_fork(struct model *m, const struct model_process *child)
 		struct model_fork *f = &m->forks[i];
 
 		if (f->parent != child->parent || f->child ||
-			(f->child_pid && !pid_is(child, f->child_pid)))
+			f->n_summed || (f->child_pid && !pid_is(child, f->child_pid)))
 			continue;
 		f->child = child->number;
 		return;

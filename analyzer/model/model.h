@@ -17,10 +17,17 @@
 #include <stdint.h>
 
 #include "model/estimate.h"
+#include "model/reach.h"
 
 /* Threads of a process that have a row; when there are more, ended ones are
  * merged.  Those that live always have one. */
 #define MODEL_THREADS_MAX 4096u
+
+/* Processes that have a row of their own; when there are more, old ended ones
+ * become sums, one for each program.  Programs that have a sum; what the other
+ * ones did is one sum more. */
+#define MODEL_PROCESSES_MAX 4096u
+#define MODEL_SUMS_MAX 256u
 
 #define LIFE_BUCKETS 48 /* log2 of a lifetime in ns */
 
@@ -33,27 +40,38 @@ struct sampled_sums {
 	struct estimate_sum alloc, live, at_peak, peak; /* peak: valid after model_settle() */
 };
 
+/* Of the live blocks of a stack in a sum of processes: what a look for pointers
+ * found, by enum reach_verdict, and when they were born. */
+#define LEFT_VERDICTS 5
+struct site_left {
+	uint64_t blocks[LEFT_VERDICTS], bytes[LEFT_VERDICTS];
+	uint64_t oldest_ns, youngest_ns;
+};
+
 /* Totals of one stack in one process.  "Peak" is the composition at the
  * process's peak, exact (PIPELINE: epoch scheme). */
 struct heap_site {
-	/* What every event touches comes first. */
+	/* What every event touches: two cache lines. */
 	uint32_t stack;
 	uint32_t last_thread;
 	uint64_t alloc_blocks, alloc_bytes;
 	uint64_t free_blocks, free_bytes;
 	uint64_t live_blocks, live_bytes;
 	uint64_t own_peak_bytes;
+
 	uint64_t at_peak_blocks, at_peak_bytes, epoch; /* private to sites.c */
 	uint64_t min_size, max_size;
 	uint64_t first_ns, last_ns;
-	uint64_t life_ns_sum; /* of freed blocks */
 	struct series *series; /* live bytes; NULL until it is worth one */
-	uint64_t peak_blocks, peak_bytes; /* valid after model_settle() */
+
+	uint64_t life_ns_sum; /* of freed blocks */
 	uint64_t temporary_blocks;
 	uint64_t cross_frees;
 	uint64_t realloc_in;
-	uint32_t life_hist[LIFE_BUCKETS];
+	uint64_t peak_blocks, peak_bytes; /* valid after model_settle() */
 	struct sampled_sums *sampled; /* NULL: every block was recorded */
+	struct site_left *left; /* in a sum of processes whose blocks were all recorded */
+	uint32_t life_hist[LIFE_BUCKETS];
 };
 
 struct model_thread {
@@ -66,6 +84,7 @@ struct model_thread {
 };
 
 struct model_module {
+	uint64_t id; /* from 1, and never again */
 	uint32_t context;
 	uint8_t flags; /* enum mms_module_flag */
 	uint64_t start, end, bias;
@@ -78,6 +97,9 @@ struct model_module {
 
 struct model_process {
 	uint64_t number;
+	/* Not 0: the sum of so many ended processes; the peak is the highest of one
+	 * of them, exe is NULL for the sum of all other programs. */
+	uint64_t n_summed;
 	uint32_t pid, ns_pid, parent_pid;
 	uint64_t parent; /* process number; 0: none */
 	char *exe, *argv; /* argv: NUL separated, argv_bytes long */
@@ -88,6 +110,9 @@ struct model_process {
 	uint32_t begin;   /* enum mms_begin; 0 unknown */
 	uint32_t end;     /* enum mms_end */
 	bool runs_on;     /* the recording was ended before it */
+	bool read;        /* all that it recorded has been fed */
+	bool is_wanted;   /* a snapshot is of it: it becomes no part of a sum */
+	bool was_followed; /* the image that came after it in its process is part of a sum */
 	int32_t status;
 	bool status_known;
 	uint64_t begin_ns, end_ns;
@@ -141,6 +166,9 @@ struct model_vm_event {
 };
 
 struct model_fork {
+	uint64_t id;        /* from 1, and never again */
+	uint64_t n_summed;  /* not 0: the sum of so many forks; t_ns is the first one's */
+	uint64_t sum_kind;  /* then: model_outside.fork_kind of each */
 	uint64_t parent;    /* process number */
 	uint64_t child;     /* 0: child not seen */
 	uint32_t child_pid, kind, thread, stack;
@@ -167,8 +195,19 @@ struct model {
 	uint64_t n_vm_cut;    /* left out because the list was full */
 	uint32_t vm_merges;   /* positions in vm_events changed so often */
 	bool vm_full;
-	struct model_fork *forks;
+	struct model_fork *forks; /* ids go up */
 	size_t n_forks;
+	uint64_t last_fork, last_module; /* ids given */
+	size_t n_sums;          /* processes that are sums */
+	size_t sum_at;          /* so many processes are too many */
+	uint32_t process_sums;  /* positions in processes, modules and forks changed so often */
+	uint64_t n_vm_summed;   /* address-space calls of processes that became part of a sum */
+	/* Forks that became part of another one: pairs, to be forgotten by who wrote
+	 * them (model_summed_forget). */
+	struct model_fork_summed {
+		uint64_t id, into;
+	} *fork_summed;
+	size_t n_fork_summed;
 	struct model_failure *failures; /* the first MODEL_FAILURES_MAX */
 	size_t n_failures;
 	bool partial; /* not all births are known: a free of an unknown block says nothing */
@@ -176,6 +215,7 @@ struct model {
 	uint64_t now_ns; /* time of the latest event */
 	uint64_t n_dropped;      /* events for which there was no memory */
 	uint32_t n_series;       /* sites that have one */
+	uint64_t series_worth;   /* live bytes from which on a site gets one */
 	struct lineage *lineage; /* private to lineage.c */
 };
 
@@ -242,9 +282,11 @@ void model_realloc_fail(struct model *m, struct model_process *p, uint32_t threa
  * bytes; 0: all of them, as at its begin. */
 void model_sampling(struct model *m, struct model_process *p, uint32_t thread, uint64_t interval, uint64_t t_ns);
 
-/* Events of this address come in a while (far), soon (near): a hint.  False:
- * the process's blocks fit the caches, the hint is not worth its time. */
-void model_ahead(const struct model_process *p, uint64_t far, uint64_t near);
+/* An event of this address comes in a while (far), soon (near): a hint.  Worth
+ * it for a process whose blocks fit no cache. */
+bool model_is_large(const struct model_process *p);
+void model_ahead_far(const struct model_process *p, uint64_t address);
+void model_ahead_near(const struct model_process *p, uint64_t address);
 
 /* Counts it, and keeps it where there is room. */
 void model_alloc_failed(struct model *m, const struct model_failure *failure);
@@ -252,6 +294,33 @@ void model_alloc_failed(struct model *m, const struct model_failure *failure);
 /* Called by collect at the end of each round (horizon reached): old entries
  * of the early and pending lists are decided; UINT64_MAX decides all. */
 void model_round(struct model *m, uint64_t horizon_ns);
+
+/* What only others know of processes that ended. */
+struct model_outside {
+	/* What the frames of a stack are in their files, as a number that is the same
+	 * in all processes, and the module context that the stack is read in. */
+	uint64_t (*place)(void *arg, const struct model *m, uint32_t stack);
+	uint32_t (*context)(void *arg, uint32_t stack);
+	/* More will be asked of it, or told. */
+	bool (*needs)(void *arg, const struct model_process *p);
+	/* 0: the fork is needed as it is; else only forks with the same word are summed. */
+	uint64_t (*fork_kind)(void *arg, const struct model_fork *f);
+	void *arg;
+	bool over;  /* nothing will come any more */
+	size_t max; /* MODEL_PROCESSES_MAX, fewer in tests */
+};
+/* Too many processes: sums up old ended ones.  What stays: those that live, first
+ * ones and ancestors of who lives, a quarter of the maximum of the newest, and
+ * of each a sixteenth those with the highest peaks, with most lost bytes, and
+ * that signals ended.  True: some went, and pointers to them are void. */
+bool model_sum_up(struct model *m, const struct model_outside *out);
+bool model_has_too_many(const struct model *m, size_t max);
+void model_summed_forget(struct model *m);
+
+struct model_fork *model_fork_find(const struct model *m, uint64_t id);
+
+/* What a look for pointers at the end of the process found of a live block. */
+enum reach_verdict model_verdict(const struct model_process *p, uint64_t address, uint64_t t_ns);
 
 /* Brings lazily kept figures up to date (peak composition).  Idempotent; the
  * model can be fed further afterwards. */

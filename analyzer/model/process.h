@@ -4,11 +4,13 @@
  *
  *   model.c    events: alloc, release, realloc
  *   pair.c     what does not fit at once: early frees, pending allocations
- *   sites.c    totals: process, thread, site, peak, lifetimes, series
+ *   sites.c    totals: process, thread, site, peak, lifetimes, series (count.h)
  *   sampled.c  what a sampled block counts for
  *   inherit.c  blocks that came over a fork
  *   lineage.c  processes, threads, modules, forks
  *   threads.c  many ended threads become one sum
+ *   processes.c  many ended processes become one sum for each program
+ *   merge.c    one process is added to such a sum
  *   vm_events.c  calls that changed the address space
  */
 #ifndef MODEL_PROCESS_H
@@ -96,7 +98,7 @@ struct open_fork {
 
 struct process_state {
 	struct index stacks;  /* stack id -> position in sites */
-	uint32_t *dense;      /* the same + 1 for ids below n_dense, 0: none; NULL: few sites */
+	uint32_t *dense;      /* the same + 1 for ids below n_dense, 0: none */
 	uint32_t n_dense;
 	struct index threads; /* thread number -> position in threads */
 	size_t sites_capacity, threads_capacity;
@@ -131,6 +133,26 @@ struct process_state {
 	size_t n_open_forks, open_forks_capacity;
 };
 
+struct lineage {
+	struct index processes; /* number -> position */
+	size_t processes_capacity, modules_capacity, forks_capacity;
+};
+
+/* Not in the model yet.  NULL: no memory. */
+struct model_process *process_new(const struct model *m, uint64_t number);
+void process_free(struct model_process *p);
+
+/* ---- merge.c ---- */
+
+/* An empty sum that processes like p may be added to; it takes p's number.
+ * NULL: no memory. */
+struct model_process *merge_begin(struct model *m, const struct model_process *p);
+/* Adds p to the sum; p is not changed, and to be freed.  False: no memory, and
+ * nothing was added. */
+bool merge_add(struct model *m, struct model_process *sum, struct model_process *p, const struct model_outside *out);
+/* Bytes of the process that are definitely or indirectly lost. */
+uint64_t merge_lost(const struct model_process *p);
+
 /* Grows *array (of *capacity items of `size` bytes) to hold n + 1. */
 bool model_reserve(void *array, size_t *capacity, size_t n, size_t size);
 
@@ -157,8 +179,14 @@ void threads_merge(struct model_process *p, uint64_t now_ns);
 
 /* ---- sites.c ---- */
 
-/* Position in p->sites; makes it.  INDEX_NONE: no memory. */
-uint32_t site_at(struct model *m, struct model_process *p, uint32_t stack, uint64_t t_ns);
+/* A site gets a series when it first has this much live. */
+#define SERIES_WORTH_BYTES 16384u
+
+/* Position in p->sites; makes it.  INDEX_NONE: no memory.  count.h has site_at,
+ * the short way. */
+uint32_t site_find(struct model *m, struct model_process *p, uint32_t stack, uint64_t t_ns);
+void process_series_begin(struct model_process *p, uint64_t t_ns);
+void site_series_begin(struct model *m, struct heap_site *s, uint64_t t_ns);
 void count_alloc(struct model *m, struct model_process *p, const struct live_block *b, bool realloc_in);
 /* thread: who frees. */
 void count_free(struct model *m, struct model_process *p, const struct live_block *b, uint32_t thread,

@@ -106,13 +106,6 @@ static void close_up(struct model_process *p, const bool *gone, struct index *th
 	st->thread_at = 0;
 }
 
-/* An index of the same size: it cannot run out of room while it is filled. */
-static bool index_like(struct index *new, const struct index *old)
-{
-	*new = (struct index){ .slot = calloc((size_t)old->mask + 1, sizeof(*new->slot)), .mask = old->mask };
-	return new->slot != NULL;
-}
-
 void threads_merge(struct model_process *p, uint64_t now_ns)
 {
 	struct process_state *st = p->state;

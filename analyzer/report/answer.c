@@ -58,6 +58,19 @@ const struct capture_stack *answer_stack(struct answer *a, int64_t id)
 	return stack;
 }
 
+uint64_t answer_processes(const struct answer_process *p)
+{
+	return p->merged ? p->merged : 1;
+}
+
+char *answer_who(const struct answer_process *p, bool base)
+{
+	const char *name = base ? basename(p->name) : p->name;
+	char count[TEXT_NUMBER];
+	return p->merged ? xasprintf("%s further %s, merged", text_count(count, p->merged), name)
+			 : xasprintf("%s (%lld)", name, (long long)p->pid);
+}
+
 static char *text_column(struct query *q, int column)
 {
 	const char *s = query_text(q, column);
@@ -92,6 +105,11 @@ static void read_process(struct answer_process *p, struct query *q)
 	p->lost_records = (uint64_t)query_int(q, c++);
 	p->hiwater_rss = query_int(q, c++);
 	p->followed = query_int(q, c++) != 0;
+	p->merged = (uint64_t)query_int(q, c++);
+	if (p->merged && strcmp(p->exe, "?") == 0) {
+		free(p->exe);
+		p->exe = xstrdup("other programs");
+	}
 }
 
 static void read_processes(struct answer *a)
@@ -103,6 +121,7 @@ static void read_processes(struct answer *a)
 		memset(p, 0, sizeof(*p));
 		read_process(p, q);
 		a->lost_records += p->lost_records;
+		a->n_all += answer_processes(p);
 		a->any_followed |= p->followed;
 	}
 	query_close(q);
@@ -196,7 +215,7 @@ const struct answer_process *answer_find(const struct answer *a, int64_t id)
 bool answer_has_pid(const struct answer *a, int64_t pid)
 {
 	for (size_t i = 0; i < a->n_processes; i++)
-		if (pid == 0 || a->processes[i].pid == pid)
+		if (pid == 0 || (a->processes[i].pid == pid && !a->processes[i].merged))
 			return true;
 	return false;
 }
@@ -205,7 +224,7 @@ const struct answer_process *answer_last_image(const struct answer *a, int64_t p
 {
 	const struct answer_process *last = NULL;
 	for (size_t i = 0; i < a->n_processes; i++)
-		if (a->processes[i].pid == pid)
+		if (a->processes[i].pid == pid && !a->processes[i].merged)
 			last = &a->processes[i];
 	return last;
 }
@@ -347,7 +366,7 @@ static void capture_json(struct json *j, struct answer *a)
 	json_string(j, "cwd", capture_meta(c, "cwd"));
 	json_string(j, "host", capture_meta(c, "host"));
 	json_string(j, "kernel", capture_meta(c, "kernel"));
-	json_u64(j, "processes", a->n_processes);
+	json_u64(j, "processes", a->n_all);
 	json_end(j);
 }
 
@@ -355,7 +374,7 @@ static void coverage_json(struct json *j, struct answer *a)
 {
 	uint64_t not_followed = 0, unknown_frees = 0;
 	for (size_t i = 0; i < a->n_processes; i++) {
-		not_followed += !a->processes[i].followed;
+		not_followed += a->processes[i].followed ? 0 : answer_processes(&a->processes[i]);
 		unknown_frees += a->processes[i].unknown_frees;
 	}
 	json_object(j, "coverage");
@@ -400,9 +419,11 @@ void answer_process_json(struct json *j, const struct answer_process *p)
 		return;
 	}
 	json_object(j, "process");
-	json_i64(j, "pid", p->pid);
+	number_or_null(j, "pid", p->merged ? -1 : p->pid);
 	json_string(j, "exe", p->exe);
 	json_i64(j, "id", p->id);
+	if (p->merged)
+		json_u64(j, "merged", p->merged);
 	json_end(j);
 }
 

@@ -29,6 +29,9 @@ struct answer_process {
 	int64_t hiwater_rss; /* -1: not known */
 	struct sampled sampled; /* of alloc_bytes, live_bytes, peak_bytes */
 	bool followed;
+	/* Not 0: the sum of so many ended processes of a program ("other programs":
+	 * of all that have no sum of their own); pid 0, peaks are the highest of one. */
+	uint64_t merged;
 };
 
 struct answer_note {
@@ -42,6 +45,7 @@ struct answer {
 	struct capture *capture;
 	struct answer_process *processes; /* by id */
 	size_t n_processes, cap_processes;
+	uint64_t n_all; /* processes that there were, merged ones too */
 	const struct answer_process *main; /* NULL: no process at all */
 	struct answer_note *notes;
 	size_t n_notes, cap_notes;
@@ -83,6 +87,12 @@ bool answer_has_pid(const struct answer *a, int64_t pid);
 void answer_head_json(struct json *j, struct answer *a);
 /* The same, to another stream. */
 void answer_begin_json(struct json *j, struct answer *a, FILE *out);
+/* How a process is called: "bash (1234)", or "1,203 further bash, merged"; to be
+ * freed.  base: without the folder. */
+char *answer_who(const struct answer_process *p, bool base);
+/* The number of processes that it stands for. */
+uint64_t answer_processes(const struct answer_process *p);
+
 /* "process": {"pid": .., "exe": ..} */
 void answer_process_json(struct json *j, const struct answer_process *p);
 /* "stack": [...], innermost first. */

@@ -23,6 +23,7 @@ struct cow_fork {
 	int64_t t_ns, pause_ns;
 	char *kind, *method, *why; /* method and why may be NULL */
 	bool watched;      /* figures were taken */
+	uint64_t merged;   /* not 0: the sum of so many forks of a place */
 	int exact;         /* COW_UNKNOWN, 0, 1 */
 	double share;      /* of the shared pages that was watched; negative: not known */
 	int64_t areas, page_tables, arm_parent_ns, arm_child_ns;
@@ -32,12 +33,13 @@ struct cow_fork {
 /* Forks of which nothing was measured, by reason. */
 struct cow_unwatched {
 	const char *why;
-	size_t n;
+	uint64_t n;
 };
 
 struct cow {
 	struct cow_fork *fork; /* in the order of time */
-	size_t n, capacity, n_watched;
+	size_t n, capacity;
+	uint64_t n_all, n_watched; /* forks, merged ones too */
 	struct cow_unwatched *unwatched; /* most frequent first */
 	size_t n_unwatched, unwatched_capacity;
 };
@@ -62,27 +64,33 @@ void cow_head_json(struct json *j, const char *key, const struct cow *c);
 
 /* ---- parts of a fork, read when they are shown ---- */
 
+/* Of a figure that is an estimate, by the name of its column; 95 %. */
+struct cow_interval {
+	char name[16];
+	int64_t low, high;
+};
+
+#define COW_WITHIN 4 /* pages_shared, parent_broke, child_broke, both_broke */
+
 struct cow_area {
 	uint64_t start, end;
 	char perms[5];
 	char *kind, *name; /* never NULL */
 	int64_t stack_id, shared, parent, child, both, huge, changed, identical, counters;
+	struct cow_interval within[COW_WITHIN];
+	size_t n_within;
 };
 
 struct cow_place {
 	int64_t stack_id;   /* 0: pages without a block of a known stack */
 	char id[32];
 	int64_t shared, parent, child, both, blocks, bytes, false_blocks, changed, identical, counters;
+	struct cow_interval within[COW_WITHIN];
+	size_t n_within;
 };
 
 struct cow_point {
 	int64_t t_ns, parent, child, both, new_parent, new_child;
-};
-
-/* Of a figure that is an estimate, by the name of its column; 95 %. */
-struct cow_interval {
-	char name[16];
-	int64_t low, high;
 };
 
 struct cow_parts {

@@ -45,6 +45,7 @@ static void read_fork(struct cow_fork *f, struct answer *a, struct query *q)
 	f->arm_child_ns = number(q, c++);
 	for (size_t i = 0; i < COW_NUMBERS; i++)
 		f->n[i] = number(q, c++);
+	f->merged = (uint64_t)query_int(q, c++);
 	f->watched = f->method && strcmp(f->method, "none") != 0;
 }
 
@@ -65,7 +66,7 @@ static void count_unwatched(struct cow *c, const struct cow_fork *f)
 		XGROW(c->unwatched, c->n_unwatched, c->unwatched_capacity);
 		c->unwatched[c->n_unwatched++] = (struct cow_unwatched){why, 0};
 	}
-	c->unwatched[i].n++;
+	c->unwatched[i].n += f->merged ? f->merged : 1;
 }
 
 static int by_count(const void *left, const void *right)
@@ -86,7 +87,9 @@ void cow_load(struct cow *c, struct answer *a)
 	}
 	query_close(q);
 	for (size_t i = 0; i < c->n; i++) {
-		c->n_watched += c->fork[i].watched;
+		uint64_t forks = c->fork[i].merged ? c->fork[i].merged : 1;
+		c->n_all += forks;
+		c->n_watched += c->fork[i].watched ? forks : 0;
 		if (!c->fork[i].watched)
 			count_unwatched(c, &c->fork[i]);
 	}
@@ -130,6 +133,21 @@ const char *cow_method_text(const struct cow_fork *f)
 
 /* ---- parts ---- */
 
+/* "name low high;name low high ..." */
+static size_t read_within(struct cow_interval *x, const char *text)
+{
+	size_t n = 0;
+	for (int used = 0; text && n < COW_WITHIN; n++, text += used) {
+		long long low, high;
+		if (sscanf(text, "%15[a-z_] %lld %lld%n", x[n].name, &low, &high, &used) != 3)
+			break;
+		x[n].low = low;
+		x[n].high = high;
+		used += text[used] == ';';
+	}
+	return n;
+}
+
 static void read_area(struct cow_area *x, struct query *q)
 {
 	x->start = (uint64_t)query_int(q, 0);
@@ -146,6 +164,7 @@ static void read_area(struct cow_area *x, struct query *q)
 	x->changed = number(q, 11);
 	x->identical = number(q, 12);
 	x->counters = number(q, 13);
+	x->n_within = read_within(x->within, query_text(q, 14));
 }
 
 static void read_place(struct cow_place *x, struct query *q)
@@ -156,6 +175,7 @@ static void read_place(struct cow_place *x, struct query *q)
 	snprintf(x->id, sizeof(x->id), "%s", query_text(q, 1));
 	for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++)
 		*to[i] = number(q, 2 + (int)i);
+	x->n_within = read_within(x->within, query_text(q, 12));
 }
 
 static struct query *parts_query(struct answer *a, const char *sql, const struct cow_fork *f)

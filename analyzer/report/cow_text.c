@@ -195,7 +195,8 @@ static void print_intervals(const struct cow_parts *p)
 				text_count(high, (uint64_t)p->interval[i].high));
 			between = ", ";
 		}
-	fprintf(s, ". Areas and sites, below, are counted in the part that was watched.");
+	fprintf(s, ". Areas and sites, below, are estimates as well, each with its interval; what has no page in the "
+		"watched part is left out.");
 	fclose(s);
 	render_paragraph(2, NULL, text);
 	free(text);
@@ -263,11 +264,26 @@ static void side_row(struct table *t, const struct cow_fork *f, const char *who,
 	cell(t, faults);
 }
 
+/* Of a fork of which no more than that is known. */
+static void print_faults(const struct cow_fork *f)
+{
+	char parent[TEXT_NUMBER] = "-", child[TEXT_NUMBER] = "-";
+	if (f->n[COW_PARENT_FAULTS] >= 0)
+		text_count(parent, (uint64_t)f->n[COW_PARENT_FAULTS]);
+	if (f->n[COW_CHILD_FAULTS] >= 0)
+		text_count(child, (uint64_t)f->n[COW_CHILD_FAULTS]);
+	printf("  Minor faults since: %s in the parent, %s in the child.\n", parent, child);
+}
+
 static void print_sides(const struct cow_fork *f)
 {
 	static const struct table_column columns[] = {{"side", false}, {"pages broken", true}, {"bytes", true},
 		{"of shared", true}, {"new pages", true}, {"minor faults", true}};
 	struct table t;
+	if (cow_broken(f) < 0 && f->n[COW_PARENT] < 0 && f->n[COW_CHILD] < 0) {
+		print_faults(f);
+		return;
+	}
 	printf("\n  By side\n");
 	table_begin(&t, columns, COUNT(columns));
 	side_row(&t, f, "parent", f->n[COW_PARENT], f->n[COW_NEW_PARENT], f->n[COW_PARENT_FAULTS]);
@@ -297,6 +313,39 @@ static char *area_text(struct answer *a, const struct cow_area *x)
 	return render_chain(answer_stack(a, x->stack_id), render_width());
 }
 
+/* "shared 900 to 1,102, parent 3 to 40"; to be freed. */
+static char *within_text(const struct cow_interval *x, size_t n)
+{
+	static const char *const words[][2] = {{"pages_shared", "shared"}, {"parent_broke", "parent"}, {"child_broke", "child"},
+		{"both_broke", "both"}};
+	char low[TEXT_NUMBER], high[TEXT_NUMBER], *text = xstrdup("");
+	for (size_t w = 0; w < COUNT(words); w++)
+		for (size_t i = 0; i < n; i++) {
+			if (strcmp(x[i].name, words[w][0]) != 0)
+				continue;
+			char *more = xasprintf("%s%s%s %s to %s", text, text[0] ? ", " : "", words[w][1],
+				text_count(low, (uint64_t)x[i].low), text_count(high, (uint64_t)x[i].high));
+			free(text);
+			text = more;
+		}
+	return text;
+}
+
+/* Each area of the table, with its intervals. */
+static void print_areas_within(struct answer *a, const struct cow_parts *p, size_t shown)
+{
+	for (size_t i = 0; i < shown; i++) {
+		if (!p->area[i].n_within)
+			continue;
+		char *name = area_text(a, &p->area[i]), *text = within_text(p->area[i].within, p->area[i].n_within);
+		char *line = xasprintf("%s, with 95 %% certainty: %s", name, text);
+		render_paragraph(4, NULL, line);
+		free(line);
+		free(text);
+		free(name);
+	}
+}
+
 static void print_areas(struct answer *a, const struct cow_parts *p, size_t limit)
 {
 	static const struct table_column columns[] = {{"shared", true}, {"parent", true}, {"child", true},
@@ -319,6 +368,7 @@ static void print_areas(struct answer *a, const struct cow_parts *p, size_t limi
 		free(text);
 	}
 	table_print(&t, 4);
+	print_areas_within(a, p, within(limit, p->n_areas));
 	print_rest(within(limit, p->n_areas), p->n_areas, "areas");
 }
 
@@ -353,6 +403,16 @@ static void print_changes(const struct cow_place *x)
 		text_count(counters, (uint64_t)x->counters));
 }
 
+static void print_place_within(const struct cow_place *x)
+{
+	if (!x->n_within)
+		return;
+	char *text = within_text(x->within, x->n_within), *line = xasprintf("With 95 %% certainty: %s", text);
+	render_paragraph(6, NULL, line);
+	free(line);
+	free(text);
+}
+
 static void print_places(struct answer *a, const struct cow_parts *p, size_t limit)
 {
 	if (p->n_places == 0)
@@ -363,22 +423,36 @@ static void print_places(struct answer *a, const struct cow_parts *p, size_t lim
 	for (size_t i = 0; i < within(limit, p->n_places); i++) {
 		print_place(a, &p->place[i]);
 		print_changes(&p->place[i]);
+		print_place_within(&p->place[i]);
 	}
 	print_rest(within(limit, p->n_places), p->n_places, "sites");
 }
 
+/* To be freed. */
+static char *fork_heading(const struct cow_fork *f)
+{
+	char time[TEXT_NUMBER], pid[TEXT_NUMBER], count[TEXT_NUMBER];
+	char *name = f->parent ? answer_who(f->parent, true) : xstrdup("?");
+	char *who = text_cut_start(name, 38), *line;
+	snprintf(pid, sizeof(pid), "%lld", (long long)f->child_pid);
+	text_duration(time, (uint64_t)f->t_ns);
+	if (f->merged)
+		line = xasprintf("Fork %lld: the sum of %s forks of %s, from %s on", (long long)f->id,
+			text_count(count, f->merged), who, time);
+	else
+		line = xasprintf("Fork %lld: %s made %s, %s after the start", (long long)f->id, who,
+			f->child_pid < 0 ? "a child" : pid, time);
+	free(who);
+	free(name);
+	return line;
+}
+
 static void print_fork(struct answer *a, const struct cow_fork *f, size_t limit)
 {
-	char time[TEXT_NUMBER], pid[TEXT_NUMBER];
 	struct cow_parts p;
-	snprintf(pid, sizeof(pid), "%lld", (long long)f->child_pid);
-	char *exe = f->parent ? text_cut_start(basename(f->parent->name), 30) : xstrdup("?");
-	char *line = xasprintf("Fork %lld: %s (%lld) made %s, %s after the start", (long long)f->id, exe,
-		f->parent ? (long long)f->parent->pid : 0, f->child_pid < 0 ? "a child" : pid,
-		text_duration(time, (uint64_t)f->t_ns));
+	char *line = fork_heading(f);
 	render_heading(line);
 	free(line);
-	free(exe);
 	if (!f->watched) {
 		line = xasprintf("Not watched. %s", cow_why_not(f));
 		render_paragraph(2, NULL, line);
@@ -408,6 +482,14 @@ static bool is_among(const struct cow *c, const struct cow_fork *f, size_t limit
 	return limit == 0 || more < limit;
 }
 
+static bool any_known(const struct cow *c)
+{
+	bool known = false;
+	for (size_t i = 0; i < c->n; i++)
+		known |= c->fork[i].watched && cow_broken(&c->fork[i]) >= 0;
+	return known;
+}
+
 static void print_unwatched(const struct cow *c)
 {
 	char count[TEXT_NUMBER];
@@ -421,7 +503,7 @@ static void print_unwatched(const struct cow *c)
 
 void cow_text(struct answer *a, const struct cow *c, const struct cow_fork *only, size_t limit)
 {
-	size_t left_out = 0;
+	size_t left_out = 0, counted = 0;
 	if (only) {
 		print_fork(a, only, limit);
 		return;
@@ -431,7 +513,9 @@ void cow_text(struct answer *a, const struct cow *c, const struct cow_fork *only
 	for (size_t i = 0; i < c->n; i++) {
 		if (!c->fork[i].watched)
 			continue;
-		if (is_among(c, &c->fork[i], limit))
+		if (limit && cow_broken(&c->fork[i]) < 0 && any_known(c))
+			counted++;
+		else if (is_among(c, &c->fork[i], limit))
 			print_fork(a, &c->fork[i], limit);
 		else
 			left_out++;
@@ -441,6 +525,9 @@ void cow_text(struct answer *a, const struct cow *c, const struct cow_fork *only
 	if (left_out)
 		printf("  %zu more %s fewer pages (--limit 0 shows all, --fork N one).\n", left_out,
 			left_out == 1 ? "fork broke" : "forks broke");
+	if (counted)
+		printf("  Of %zu more %s the faults were counted only (--limit 0 shows all).\n", counted,
+			counted == 1 ? "fork" : "forks");
 	print_unwatched(c);
 }
 
@@ -466,7 +553,7 @@ char *cow_head_text(const struct cow *c)
 		copied += copies > 0 ? in_bytes(f, copies) : 0;
 	}
 	if (n == 0)
-		return xasprintf("%s %s, broken pages not known", text_count(count, c->n), text_plural(c->n, "fork", "forks"));
+		return xasprintf("%s %s, broken pages not known", text_count(count, c->n_all), text_plural(c->n_all, "fork", "forks"));
 	return xasprintf("%s of %s shared pages broken, %s%s copied", text_count(count, broken), text_count(all, shared),
 		most ? "at most " : "", text_size(size, copied));
 }

@@ -77,6 +77,7 @@ static void begin_facts(struct loader *l, const struct row *row)
 	f->begin_ns = (uint64_t)(row->process->begin_ns > 0 ? row->process->begin_ns : 0);
 	f->end_ns = (uint64_t)end_of(l->a, row->process);
 	f->free_blocks = row->free_blocks;
+	f->merged = row->process->merged != 0;
 	f->running = strcmp(row->process->end, "running") == 0;
 	f->usual_life_ns = verdict_usual_life(l->lives[row->number], VERDICT_LIVES);
 }
@@ -109,6 +110,25 @@ static void load_blocks(struct loader *l)
 			f->old_blocks++;
 			f->old_bytes += size;
 		}
+	}
+	query_close(q);
+}
+
+/* Of merged processes. */
+static void load_left(struct loader *l)
+{
+	struct query *q = answer_query(l->a, sql_left_blocks);
+	while (answer_row(l->a, q)) {
+		ptrdiff_t number = number_of(l, q);
+		if (number < 0)
+			continue;
+		struct verdict_facts *f = &l->evidence[number].facts;
+		uint64_t blocks = (uint64_t)query_int(q, 3), bytes = (uint64_t)query_int(q, 4);
+		enum reach reach = reach_of_word(query_text(q, 2));
+		f->blocks[reach] += blocks;
+		f->bytes[reach] += bytes;
+		f->listed_blocks += blocks;
+		f->listed_bytes += bytes;
 	}
 	query_close(q);
 }
@@ -224,6 +244,7 @@ struct evidence *evidence_load(struct answer *a, const struct rows *rows)
 	for (size_t i = 0; i < rows->n; i++)
 		begin_facts(&l, &rows->row[i]);
 	load_blocks(&l);
+	load_left(&l);
 	load_series(&l, false);
 	load_series(&l, true);
 	for (size_t i = 0; i < rows->n; i++) {

@@ -95,8 +95,11 @@ static void process_labels(FILE *out, const struct answer_process *p)
 {
 	char number[24];
 	label(out, "exe", p->exe, true);
-	snprintf(number, sizeof(number), "%" PRId64, p->pid);
-	label(out, "pid", number, false);
+	if (p->merged)
+		snprintf(number, sizeof(number), "%" PRIu64, p->merged);
+	else
+		snprintf(number, sizeof(number), "%" PRId64, p->pid);
+	label(out, p->merged ? "merged" : "pid", number, false);
 	snprintf(number, sizeof(number), "%" PRId64, p->id);
 	label(out, "image", number, false);
 }

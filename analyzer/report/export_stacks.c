@@ -23,12 +23,6 @@ static bool several_processes(const struct export *x)
 	return n > 1 && !x->pid;
 }
 
-static char *process_name(const struct answer_process *p)
-{
-	const char *slash = strrchr(p->name, '/');
-	return xasprintf("%s (%" PRId64 ")", slash ? slash + 1 : p->name, p->pid);
-}
-
 /* ---- folded ---- */
 
 /* ";" separates frames. */
@@ -49,7 +43,7 @@ void export_folded(struct export *x, FILE *out)
 		if (value == 0)
 			continue;
 		if (several)
-			folded_name(out, process_name(r->process));
+			folded_name(out, answer_who(r->process, true));
 		for (size_t k = n; k-- > 0;) {
 			if (several || k + 1 < n)
 				fputc(';', out);
@@ -132,7 +126,7 @@ static struct index_list index_row(struct shared_frames *s, const struct row *r,
 	size_t n = render_telling_frames(r->stack);
 	struct index_list l = {xcalloc(n + 2, sizeof(*l.index)), 0};
 	if (several)
-		l.index[l.n++] = shared_index(s, (struct shared_frame){.name = process_name(r->process)});
+		l.index[l.n++] = shared_index(s, (struct shared_frame){.name = answer_who(r->process, true)});
 	for (size_t k = n; k-- > 0;) {
 		const struct capture_frame *f = &r->stack->frames[k];
 		l.index[l.n++] = shared_index(s, (struct shared_frame){export_frame_name(f), f->file, f->line});
@@ -258,7 +252,9 @@ static void csv_row(FILE *out, const struct row *r)
 {
 	const struct capture_frame *f = r->stack->n ? &r->stack->frames[0] : NULL;
 	char *name = f ? export_frame_name(f) : xstrdup(""), *stack = csv_stack(r->stack);
-	fprintf(out, "%" PRId64 ",", r->process->pid);
+	if (!r->process->merged) /* a sum has none */
+		fprintf(out, "%" PRId64, r->process->pid);
+	putc(',', out);
 	csv_text(out, r->process->exe);
 	fprintf(out, ",%s,%s,", r->id, r->own);
 	csv_text(out, name);

@@ -58,7 +58,7 @@ void head_print(struct answer *a)
 	if (a->main)
 		printf(", pid %lld", (long long)a->main->pid);
 	printf(", %s, %s %s\n", text_duration(duration, (uint64_t)a->duration_ns),
-		text_count(count, a->n_processes), text_plural(a->n_processes, "process", "processes"));
+		text_count(count, a->n_all), text_plural(a->n_all, "process", "processes"));
 	const char *warning = state_warning(a);
 	if (warning) {
 		printf("%s", render_style(STYLE_WARN));
@@ -67,17 +67,45 @@ void head_print(struct answer *a)
 	}
 }
 
-static void print_note(const struct answer_note *n)
+/* What is said of several processes in the same words: once, of all of them. */
+struct same {
+	const struct answer_note *first;
+	uint64_t processes;
+	int64_t count;
+};
+
+static size_t gather(const struct answer *a, struct same *same)
 {
-	char count[TEXT_NUMBER];
-	char *who = n->process ? xasprintf("%s (%lld): ", basename(n->process->name), (long long)n->process->pid)
-			       : xstrdup("");
-	char *many = n->count > 1 ? xasprintf(" (%s)", text_count(count, (uint64_t)n->count)) : xstrdup("");
-	char *text = xasprintf("%s%s%s", who, n->text, many);
+	size_t n = 0;
+	for (size_t i = 0; i < a->n_notes; i++) {
+		const struct answer_note *note = &a->notes[i];
+		size_t at = 0;
+		while (at < n && (!note->process || !same[at].first->process
+					 || strcmp(same[at].first->text, note->text) != 0))
+			at++;
+		if (at == n)
+			same[n++] = (struct same){.first = note};
+		same[at].processes += note->process ? answer_processes(note->process) : 1;
+		same[at].count += note->count;
+	}
+	return n;
+}
+
+static void print_note(const struct same *same)
+{
+	const struct answer_process *p = same->first->process;
+	char count[TEXT_NUMBER], processes[TEXT_NUMBER];
+	char *one = p ? answer_who(p, true) : xstrdup("");
+	char *who = !p ? xstrdup("")
+		: same->processes == answer_processes(p) ? xasprintf("%s: ", one)
+		: xasprintf("%s and %s more: ", one, text_count(processes, same->processes - answer_processes(p)));
+	char *many = same->count > 1 ? xasprintf(" (%s)", text_count(count, (uint64_t)same->count)) : xstrdup("");
+	char *text = xasprintf("%s%s%s", who, same->first->text, many);
 	render_paragraph(2, "- ", text);
 	free(text);
 	free(many);
 	free(who);
+	free(one);
 }
 
 void head_print_coverage(struct answer *a, size_t limit)
@@ -92,18 +120,19 @@ void head_print_coverage(struct answer *a, size_t limit)
 		render_paragraph(2, "- ", text);
 		free(text);
 	}
-	size_t shown = a->n_notes > limit ? limit : a->n_notes;
+	struct same *same = xcalloc(a->n_notes + 1, sizeof(*same));
+	size_t n = gather(a, same), shown = n > limit ? limit : n;
 	for (size_t i = 0; i < shown; i++)
-		print_note(&a->notes[i]);
-	if (shown < a->n_notes)
-		printf("  - and %s more (--format json lists all)\n",
-			text_count(count, a->n_notes - shown));
+		print_note(&same[i]);
+	if (shown < n)
+		printf("  - and %s more (--format json lists all)\n", text_count(count, n - shown));
+	free(same);
 }
 
 void head_print_process(const struct answer_process *p, const char *text)
 {
 	size_t room = render_width() > strlen(text) + 20 ? render_width() - strlen(text) - 4 : 16;
-	char *who = xasprintf("%s (%lld)", p->name, (long long)p->pid);
+	char *who = answer_who(p, p->merged != 0);
 	char *cut = text_cut_start(who, room);
 	char *line = xasprintf("%s: %s", cut, text);
 	render_heading(line);

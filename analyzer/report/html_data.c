@@ -93,7 +93,8 @@ static void process_json(struct json *j, const struct answer_process *p)
 {
 	json_object(j, NULL);
 	json_i64(j, "id", p->id);
-	json_i64(j, "pid", p->pid);
+	known(j, "pid", p->merged ? -1 : p->pid);
+	json_u64(j, "merged", p->merged);
 	known(j, "parent_id", p->parent_id > 0 ? p->parent_id : -1);
 	json_string(j, "exe", p->name);
 	json_array(j, "argv");

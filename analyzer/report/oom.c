@@ -100,6 +100,13 @@ static void print_json(struct oom_verb *v, const struct answer_process *first)
 	json_finish(&j);
 }
 
+static void print_who(const struct answer_process *p)
+{
+	char *who = answer_who(p, false);
+	printf("  %-18s%s\n", "process", who);
+	free(who);
+}
+
 static void print_text(struct oom_verb *v, const struct answer_process *p)
 {
 	struct oom o;
@@ -108,7 +115,7 @@ static void print_text(struct oom_verb *v, const struct answer_process *p)
 	putchar('\n');
 	oom_judge(&o, &v->a, p, v->at_ns);
 	if (v->a.n_processes > 1)
-		printf("  %-18s%s (%lld)\n", "process", p->name, (long long)p->pid);
+		print_who(p);
 	load_sites(v, &o, &sites);
 	oom_text(&o, &sites, &v->a);
 	oom_sites_done(&sites);

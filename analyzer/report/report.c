@@ -51,7 +51,7 @@ static void known_json(struct json *j, const char *key, int64_t value)
 static void process_json(struct json *j, const struct answer_process *p)
 {
 	json_object(j, NULL);
-	json_i64(j, "pid", p->pid);
+	known_json(j, "pid", p->merged ? -1 : p->pid);
 	known_json(j, "parent", p->parent_pid > 0 ? p->parent_pid : -1);
 	json_string(j, "exe", p->exe);
 	json_string(j, "begin", p->begin);
@@ -74,6 +74,8 @@ static void process_json(struct json *j, const struct answer_process *p)
 	json_i64(j, "id", p->id);
 	known_json(j, "parent_id", p->parent_id > 0 ? p->parent_id : -1);
 	json_bool(j, "followed", p->followed);
+	if (p->merged)
+		json_u64(j, "merged", p->merged);
 	json_u64(j, "live_blocks", p->live_blocks);
 	json_u64(j, "alloc_blocks", p->alloc_blocks);
 	json_u64(j, "alloc_bytes", p->alloc_bytes);
@@ -256,16 +258,17 @@ static void print_process_count(const struct answer *a)
 	size_t forks = 0, execs = 0, spawned = 0, failed = 0, killed = 0;
 	for (size_t i = 0; i < a->n_processes; i++) {
 		const struct answer_process *p = &a->processes[i];
-		forks += strcmp(p->begin, "fork") == 0;
-		execs += strcmp(p->begin, "exec") == 0;
-		spawned += strcmp(p->begin, "spawn") == 0;
-		failed += strcmp(p->end, "exit") == 0 && p->status > 0;
-		killed += strcmp(p->end, "signal") == 0;
+		uint64_t n = answer_processes(p);
+		forks += strcmp(p->begin, "fork") == 0 ? n : 0;
+		execs += strcmp(p->begin, "exec") == 0 ? n : 0;
+		spawned += strcmp(p->begin, "spawn") == 0 ? n : 0;
+		failed += strcmp(p->end, "exit") == 0 && p->status > 0 ? n : 0;
+		killed += strcmp(p->end, "signal") == 0 ? n : 0;
 	}
 	if (a->n_processes < 2)
 		return;
 	label("programs");
-	printf("%zu: %zu forked, %zu by exec, %zu spawned", a->n_processes, forks, execs, spawned);
+	printf("%llu: %zu forked, %zu by exec, %zu spawned", (unsigned long long)a->n_all, forks, execs, spawned);
 	if (failed)
 		printf("; %zu failed", failed);
 	if (killed)
@@ -363,7 +366,10 @@ static int by_peak(const void *left, const void *right)
 static void process_row(struct table *t, const struct answer_process *p)
 {
 	char pid[TEXT_NUMBER];
-	snprintf(pid, sizeof(pid), "%lld", (long long)p->pid);
+	if (p->merged)
+		snprintf(pid, sizeof(pid), "x%llu", (unsigned long long)p->merged);
+	else
+		snprintf(pid, sizeof(pid), "%lld", (long long)p->pid);
 	char *end = head_end_text(p), *command = render_command(p->argv, p->n_argv, p->exe, 200);
 	table_cell(t, pid);
 	table_cell(t, p->begin);
@@ -394,11 +400,14 @@ static void print_processes(const struct answer *a)
 	size_t shown = a->n_processes > TOP_PROCESSES ? TOP_PROCESSES : a->n_processes;
 	struct table t;
 	table_begin(&t, columns, sizeof(columns) / sizeof(columns[0]));
-	for (size_t i = 0; i < shown; i++)
+	uint64_t named = 0;
+	for (size_t i = 0; i < shown; i++) {
 		process_row(&t, order[i]);
+		named += answer_processes(order[i]);
+	}
 	table_print(&t, 2);
 	if (shown < a->n_processes)
-		printf("  and %zu more (--format json lists all)\n", a->n_processes - shown);
+		printf("  and %llu more (--format json lists all)\n", (unsigned long long)(a->n_all - named));
 	free(order);
 }
 

@@ -15,6 +15,7 @@ struct top_row {
 	int64_t process_id, stack_id, pid;
 	uint64_t live_blocks, live_bytes, alloc_blocks, peak_bytes;
 	int64_t rss;             /* of a process; -1: not known */
+	uint64_t merged;         /* not 0: the sum of so many ended processes */
 	char *exe, *end;         /* of a process; NULL for a site */
 	double rate, allocs;     /* live bytes and allocations a second since the moment before */
 };

@@ -73,6 +73,7 @@ static bool read_processes(struct top_moment *m, struct capture *c)
 			r->rss = query_int(q, 7);
 		r->exe = xstrdup(query_text(q, 8));
 		r->end = xstrdup(query_text(q, 9));
+		r->merged = (uint64_t)query_int(q, 10);
 	}
 	query_close(q);
 	return more == 0;

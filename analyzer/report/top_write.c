@@ -68,7 +68,12 @@ static void print_processes(const struct top *t, size_t n)
 		const struct top_row *r = &m->process[i];
 		char live[TEXT_NUMBER], rate[TEXT_NUMBER], peak[TEXT_NUMBER], rss[TEXT_NUMBER], allocs[TEXT_NUMBER];
 		char *exe = text_cut_start(r->exe, render_width() - 68);
-		printf("%8lld %10s %13s %10s %10s %9s  %s\n", (long long)r->pid, text_size(live, r->live_bytes),
+		char pid[TEXT_NUMBER];
+		if (r->merged)
+			snprintf(pid, sizeof(pid), "x%llu", (unsigned long long)r->merged);
+		else
+			snprintf(pid, sizeof(pid), "%lld", (long long)r->pid);
+		printf("%8s %10s %13s %10s %10s %9s  %s\n", pid, text_size(live, r->live_bytes),
 			rate_text(rate, m, r->rate), text_size(peak, r->peak_bytes),
 			r->rss < 0 ? "-" : text_size(rss, (uint64_t)r->rss), count_text(allocs, m, r->allocs), exe);
 		free(exe);
@@ -132,7 +137,12 @@ static void rate_json(struct json *j, const char *key, const struct top_moment *
 
 static void row_json(struct json *j, const struct top_moment *m, const struct top_row *r)
 {
-	json_i64(j, "pid", r->pid);
+	if (r->merged) {
+		json_null(j, "pid");
+		json_u64(j, "merged", r->merged);
+	} else {
+		json_i64(j, "pid", r->pid);
+	}
 	json_u64(j, "live_blocks", r->live_blocks);
 	json_u64(j, "live_bytes", r->live_bytes);
 	json_u64(j, "peak_bytes", r->peak_bytes);

@@ -138,7 +138,7 @@ static enum site_class classify(const struct verdict_facts *f)
 		return is_stale(f) ? CLASS_LEAKING : CLASS_UNPROVEN;
 	}
 	/* What only an interior pointer points to is a finding of its own. */
-	if (f->bytes[REACH_POSSIBLE])
+	if (f->bytes[REACH_POSSIBLE] || f->merged)
 		return CLASS_UNPROVEN;
 	if (of_the_end(f))
 		return CLASS_EXIT_NOISE;
@@ -217,7 +217,9 @@ static void say_unproven(const struct verdict_facts *f, struct verdict *v)
 	} else {
 		const char *kept = f->running ? "Live now" : "Kept to the end";
 		const char *reached = f->bytes[REACH_REACHABLE] ? " and can still be reached" : "";
-		if (f->growth.verdict == GROWTH_FLAT)
+		if (f->merged)
+			say(v, "Kept to the end%s, in merged processes: whether it grows is not known.", reached);
+		else if (f->growth.verdict == GROWTH_FLAT)
 			say(v, "%s, but does not grow%s.", kept, reached);
 		else
 			say(v, "%s%s; %s.", kept, reached, f->traced ? "watched too short to say whether it grows"

@@ -42,6 +42,7 @@ struct verdict_facts {
 	struct growth growth;           /* of the live bytes at their minima */
 	bool traced;                    /* live bytes over time are recorded */
 	bool running;                   /* the process had not ended */
+	bool merged;                    /* of many processes: times mean nothing */
 };
 
 struct verdict {

@@ -99,7 +99,7 @@
 	" watched_share, areas, page_tables, arm_parent_ns, arm_child_ns, page_size, pages_shared, parent_broke," \
 	" child_broke, both_broke, still_shared, new_parent, new_child, copies, copies_low, copies_high," \
 	" error_pages, parent_faults, child_faults, bytes_changed, identical_pages, counter_pages," \
-	" pointer_pages, bulk_pages, watched_ns"
+	" pointer_pages, bulk_pages, watched_ns, merged"
 
 #define REST \
 	"UPDATE thread SET name = coalesce(thread.name, e.name), begin_ns = min(thread.begin_ns, e.begin_ns)," \
@@ -134,9 +134,12 @@
 	" both_broke, new_parent, new_child FROM earlier.cow_sample;" \
 	"INSERT INTO cow_interval SELECT fork_id + (SELECT by FROM fork_shift), name, low, high" \
 	" FROM earlier.cow_interval;" \
+	"INSERT INTO cow_part_interval SELECT fork_id + (SELECT by FROM fork_shift), area, stack_id, name, low, high" \
+	" FROM earlier.cow_part_interval;" \
 	"DROP TABLE temp.fork_shift;" \
 	"UPDATE fork SET child_id = (SELECT p.id FROM process p WHERE p.parent_id = fork.parent_id" \
 	"   AND p.ns_pid = fork.child_pid AND p.begin_how = 'fork') WHERE child_id IS NULL;" \
+	"INSERT OR IGNORE INTO left_block SELECT * FROM earlier.left_block;" \
 	"INSERT INTO snapshot SELECT * FROM earlier.snapshot;" \
 	"INSERT INTO snapshot_site SELECT * FROM earlier.snapshot_site;" \
 	"INSERT INTO snapshot_area SELECT * FROM earlier.snapshot_area;" \

@@ -110,7 +110,7 @@ static int write_process_row(struct store *s, const struct model_process *p)
 	int error;
 
 	row_int(&r, p->number);
-	row_int(&r, p->pid ? p->pid : p->ns_pid);
+	row_int(&r, p->pid ? p->pid : p->ns_pid); /* 0: a sum */
 	row_maybe(&r, p->ns_pid != 0, p->ns_pid);
 	row_maybe(&r, p->parent != 0, p->parent);
 	row_maybe(&r, p->parent_pid != 0, p->parent_pid);
@@ -138,6 +138,7 @@ static int write_process_row(struct store *s, const struct model_process *p)
 	row_int(&r, p->lost_records);
 	row_text(&r, engine_word(p->engine));
 	row_int(&r, !p->unrecorded);
+	row_maybe(&r, p->n_summed != 0, p->n_summed);
 	error = store_run(s, &r);
 	free(argv);
 	return error;
@@ -215,7 +216,7 @@ static int threads_moved(struct store *s, const struct model_process *p, struct 
 	w->thread_merges = p->thread_merges;
 	if (!error && p->n_merged)
 		error = write_thread(s, p->number, UINT64_MAX, &p->merged);
-	if (!error)
+	if (!error && !p->n_summed)
 		error = store_coverage(s, p->number, "threads_merged", p->n_merged,
 			"Threads that ended long ago were merged: the list was full. Their sums are kept.");
 	return error;
@@ -312,7 +313,7 @@ static const char *module_kind(uint8_t flags)
 		: flags & MMS_MODULE_VDSO ? "vdso" : flags & MMS_MODULE_EXE ? "exe" : "library";
 }
 
-static int write_module(struct store *s, const struct model_module *module, size_t id)
+static int write_module(struct store *s, const struct model_module *module)
 {
 	struct row r = row_of(store_statement(s, ST_MODULE));
 	char hex[2 * sizeof(module->build_id) + 1];
@@ -322,7 +323,7 @@ static int write_module(struct store *s, const struct model_module *module, size
 		n = sizeof(module->build_id);
 	for (size_t i = 0; i < n; i++)
 		sprintf(hex + 2 * i, "%02x", module->build_id[i]);
-	row_int(&r, id);
+	row_int(&r, module->id);
 	row_int(&r, module->context);
 	row_int(&r, module->process);
 	row_text(&r, module->path ? module->path : "");
@@ -343,11 +344,12 @@ int store_write_modules(struct store *s, const struct model *m)
 	if (store_grow(&s->modules, &s->n_modules, m->n_modules))
 		return store_no_memory(s);
 	for (size_t i = 0; !error && i < m->n_modules; i++) {
-		uint64_t digest = store_digest(m->modules[i].unload_ns, &m->modules[i].start, 8);
+		const struct model_module *o = &m->modules[i];
+		uint64_t digest = store_digest(o->unload_ns ^ o->process << 48 ^ o->id << 24, &o->start, 8);
 
 		if (s->modules[i] == digest)
 			continue;
-		error = write_module(s, &m->modules[i], i + 1);
+		error = write_module(s, &m->modules[i]);
 		s->modules[i] = digest;
 	}
 	return error;
@@ -460,7 +462,8 @@ int store_write_forks(struct store *s, const struct model *m, const struct stack
 		return store_no_memory(s);
 	for (size_t i = 0; !error && i < m->n_forks; i++) {
 		const struct model_fork *f = &m->forks[i];
-		uint64_t digest = store_digest(f->child, &f->child_pid, sizeof(f->child_pid));
+		const uint64_t changing[] = {f->id, f->parent, f->child_pid, f->n_summed};
+		uint64_t digest = store_digest(f->child, changing, sizeof(changing));
 		struct row r;
 
 		if (s->forks[i] == digest)
@@ -469,7 +472,7 @@ int store_write_forks(struct store *s, const struct model *m, const struct stack
 		if (error)
 			break;
 		r = row_of(store_statement(s, ST_FORK));
-		row_int(&r, i + 1);
+		row_int(&r, f->id);
 		row_int(&r, f->parent);
 		row_maybe(&r, f->child != 0, f->child);
 		row_maybe(&r, f->child_pid != 0, f->child_pid);
@@ -478,6 +481,7 @@ int store_write_forks(struct store *s, const struct model *m, const struct stack
 		row_int(&r, f->pause_ns);
 		row_int(&r, f->thread);
 		row_int(&r, f->stack);
+		row_maybe(&r, f->n_summed != 0, f->n_summed);
 		error = store_run(s, &r);
 		s->forks[i] = digest;
 	}

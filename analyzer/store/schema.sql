@@ -40,7 +40,10 @@ CREATE TABLE process (
 	hiwater_rss   INTEGER,                 -- VmHWM in bytes: at its last word, else last seen
 	lost_records  INTEGER NOT NULL,        -- found no room, or begun and never finished
 	engine        TEXT,                    -- own, libunwind
-	followed      INTEGER NOT NULL DEFAULT 1 -- 0: known by name only (not recorded)
+	followed      INTEGER NOT NULL DEFAULT 1, -- 0: known by name only (not recorded)
+	merged        INTEGER                  -- the row is the sum of so many ended processes of a
+	                                       -- program (exe NULL: of all others); peak_* and
+	                                       -- hiwater_rss are the highest of one; NULL: one process
 ) STRICT;
 
 CREATE TABLE thread (
@@ -238,6 +241,18 @@ CREATE TABLE live_block (
 	PRIMARY KEY (process_id, address)
 ) STRICT, WITHOUT ROWID;
 
+-- The same of merged processes, summed.
+CREATE TABLE left_block (
+	process_id INTEGER NOT NULL REFERENCES process(id),
+	stack_id   INTEGER NOT NULL,
+	verdict    TEXT NOT NULL,              -- as in live_block; '': unclassified
+	blocks     INTEGER NOT NULL,
+	bytes      INTEGER NOT NULL,
+	oldest_ns  INTEGER NOT NULL,           -- births of the oldest and the youngest of the stack
+	youngest_ns INTEGER NOT NULL,
+	PRIMARY KEY (process_id, stack_id, verdict)
+) STRICT, WITHOUT ROWID;
+
 -- Wrapped calls that changed the address space.
 CREATE TABLE vm_event (
 	id         INTEGER PRIMARY KEY,
@@ -283,20 +298,24 @@ CREATE TABLE fork (
 	child_broke   INTEGER,
 	both_broke    INTEGER,                 -- by both: counted in each of the two above
 	still_shared  INTEGER,                 -- when watching ended
-	new_parent    INTEGER,                 -- pages that came after the fork: never COW
+	new_parent    INTEGER,                 -- pages that came after the fork: never COW; of a side without
+	                                       -- a last word, in the areas that it had at the fork
 	new_child     INTEGER,
 	copies        INTEGER,                 -- pages that the kernel copied
 	copies_low    INTEGER,
 	copies_high   INTEGER,
 	error_pages   INTEGER,                 -- counts above are off by at most so many; NULL: not known
-	parent_faults INTEGER,                 -- minor faults of a side while watched
+	parent_faults INTEGER,                 -- minor faults of a side, from its return from fork
+	                                       -- to the end of the child
 	child_faults  INTEGER,
 	bytes_changed INTEGER,                 -- of broken pages, compared byte by byte (witness)
 	identical_pages INTEGER,               -- broken, and the same bytes at the end
 	counter_pages INTEGER,                 -- changed words differ by little: reference counts
 	pointer_pages INTEGER,                 -- changed words are addresses
 	bulk_pages    INTEGER,                 -- the rest
-	watched_ns    INTEGER                  -- how long both sides were watched
+	watched_ns    INTEGER,                 -- how long both sides were watched
+	merged        INTEGER                  -- the row is the sum of so many forks of a place, t_ns the
+	                                       -- first one's; NULL: one fork
 ) STRICT;
 
 -- Copy-on-write of a fork by area, by site, and over time.  Pages; NULL: not
@@ -331,7 +350,8 @@ CREATE TABLE cow_site (
 	parent_broke INTEGER,
 	child_broke  INTEGER,
 	both_broke   INTEGER,
-	blocks       INTEGER NOT NULL,         -- live at the fork, on shared pages
+	blocks       INTEGER NOT NULL,         -- live at the fork, on shared pages; where a part was
+	                                       -- watched, all of the stack
 	bytes        INTEGER NOT NULL,
 	false_blocks INTEGER,                  -- on broken pages, themselves unchanged
 	bytes_changed INTEGER,
@@ -360,6 +380,17 @@ CREATE TABLE cow_interval (
 	PRIMARY KEY (fork_id, name)
 ) STRICT, WITHOUT ROWID;
 
+-- The same of the figures of its areas and sites.
+CREATE TABLE cow_part_interval (
+	fork_id      INTEGER NOT NULL REFERENCES fork(id),
+	area         INTEGER NOT NULL,         -- start of the row of cow_vma; 0: of cow_site
+	stack_id     INTEGER NOT NULL,         -- of the row of cow_site; 0 with an area
+	name         TEXT NOT NULL,            -- column
+	low          INTEGER NOT NULL,
+	high         INTEGER NOT NULL,
+	PRIMARY KEY (fork_id, area, stack_id, name)
+) STRICT, WITHOUT ROWID;
+
 -- One row per tick and process, read from outside.
 CREATE TABLE sample (
 	process_id INTEGER NOT NULL REFERENCES process(id),
@@ -382,10 +413,10 @@ CREATE TABLE limit_point (
 	process_id  INTEGER NOT NULL,          -- 0: of the place; else the process's own
 	kind        TEXT NOT NULL,             -- cgroup1, cgroup1.memsw, cgroup2, cgroup2.high,
 	                                       -- cgroup2.swap, host, committed, commit, RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK,
-	                                       -- task_size, max_map_count
+	                                       -- task_size, max_map_count, RLIMIT_NPROC, pids, threads-max
 	path        TEXT NOT NULL,             -- cgroup folder, or the name of the setting
 	t_ns        INTEGER NOT NULL,
-	limit_value INTEGER NOT NULL,          -- bytes; areas for max_map_count
+	limit_value INTEGER NOT NULL,          -- bytes; areas for max_map_count; threads for those behind it
 	usage       INTEGER NOT NULL,
 	reclaimable INTEGER NOT NULL,          -- file pages inside usage
 	residue     INTEGER,                   -- usage that no statistic of the cgroup names
@@ -411,6 +442,7 @@ CREATE TABLE debt (
 	private     INTEGER,                   -- writable private bytes: what a fork commits
 	threads     INTEGER,
 	swap        INTEGER,
+	noreserve   INTEGER,                   -- inside touch: of areas mapped with MAP_NORESERVE
 	PRIMARY KEY (process_id, t_ns)
 ) STRICT, WITHOUT ROWID;
 

@@ -94,6 +94,7 @@ static uint64_t site_digest(const struct heap_site *h)
 	struct heap_site plain = *h;
 
 	plain.series = NULL;
+	plain.left = NULL; /* written at the end */
 	plain.at_peak_blocks = plain.at_peak_bytes = plain.epoch = 0; /* not written */
 	return store_digest(1, &plain, sizeof(plain));
 }
@@ -260,23 +261,6 @@ static const char *const verdict_words[] = {
 	[REACH_DEFINITE] = "definite",
 };
 
-static enum reach_verdict verdict_of(const struct model_process *p, uint64_t address, uint64_t t_ns)
-{
-	size_t low = 0, high = p->n_verdicts;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (p->verdicts[middle] >> 8 < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	/* What came later may stand where a judged one stood. */
-	bool is_there = low < p->n_verdicts && p->verdicts[low] >> 8 == address && t_ns <= p->judged_ns;
-	return is_there ? p->verdicts[low] & 255 : REACH_UNCLASSIFIED;
-}
-
 static int insert_blocks(struct store *s, const struct model_process *p, const struct collected *c)
 {
 	int error = 0;
@@ -291,8 +275,32 @@ static int insert_blocks(struct store *s, const struct model_process *p, const s
 		row_int(&r, b->stack);
 		row_int(&r, b->thread);
 		row_int(&r, b->t_ns);
-		row_text(&r, verdict_words[verdict_of(p, b->address, b->t_ns)]);
+		row_text(&r, verdict_words[model_verdict(p, b->address, b->t_ns)]);
 		error = store_run(s, &r);
+	}
+	return error;
+}
+
+/* A sum of processes has no blocks, but what was found of them. */
+static int write_left(struct store *s, const struct model_process *p)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < p->n_sites; i++) {
+		const struct site_left *left = p->sites[i]->left;
+		for (int v = 0; left && !error && v < LEFT_VERDICTS; v++) {
+			struct row r = row_of(left->blocks[v] ? store_statement(s, ST_LEFT) : NULL);
+			if (!left->blocks[v])
+				continue;
+			row_int(&r, p->number);
+			row_int(&r, p->sites[i]->stack);
+			row_text(&r, verdict_words[v] ? verdict_words[v] : "");
+			row_int(&r, left->blocks[v]);
+			row_int(&r, left->bytes[v]);
+			row_int(&r, left->oldest_ns);
+			row_int(&r, left->youngest_ns);
+			error = store_run(s, &r);
+		}
 	}
 	return error;
 }
@@ -311,6 +319,8 @@ static int write_blocks_of(struct store *s, const struct model_process *p, uint3
 	struct collected c = {.per_site = per_site};
 	int error = 0;
 
+	if (p->n_summed)
+		return write_left(s, p);
 	if (!p->live_blocks)
 		return 0;
 	if (per_site != UINT32_MAX) {
@@ -339,7 +349,7 @@ static uint64_t blocks_with(const struct model *m, uint64_t per_site)
 	for (size_t i = 0; i < m->n_processes; i++) {
 		const struct model_process *p = m->processes[i];
 
-		for (size_t k = 0; k < p->n_sites; k++)
+		for (size_t k = 0; k < p->n_sites && !p->n_summed; k++)
 			sum += p->sites[k]->live_blocks < per_site ? p->sites[k]->live_blocks : per_site;
 	}
 	return sum;

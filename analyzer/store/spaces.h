@@ -67,6 +67,8 @@ struct store_gone {
 	uint32_t stack;
 	uint64_t count, bytes, touched;
 };
+/* Rows of vma. */
+uint64_t store_vmas(struct store *s);
 int store_gone(struct store *s, const struct store_gone *g, const struct stack_source *stacks);
 
 #endif

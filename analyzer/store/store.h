@@ -3,6 +3,7 @@
  *
  *   writer.c       open, meta, flush, close
  *   rows.c         processes, threads, modules, events: model -> rows
+ *   sums.c         what goes when processes are summed up
  *   sites.c        totals per stack, series, live blocks: model -> rows
  *   stack_rows.c   chains of the session's stack table -> rows
  *   spaces.c       address spaces: rows as the collector gives them
@@ -36,12 +37,13 @@
 #define STORE_SERIES_BYTES (8u << 20)       /* all heap_series blobs together */
 
 enum store_statement {
-	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_THREADS_REMOVE, ST_MODULE, ST_SITE, ST_ESTIMATE, ST_PAUSE, ST_SERIES, ST_LIVE,
+	ST_META, ST_META_REMOVE, ST_PROCESS, ST_THREAD, ST_THREADS_REMOVE, ST_MODULE, ST_SITE, ST_ESTIMATE, ST_PAUSE, ST_SERIES, ST_LIVE, ST_LEFT,
 	ST_STACK, ST_VM, ST_VM_REMOVE, ST_FORK, ST_TICK, ST_EVENT, ST_COVERAGE_REMOVE, ST_COVERAGE,
 	ST_VMA, ST_VMA_PAGES, ST_SCAN, ST_MM, ST_DRIFT, ST_HIDDEN, ST_GONE, ST_ALLOCATOR,
 	ST_TOUCH,
 	ST_LIMIT, ST_DEBT, ST_VICTIM, ST_FAILURE, ST_COW_FORK, ST_COW_VMA, ST_COW_SAMPLE, ST_COW_SITE,
-	ST_COW_INTERVAL,
+	ST_COW_INTERVAL, ST_COW_PART_INTERVAL,
+	ST_KEPT_PROCESS, ST_KEPT_CONTEXT, ST_GONE_FORK,
 	ST_SNAPSHOT, ST_SNAPSHOT_SITE, ST_SNAPSHOT_AREA, ST_SNAPSHOT_FRAME,
 	N_STATEMENTS
 };
@@ -69,6 +71,7 @@ struct store {
 	size_t n_vm_events;
 	size_t n_vm_written;  /* rows of vm_event have ids 1 to this */
 	uint32_t vm_merges;   /* as in the model when they were written */
+	uint32_t process_sums; /* likewise, of processes, modules and forks */
 	uint16_t *depth;      /* per stack id: depth of a written node, 0: not written */
 	uint32_t *context;    /* per stack id: module context of a written node */
 	uint32_t n_depth;
@@ -92,6 +95,9 @@ int store_exec(struct store *s, const char *sql);
 int store_fail(struct store *s, int sqlite_code);
 int store_no_memory(struct store *s);
 void store_forget(struct store *s);
+/* Old ended processes became sums in the model: rows that nothing stands for
+ * go, and what is in the model is written anew. */
+int store_sums(struct store *s, const struct model *m);
 
 /* Digest of a run of bytes; never 0, which stands for "not written". */
 uint64_t store_digest(uint64_t seed, const void *data, size_t size);
@@ -131,6 +137,7 @@ size_t series_blob(const struct series *s, uint32_t merge, uint8_t *out);
 void store_perms(char text[5], uint32_t prot, int shared);
 const char *store_origin_word(uint32_t origin);
 
+/* Size of the database, less pages that are free. */
 int64_t store_bytes(struct store *s);
 
 /* absorb.c: adds the database that stands at path.  -EINVAL: it is none of

@@ -27,8 +27,8 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_PROCESS] = "INSERT OR REPLACE INTO process (id, pid, ns_pid, parent_id, parent_pid, exe, argv,"
 		" cwd, begin_how, begin_ns, end_how, end_ns, status, peak_bytes, peak_ns, live_blocks, live_bytes,"
 		" inherited_blocks, inherited_bytes, inherited_freed, alloc_blocks, alloc_bytes, free_blocks,"
-		" unknown_frees, failed_allocs, hiwater_rss, lost_records, engine, followed)"
-		" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		" unknown_frees, failed_allocs, hiwater_rss, lost_records, engine, followed, merged)"
+		" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_THREAD] = "INSERT OR REPLACE INTO thread VALUES (?,?,?,?,?,?,?,?)",
 	[ST_THREADS_REMOVE] = "DELETE FROM thread WHERE process_id = ?",
 	[ST_MODULE] = "INSERT OR REPLACE INTO module VALUES (?,?,?,?,?,?,?,?,?,?,?,'pending')",
@@ -41,14 +41,16 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_SNAPSHOT_FRAME] = "INSERT OR REPLACE INTO snapshot_frame VALUES (?,?,?,?,?,?,?)",
 	[ST_PAUSE] = "INSERT OR REPLACE INTO pause VALUES (?,?)",
 	[ST_SERIES] = "INSERT OR REPLACE INTO heap_series VALUES (?,?,?,?,?)",
+	[ST_LEFT] = "INSERT OR REPLACE INTO left_block VALUES (?,?,?,?,?,?,?)",
 	[ST_LIVE] = "INSERT OR REPLACE INTO live_block VALUES (?,?,?,?,?,?,?)",
 	[ST_STACK] = "INSERT OR IGNORE INTO stack (id, parent_id, pc, context, depth, flags)"
 		" VALUES (?,?,?,?,?,?)",
 	[ST_VM] = "INSERT OR REPLACE INTO vm_event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_VM_REMOVE] = "DELETE FROM vm_event WHERE id = ?",
-	[ST_FORK] = "INSERT INTO fork (id, parent_id, child_id, child_pid, kind, t_ns, pause_ns, thread, stack_id)"
-		    " VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET child_id = excluded.child_id,"
-		    " child_pid = excluded.child_pid",
+	[ST_FORK] = "INSERT INTO fork (id, parent_id, child_id, child_pid, kind, t_ns, pause_ns, thread, stack_id, merged)"
+		    " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET parent_id = excluded.parent_id,"
+		    " child_id = excluded.child_id, child_pid = excluded.child_pid, pause_ns = excluded.pause_ns,"
+		    " thread = excluded.thread, merged = excluded.merged",
 	[ST_COW_FORK] = "UPDATE fork SET method = ?, exact = ?, why = ?, watched_share = ?, areas = ?,"
 		" page_tables = ?, arm_parent_ns = ?, arm_child_ns = ?, page_size = ?, pages_shared = ?,"
 		" parent_broke = ?, child_broke = ?, both_broke = ?, still_shared = ?, new_parent = ?,"
@@ -57,15 +59,19 @@ static const char *const statement_text[N_STATEMENTS] = {
 		" bulk_pages = ?, watched_ns = ? WHERE id = ?",
 	[ST_COW_VMA] = "INSERT OR REPLACE INTO cow_vma VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_COW_INTERVAL] = "INSERT OR REPLACE INTO cow_interval VALUES (?,?,?,?)",
+	[ST_COW_PART_INTERVAL] = "INSERT OR REPLACE INTO cow_part_interval VALUES (?,?,?,?,?,?)",
 	[ST_COW_SAMPLE] = "INSERT OR REPLACE INTO cow_sample VALUES (?,?,?,?,?,?,?)",
 	[ST_TICK] = "INSERT OR REPLACE INTO sample VALUES (?,?,?,?,?,?,?,?,?,?)",
 	[ST_LIMIT] = "INSERT OR REPLACE INTO limit_point VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_VICTIM] = "INSERT OR REPLACE INTO victim VALUES (?,?,?,?,?,?,?,?)",
 	[ST_FAILURE] = "INSERT OR REPLACE INTO alloc_failure VALUES (?,?,?,?,?,?,?)",
 	[ST_COW_SITE] = "INSERT OR REPLACE INTO cow_site (fork_id, stack_id, pages_shared, parent_broke, child_broke,"
 			" both_broke, blocks, bytes, false_blocks, bytes_changed, identical_pages, counter_pages)"
 			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_KEPT_PROCESS] = "INSERT OR IGNORE INTO temp.kept_process VALUES (?)",
+	[ST_KEPT_CONTEXT] = "INSERT OR IGNORE INTO temp.kept_context VALUES (?)",
+	[ST_GONE_FORK] = "INSERT OR REPLACE INTO temp.gone_fork VALUES (?,?)",
 	[ST_EVENT] = "INSERT INTO heap_event VALUES (NULL,?,?,?,?,?,?,?)",
 	[ST_COVERAGE_REMOVE] = "DELETE FROM coverage WHERE process_id IS ? AND kind = ?",
 	[ST_COVERAGE] = "INSERT INTO coverage VALUES (NULL,?,?,?,?)",
@@ -120,7 +126,9 @@ int store_exec(struct store *s, const char *sql)
 
 int64_t store_bytes(struct store *s)
 {
-	return db_int(s->db, "PRAGMA page_count", 0) * db_int(s->db, "PRAGMA page_size", 4096);
+	int64_t pages = db_int(s->db, "PRAGMA page_count", 0) - db_int(s->db, "PRAGMA freelist_count", 0);
+
+	return pages * db_int(s->db, "PRAGMA page_size", 4096);
 }
 
 uint64_t store_digest(uint64_t seed, const void *data, size_t size)
@@ -170,6 +178,7 @@ void store_forget(struct store *s)
 		forget_all(s->processes[i].threads, s->processes[i].n_threads);
 		s->processes[i].thread_merges = UINT32_MAX; /* rows of before a merge may be back */
 	}
+	s->process_sums = UINT32_MAX; /* rows of before processes were summed may be back */
 	forget_all(s->modules, s->n_modules);
 	forget_all(s->forks, s->n_forks);
 	forget_all(s->vm_events, s->n_vm_events);
@@ -377,8 +386,10 @@ int store_heap_event(struct store *s, uint64_t process, uint32_t thread, uint64_
 
 static int write_all(struct store *s, const struct model *m, const struct stack_source *stacks)
 {
-	int error = store_write_processes(s, m, stacks);
+	int error = store_sums(s, m);
 
+	if (!error)
+		error = store_write_processes(s, m, stacks);
 	if (!error)
 		error = store_write_modules(s, m);
 	if (!error)

@@ -19,6 +19,7 @@
 #include "debug_child.h"
 
 #include "debug_info.h"
+#include "packed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,6 +66,7 @@ static void put_answer(FILE *f, const struct symbol_want *wants, size_t n_wants,
 _Noreturn static void child(int out, const struct elf_image *image, struct symbol_want *wants, size_t n_wants)
 {
 	const struct rlimit cpu = {CHILD_CPU_SECONDS, CHILD_CPU_SECONDS + 5};
+	struct elf_image unpacked;
 	struct pool pool = {0};
 	bool any = false;
 	FILE *f;
@@ -73,6 +75,8 @@ _Noreturn static void child(int out, const struct elf_image *image, struct symbo
 	prctl(PR_SET_DUMPABLE, 0); /* a crash here is no news */
 	signal(SIGXCPU, SIG_DFL);
 	setrlimit(RLIMIT_CPU, &cpu);
+	if (packed_open(image, &unpacked))
+		image = &unpacked;
 	if (debug_info_read(image, &pool, wants, n_wants, &any) != 0)
 		_exit(1);
 	f = fdopen(out, "w");

@@ -4,7 +4,9 @@
  * libdw's per-address search walks a whole compilation unit for each address
  * and needs .debug_aranges, which clang does not write.  So:
  *
- *   1. the address ranges of all units are listed and sorted, and each wanted
+ *   1. where .debug_aranges tells of every wanted address, the ranges of those
+ *      units alone are listed, else of all (what is compressed is then unpacked
+ *      no further than to the last of them, packed.c); sorted, and each wanted
  *      address is given to its unit;
  *   2. a unit that has wanted addresses is walked ONCE: a function whose
  *      ranges hold a wanted address is entered, everything else is skipped;
@@ -69,16 +71,23 @@ static int by_low(const void *a, const void *b)
 	return x->low < y->low ? -1 : x->low > y->low;
 }
 
-static int list_units(struct walk *w)
+/* The units whose offsets are `only`, n of them, sorted; NULL: all. */
+static int list_units(struct walk *w, const uint64_t *only, size_t n)
 {
 	Dwarf_CU *unit = NULL;
 	Dwarf_Die die, split;
 	uint8_t type;
+	size_t k = 0;
 
-	while (dwarf_get_units(w->dwarf, unit, &unit, NULL, &type, &die, &split) == 0) {
+	while (!(only && k == n) && dwarf_get_units(w->dwarf, unit, &unit, NULL, &type, &die, &split) == 0) {
 		Dwarf_Addr base, low, high;
 		ptrdiff_t at = 0;
+		uint64_t offset = dwarf_dieoffset(&die) - dwarf_cuoffset(&die);
 
+		while (only && k < n && only[k] < offset)
+			k++;
+		if (only && (k == n || only[k] != offset))
+			continue;
 		if (type != DW_UT_compile && type != DW_UT_skeleton)
 			continue;
 		while ((at = dwarf_ranges(&die, at, &base, &low, &high)) > 0) {
@@ -89,6 +98,79 @@ static int list_units(struct walk *w)
 	if (w->n_ranges)
 		qsort(w->ranges, w->n_ranges, sizeof(*w->ranges), by_low);
 	return 0;
+}
+
+/* One set of .debug_aranges: the unit at `unit` has the ranges in [at, end). */
+static void take_set(const uint8_t *at, const uint8_t *end, uint64_t unit, const struct symbol_want *wants,
+	size_t n_wants, uint64_t *offsets)
+{
+	for (; end - at >= 16; at += 16) {
+		uint64_t range[2];
+		size_t low = 0, high = n_wants;
+
+		memcpy(range, at, sizeof(range));
+		while (low < high) {
+			size_t middle = low + (high - low) / 2;
+
+			if (wants[middle].address < range[0])
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		for (; low < n_wants && wants[low].address - range[0] < range[1]; low++)
+			offsets[low] = unit;
+	}
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* offsets[i] = the unit of wants[i], then sorted; false: it does not tell of all. */
+static bool find_offsets(const struct elf_image *image, const struct symbol_want *wants, size_t n_wants,
+	uint64_t *offsets)
+{
+	Elf_Scn *section = elf_image_section(image, ".debug_aranges");
+	Elf_Data *data = section ? elf_getdata(section, NULL) : NULL;
+	const uint8_t *at = data ? data->d_buf : NULL, *end = at ? at + data->d_size : NULL;
+	struct __attribute__((packed)) {
+		uint32_t length; /* of what follows */
+		uint16_t version;
+		uint32_t unit;
+		uint8_t address_size, segment_size;
+	} head;
+
+	memset(offsets, 0xff, n_wants * sizeof(*offsets));
+	while (end - at >= 16) {
+		memcpy(&head, at, sizeof(head));
+		if (head.length > (size_t)(end - at) - 4 || head.version != 2 || head.address_size != 8 ||
+			head.segment_size)
+			return false;
+		/* pairs of 16 bytes, which begin at a multiple of that */
+		take_set(at + 16, at + 4 + head.length, head.unit, wants, n_wants, offsets);
+		at += 4 + head.length;
+	}
+	for (size_t i = 0; i < n_wants; i++)
+		if (offsets[i] == UINT64_MAX)
+			return false;
+	qsort(offsets, n_wants, sizeof(*offsets), by_offset);
+	return n_wants > 0;
+}
+
+/* The ranges of the units that may hold wants. */
+static int find_units(struct walk *w, const struct elf_image *image, const struct symbol_want *wants, size_t n_wants)
+{
+	uint64_t *offsets = reallocarray(NULL, n_wants + 1, sizeof(*offsets));
+	int error;
+
+	if (!offsets)
+		return -ENOMEM;
+	error = list_units(w, find_offsets(image, wants, n_wants, offsets) ? offsets : NULL, n_wants);
+	free(offsets);
+	return error;
 }
 
 static Dwarf_CU *unit_of(const struct walk *w, uint64_t address)
@@ -364,7 +446,7 @@ int debug_info_read(const struct elf_image *image, struct pool *pool, struct sym
 	w.dwarf = dwarf_begin_elf(image->elf, DWARF_C_READ, NULL);
 	if (!w.dwarf)
 		return 0;
-	error = list_units(&w);
+	error = find_units(&w, image, wants, n_wants);
 	*ret_any = w.n_ranges > 0;
 	if (!error && w.n_ranges && n_wants)
 		error = walk_units(&w, wants, n_wants);

@@ -41,6 +41,7 @@ struct mms_create_options {
 	uint32_t audit_every;
 	bool no_reach;
 	uint32_t duration_s;       /* 0: until the last process has ended */
+	uint32_t processes_max;    /* 0: as many as usual */
 	uint32_t creator_pid;      /* the first target's pid; 0: the caller's */
 	bool any_uid;              /* children under other user ids may join: file mode 0666
 	                            * under its random name in a folder nobody can list */
@@ -174,6 +175,7 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	h->mode = o->mode ? o->mode : MMS_MODE_EXACT;
 	h->sample_bytes = o->sample_bytes ? o->sample_bytes : 512u << 10;
 	h->duration_s = o->duration_s;
+	h->processes_max = o->processes_max;
 	bool samples = h->mode == MMS_MODE_SAMPLE;
 	h->no_reach = o->no_reach ? MMS_NO_REACH_WANTED : samples ? MMS_NO_REACH_PARTIAL : 0;
 	atomic_store_explicit(&h->interval, samples ? h->sample_bytes : 0, memory_order_relaxed);
@@ -504,21 +506,28 @@ static inline void mms_spawn_limits(void)
 	}
 }
 
-/* B.  Shares the caller's memory until execve: writes only its stack and
- * s->error. */
-static inline void mms_spawn_b(void *argument)
+/* B puts away what is the target's: signals, terminal, descriptors, limits,
+ * folder.  Signals stay blocked. */
+static inline void mms_spawn_detach(struct mms_spawn_state *s)
 {
-	struct mms_spawn_state *s = argument;
-	const struct mms_collector_options *o = s->options;
 	long action[4] = { 0, 0, 0, 0 }; /* SIG_DFL, in the kernel's form */
-	const char *argv[] = { "mmscope", "collect", o->session, NULL };
-	const char *envp[] = { o->path, NULL };
 	for (int sig = 1; sig <= 64; sig++)
 		mms_syscall4(SYS_rt_sigaction, sig, (long)action, 0, 8);
 	mms_syscall3(SYS_setsid, 0, 0, 0);
 	mms_spawn_descriptors(s);
 	mms_spawn_limits();
 	mms_syscall3(SYS_chdir, (long)"/", 0, 0);
+}
+
+/* B.  Shares the caller's memory until execve: writes only its stack and
+ * s->error. */
+static inline void mms_spawn_b(void *argument)
+{
+	struct mms_spawn_state *s = argument;
+	const struct mms_collector_options *o = s->options;
+	const char *argv[] = { "mmscope", "collect", o->session, NULL };
+	const char *envp[] = { o->path, NULL };
+	mms_spawn_detach(s);
 	mms_signals_set(0);
 	s->error = (int)mms_syscall3(SYS_execve, (long)o->bin, (long)argv, (long)envp);
 	mms_exit_group(127);
@@ -544,16 +553,11 @@ static inline void mms_spawn_a(void *argument)
 	mms_exit_group(b < 0 ? 127 : 0);
 }
 
-/* Starts `mmscope collect SESSION` as nobody's child.  Returns once it runs
- * (not: once it listens; that is what ready_fd tells), or -errno.  Takes
- * about 0.1 ms; all signals are held back meanwhile. */
-static inline int mms_collector_start(const struct mms_collector_options *o)
+/* Runs A and waits for its end; all signals are held back meanwhile.  0 or -errno. */
+static inline int mms_spawn(uint8_t *stack_end, void (*a_main)(void *), void *state)
 {
-	static uint8_t stacks[2][MMS_SPAWN_STACK] __attribute__((aligned(16)));
-	struct mms_spawn_state state = { .options = o, .stack_b = stacks[1] + MMS_SPAWN_STACK };
 	uint64_t signals = mms_signals_block();
-	long a = mms_clone_call(CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, stacks[0] + MMS_SPAWN_STACK,
-		mms_spawn_a, &state);
+	long a = mms_clone_call(CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, stack_end, a_main, state);
 	if (a > 0) {
 		int status = 0;
 		long r;
@@ -562,7 +566,18 @@ static inline int mms_collector_start(const struct mms_collector_options *o)
 		while (r == -EINTR);
 	}
 	mms_signals_set(signals);
-	return a < 0 ? (int)a : __atomic_load_n(&state.error, __ATOMIC_RELAXED);
+	return a < 0 ? (int)a : 0;
+}
+
+/* Starts `mmscope collect SESSION` as nobody's child.  Returns once it runs
+ * (not: once it listens; that is what ready_fd tells), or -errno.  Takes
+ * about 0.1 ms. */
+static inline int mms_collector_start(const struct mms_collector_options *o)
+{
+	static uint8_t stacks[2][MMS_SPAWN_STACK] __attribute__((aligned(16)));
+	struct mms_spawn_state state = { .options = o, .stack_b = stacks[1] + MMS_SPAWN_STACK };
+	int r = mms_spawn(stacks[0] + MMS_SPAWN_STACK, mms_spawn_a, &state);
+	return r < 0 ? r : __atomic_load_n(&state.error, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -116,6 +116,7 @@ enum mms_long {
 	MMS_LONG_COW_TELL = 54,  /* no payload; closes COW_PAGES: written since the newest fork */
 	MMS_LONG_COW_FRAMES = 55, /* no payload: COW_PAGES and COW_AREA follow, up to the COW_ARM of a
 	                           * fork that comes; their frames are read before it */
+	MMS_LONG_COW_FAULTS = 56, /* struct mms_cow_faults; the last record of a fork on each side */
 	MMS_LONG_ROOTS = 60,     /* struct mms_roots: before the process asks to be read */
 	MMS_LONG_SAMPLING = 70,  /* struct mms_sampling: this thread's births from here on */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
@@ -206,6 +207,7 @@ enum mms_cow_state {
 	MMS_COW_CLEAN = 2,
 	MMS_COW_WRITTEN_HUGE = 3, /* in a 2 MiB entry */
 	MMS_COW_CLEAN_HUGE = 4,
+	MMS_COW_FRESH = 5, /* not protected: in an area that came since */
 };
 
 /* A private writable area that a fork copied, as its parent tells. */
@@ -233,7 +235,7 @@ struct mms_cow_arm {
 	uint64_t cost_ns;
 	uint32_t side;        /* enum mms_cow_side */
 	int32_t error;        /* -errno: nothing is protected */
-	uint32_t areas;       /* of the address space */
+	uint32_t areas;       /* of the address space; 0: not counted (only the parent tells them) */
 	uint32_t refused;     /* areas with an error */
 	uint32_t chunks, chunks_armed; /* pieces of areas within 2 MiB of addresses, and those asked for */
 	uint64_t resident;    /* of `pages`, those not in swap */
@@ -258,6 +260,16 @@ static inline bool mms_cow_is_chosen(uint64_t chunk, uint32_t share)
 	chunk ^= chunk >> 33;
 	return (chunk & (MMS_COW_SHARE_ALL - 1)) < share;
 }
+
+/* A side of a fork goes back to the program: its faults count from here on.  Of
+ * several about one side the last one counts. */
+struct mms_cow_faults {
+	uint64_t begin_stamp, parent; /* as in struct mms_cow_arm */
+	uint64_t faults; /* minor faults of this process without those of the thread that forked, in the fork */
+	uint32_t side;   /* enum mms_cow_side */
+	uint32_t zero;
+};
+_Static_assert(sizeof(struct mms_cow_faults) == 32, "cow faults payload");
 
 /* The COW_PAGES before it are what is written now. */
 struct mms_cow_last {
@@ -293,7 +305,8 @@ struct mms_sampling {
 };
 
 struct mms_heap_fail {
-	uint64_t size; /* 0: a fork */
+	uint64_t size; /* 0: ENOMEM a fork, EAGAIN one thread or process too many;
+	                * else EAGAIN is memory that could not be locked */
 	int32_t error;
 	uint32_t op; /* enum mms_op; 0: no block, but a mapping, the break or a fork */
 };

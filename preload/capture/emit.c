@@ -52,6 +52,11 @@ void capture_forked(void)
 		thread_forked();
 }
 
+void capture_touch_ahead(void)
+{
+	thread_touch_ahead();
+}
+
 void capture_thread_end(void)
 {
 	thread_end();

@@ -47,6 +47,10 @@ int capture_start(const struct mms_session *session);
  * first event (called from the fork wrappers and the atfork handler). Idempotent. */
 void capture_forked(void);
 
+/* This process's page faults are counted: those of its records are taken where
+ * the kernel does not count them (Linux 5.14). */
+void capture_touch_ahead(void);
+
 /* Id of the calling stack (0: none).  fp = __builtin_frame_address(0) of the wrapper. */
 uint32_t capture_stack(void *const *fp);
 

@@ -20,6 +20,7 @@
 /* Enough for the collector to wake up for (fewer cost a switch each), few
  * enough that a ring that may grow to 32 MiB stays at one or two. */
 #define WAKE_BLOCKS 16u
+#define POPULATE_WRITE 23 /* MADV_POPULATE_WRITE, since Linux 5.14 */
 
 static uint32_t cells_usable(const struct mms_session *s)
 {
@@ -45,6 +46,11 @@ struct mms_block *ring_claim(const struct mms_session *s, uint64_t owner)
 		return (struct mms_block *)(void *)mms_cell(s, at);
 	}
 	return NULL;
+}
+
+void ring_touch(struct mms_block *b)
+{
+	mms_madvise(b, MMS_CELL_SIZE, POPULATE_WRITE);
 }
 
 static void wake_collector(const struct mms_session *s)

@@ -17,6 +17,9 @@
  * none.  Until the caller stores base_stamp the block counts as torn. */
 struct mms_block *ring_claim(const struct mms_session *s, uint64_t owner);
 
+/* Puts b into the page tables of this process: its records take no page fault. */
+void ring_touch(struct mms_block *b);
+
 /* The writer is done with b.  may_call: system calls are allowed (wakes the
  * collector when it sleeps and an eighth of the ring is full). */
 void ring_close(const struct mms_session *s, struct mms_block *b, enum mms_closed how, bool may_call);

@@ -44,6 +44,7 @@ struct thread_state thread_sentinel;
 __thread struct thread_state *thread_current
 	__attribute__((tls_model("initial-exec"))) = &thread_sentinel;
 __thread struct stack_thread *thread_stack __attribute__((tls_model("initial-exec")));
+static _Atomic bool touches_ahead; /* thread_touch_ahead */
 static __thread uint32_t slow_depth __attribute__((tls_model("initial-exec")));
 
 /* slots[0] is the head: its `taken` says whether this process has its own
@@ -346,6 +347,8 @@ static enum advance advance(uint32_t *seen)
 		ring_want(s, MMS_CELL_RING, may_call());
 		return NO_BLOCK;
 	}
+	if (atomic_load_explicit(&touches_ahead, memory_order_relaxed) && may_call())
+		ring_touch(b);
 	open_block(st, b);
 	return ADVANCED;
 }
@@ -450,6 +453,15 @@ struct stack_thread *thread_make_stack(void)
 bool thread_is_new_child(void)
 {
 	return slab.slots && atomic_load_explicit(&slab.slots[0].taken, memory_order_acquire) != HEAD_READY;
+}
+
+void thread_touch_ahead(void)
+{
+	struct thread_state *st = thread_get();
+
+	atomic_store(&touches_ahead, true);
+	if (is_mine(st) && st->block)
+		ring_touch(st->block);
 }
 
 void thread_lost(void)

@@ -99,6 +99,9 @@ void thread_lost(void);
 /* In a forked child: its own identity, now. */
 void thread_forked(void);
 
+/* From now on blocks are touched when they are taken: page faults are counted. */
+void thread_touch_ahead(void);
+
 /* Closes the block of the calling thread, to be given back soon. */
 void thread_end(void);
 

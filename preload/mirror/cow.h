@@ -85,8 +85,10 @@ void cow_end(void);
  * parent's, and is closed where system calls may be made. */
 void cow_forked(bool may_ask);
 
-/* Minor faults of this process, or of another, so far; 0: not known. */
+/* Minor faults of this process, of this thread, or of another process, so far;
+ * 0: not known. */
 uint64_t cow_faults(void);
+uint64_t cow_faults_of_thread(void);
 uint64_t cow_faults_of(int pid);
 
 #endif

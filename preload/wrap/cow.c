@@ -27,6 +27,7 @@
 #define PLACES 512u
 #define PLACE_TRIES 8u
 #define LEARNED 2u /* children that executed */
+#define POPULATE_READ 22 /* MADV_POPULATE_READ, since Linux 5.14 */
 
 struct place {
 	_Atomic uint32_t stack; /* 0: free */
@@ -44,6 +45,8 @@ static uint64_t seen;                /* number of the process, where the bracket
 /* What the witness of this thread's fork took, or what was told before it. */
 static __thread uint64_t witness_ns __attribute__((tls_model("initial-exec")));
 static __thread struct mms_cow_arm before_it __attribute__((tls_model("initial-exec")));
+static __thread uint64_t thread_faults __attribute__((tls_model("initial-exec"))); /* of it, before */
+static bool is_of_many; /* this process is the child of a fork of enough memory to be watched */
 
 /* A child that is not recorded asks for no comparison. */
 static bool wants_witness(void)
@@ -137,6 +140,20 @@ static void tell_area(void *arg, const struct mms_cow_area *area, const char *na
 	emit_long(MMS_LONG_COW_AREA, area->stack, area, sizeof(*area), name, area->name_length, NULL, 0);
 }
 
+/* Faults will be all that is known, and ours shall not be among them: what the
+ * kernel is asked to populate it does not count.  A child has our code in no
+ * page table. */
+static void touch_ahead(enum mms_cow_side side)
+{
+	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+	extern const char edata[] __attribute__((visibility("hidden")));
+	uintptr_t start = (uintptr_t)__ehdr_start, end = ((uintptr_t)edata + 4095) & ~4095ul;
+
+	if (side == MMS_COW_CHILD)
+		mms_madvise((void *)start, end - start, POPULATE_READ);
+	capture_touch_ahead();
+}
+
 /* arm->error and what was told are the caller's. */
 static void tell_armed(const struct mms_fork *note, struct mms_cow_arm *arm)
 {
@@ -146,6 +163,8 @@ static void tell_armed(const struct mms_fork *note, struct mms_cow_arm *arm)
 	arm->faults = cow_faults();
 	arm->window = arm->faults - (arm->side == MMS_COW_PARENT ? note->faults : 0);
 	emit_long(MMS_LONG_COW_ARM, 0, arm, sizeof(*arm), NULL, 0, NULL, 0);
+	if (arm->error)
+		touch_ahead(arm->side);
 }
 
 static void one_side(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
@@ -186,6 +205,28 @@ static void one_side_by_frames(const struct mms_fork *note, uint64_t parent, enu
 	tell_armed(note, &arm);
 }
 
+#define FAULTS_TRIES 4
+
+/* What this thread faulted in the fork is the fork's and ours.  That of the
+ * record too: where telling took a fault it is told again. */
+static void tell_faults(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
+{
+	struct mms_cow_faults v = { .begin_stamp = note->begin_stamp, .parent = parent, .side = side };
+	uint64_t now = cow_faults_of_thread(), told = now + 1;
+
+	for (int i = 0; i < FAULTS_TRIES && told != now; i++) {
+		told = now;
+		v.faults = side == MMS_COW_CHILD ? told : note->faults + told - thread_faults;
+		emit_long(MMS_LONG_COW_FAULTS, 0, &v, sizeof(v), NULL, 0, NULL, 0);
+		now = cow_faults_of_thread();
+	}
+}
+
+static bool counts_faults(const struct mms_fork *note)
+{
+	return note->watch != MMS_WATCH_OFF && note->watch != MMS_WATCH_EXECS && note->watch != MMS_WATCH_FILTER;
+}
+
 static void side_of(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
 {
 	if (note->watch == MMS_WATCH_UFFD || note->watch == MMS_WATCH_SOFT_DIRTY)
@@ -194,6 +235,8 @@ static void side_of(const struct mms_fork *note, uint64_t parent, enum mms_cow_s
 		one_side_with_witness(note, parent, side);
 	else if (note->watch == MMS_WATCH_FRAMES)
 		one_side_by_frames(note, parent, side);
+	if (counts_faults(note))
+		tell_faults(note, parent, side);
 }
 
 /* We stand still while the frames are read in which the pages are now: a side
@@ -224,6 +267,10 @@ void cow_before(struct mms_fork *note)
 {
 	uint64_t begin = mms_clock_ns(CLOCK_MONOTONIC);
 
+	if (!doorbell_is_silent()) {
+		note->faults = cow_faults();
+		thread_faults = cow_faults_of_thread();
+	}
 	tell_before_it_is_shared();
 	if (note->watch == MMS_WATCH_WITNESS) {
 		note->witness = witness_make();
@@ -265,6 +312,7 @@ void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
 	seen = capture_process() ? capture_process()->number : 0;
 	born_of = stack;
 	born_by = doorbell_is_silent() ? 0 : mms_getppid();
+	is_of_many = counts_faults(note) && note->watch != MMS_WATCH_SMALL;
 	side_of(note, parent, MMS_COW_CHILD);
 }
 
@@ -288,13 +336,15 @@ static void notice_clone(void)
 	is_child = true;
 	born_of = 0;
 	born_by = 0;
+	is_of_many = false;
 }
 
 /* A failed exec has told already: the later word counts. */
 void cow_last_word(enum mms_look look)
 {
 	struct cow_sink sink = { .pages = tell_pages };
-	struct mms_cow_last last = { .look = look };
+	/* First: what follows is ours. */
+	struct mms_cow_last last = { .look = look, .faults = doorbell_is_silent() ? 0 : cow_faults() };
 
 	notice_clone();
 	bool compared = is_compared(), watched = cow_is_watching() || compared;
@@ -306,8 +356,7 @@ void cow_last_word(enum mms_look look)
 	if (doorbell_is_silent()) {
 		last.error = -EPERM;
 	} else {
-		last.faults = cow_faults();
-		if (watched && born_by && born_by == mms_getppid())
+		if (is_of_many && born_by && born_by == mms_getppid())
 			last.parent_faults = cow_faults_of(born_by);
 		if (cow_is_watching() || !compared)
 			last.error = space_on_small_stack() ? -EAGAIN : cow_tell(&sink);

@@ -10,7 +10,7 @@
  * which share of its pages?  Fills note->watch and note->share. */
 void cow_decide(uint32_t stack, struct mms_fork *note);
 
-/* Just before the fork: a witness, if one is wanted. */
+/* Just before the fork: a witness, if one is wanted.  Fills note->faults. */
 void cow_before(struct mms_fork *note);
 /* The fork failed. */
 void cow_failed(const struct mms_fork *note);

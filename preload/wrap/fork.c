@@ -43,7 +43,6 @@ static void before(uint32_t stack)
 		return;
 	forker = p->number;
 	cow_decide(stack, &fork_note);
-	fork_note.faults = doorbell_is_silent() ? 0 : cow_faults();
 	cow_before(&fork_note);
 	fork_note.begin_stamp = capture_stamp();
 }
@@ -80,13 +79,13 @@ static void child_side(uint32_t stack)
 	cow_in_child(&note, forker, stack);
 }
 
-/* Too little memory may be promised for a second one.  EAGAIN is about the
- * number of processes. */
+/* Too little memory may be promised for a second one (ENOMEM), or there are too
+ * many processes (EAGAIN). */
 static __attribute__((cold)) void refused(uint32_t stack)
 {
 	struct mms_heap_fail note = { .error = errno };
 
-	if (fork_note.begin_stamp && note.error == ENOMEM)
+	if (fork_note.begin_stamp && (note.error == ENOMEM || note.error == EAGAIN))
 		emit_long(MMS_LONG_HEAP_FAIL, stack, &note, sizeof(note), NULL, 0, NULL, 0);
 	if (fork_note.begin_stamp)
 		cow_failed(&fork_note);

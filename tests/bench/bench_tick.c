@@ -28,7 +28,6 @@
 #define SECOND 1000000000ull
 
 static struct watch_process process;
-static struct watch_image images[2];
 static struct watch watch;
 static struct pressure *pressure;
 static struct spaces spaces;
@@ -78,7 +77,7 @@ static void tick_row(void)
 static void tick_whole(void)
 {
 	tick_row();
-	pressure_take(pressure, &watch, NULL, now_ns);
+	pressure_take(pressure, &watch, NULL, &spaces, now_ns);
 }
 
 /* Pages are looked at under a budget of their own: never due here. */
@@ -121,8 +120,9 @@ int main(int argc, char **argv)
 		.files = { -1, -1, -1 } };
 	static struct mms_header header;
 	static const struct mms_session session = { .header = &header };
-	watch = (struct watch){ .session = &session, .processes = &process, .n_processes = 1, .images = images, .n_images = 2,
+	watch = (struct watch){ .session = &session, .processes = &process, .n_processes = 1, 
 		.model = model_new(), .n_alive = 1 };
+	numbered_new(&watch.images, 1, sizeof(struct watch_image));
 	place = cgroup_place_open("", text);
 	pressure = pressure_new();
 	limit_process_init(&own, proc_fd);

@@ -49,7 +49,7 @@ HOMES = [
     (r'libunwind.*\.h', ['preload/capture', 'analyzer/collect']),
     (r'jemalloc/.*', ['preload/base']),
     (r'(elfutils/.*|gelf\.h|libelf\.h|dwarf\.h|libdw.*\.h)', ['analyzer/symbol']),
-    (r'zlib\.h', ['analyzer/report']),
+    (r'zlib\.h', ['analyzer/report', 'analyzer/symbol']),
     (r'(demangle\.h|libiberty.*)', ['analyzer/symbol']),
 ]
 INCLUDE = re.compile(r'^\s*#\s*include(?:_next)?\s*([<"])([^>"]+)[>"]', re.M)

@@ -6,7 +6,8 @@ that know what they wrote.
     cow_rungs.py bytes [FIRST [SEEDS]]    A8: bytes and classes of what changed
     cow_rungs.py soft-dirty       the bits of a kernel that keeps them, without userfaultfd
     cow_rungs.py pfn              page frames, read by root, without either
-    cow_rungs.py totals           the last rung: counts of page faults, in a container
+    cow_rungs.py totals [FIRST [SEEDS]]   A5 on the last rung: counts of page faults, in a container
+    cow_rungs.py swap-witness, swap-pfn   pages in swap at the fork, and written ones that go there
     cow_rungs.py prefork          a witness for each child of one parent
     cow_rungs.py killed           the child is killed: up to the last look
     cow_rungs.py unseen           no wait, signal or descriptor tells of the witness
@@ -25,6 +26,7 @@ import time
 import contained
 import cow
 import mms
+import swapping
 from cow import check
 
 WITNESS = ('--cow', 'witness')
@@ -132,32 +134,66 @@ def pfn(work):
             print('fork %d: %d copies, held up for %.1f ms' % (f['id'], f['copies'], f['arm_parent_ns'] / 1e6))
 
 
-TOTALS = '''
-import mmap, os, resource, sys
-m = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-m.write(b"x" * (16 << 20))
-pid = os.fork()
-if pid == 0:
-    for page in range(0, 4096, 2): m[page * 4096] = 1
-    sys.stdout.write("%d\\n" % resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-    sys.stdout.flush()
-    os._exit(0)
-os.waitpid(pid, 0)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt)
-'''
-
-
-def totals(work):
+def totals(work, first=1, seeds=1):
+    """The program counts its faults by itself: from its return from fork to just before it ends."""
     need_nobody(work)
-    out, db = run(work, '/usr/bin/python3', '-c', TOTALS, options=(), preexec_fn=contained.become)
-    inside, whole = map(int, out.split())
+    for seed in range(first, first + seeds):
+        for pages in ('kept', '4k', 'huge'):
+            out, db = run(work, cow.PAIR, str(seed), pages, '1', 'faults', options=(), preexec_fn=contained.become)
+            parent, child = map(int, out.split('faults ')[1].split())
+            truth, (f,) = cow.truth_of(out)[0], db_forks(db)
+            check('method', (f['method'], f['exact']) == ('totals', 0) and f['why'], tuple(f))
+            check('why not better', 'No userfaultfd: ' in f['why'] and 'No soft-dirty bits: ' in f['why'], f['why'])
+            check('sets are not known', f['child_broke'] is None and f['parent_broke'] is None, tuple(f))
+            wrote = [sum(t[i] for t in truth.values()) for i in (1, 2)]
+            plain = [int(x) for x in subprocess.run([cow.PAIR, str(seed), pages, '1', 'faults'], stdout=subprocess.PIPE, check=True,
+                                                    text=True).stdout.split('faults ')[1].split()]
+            check('parent: its own count', f['parent_faults'] == parent, (f['parent_faults'], parent))
+            check('child: its own count', f['child_faults'] == child, (f['child_faults'], child))
+            # Beside the pages: its code and libc's, and the stack; ours only where a child maps and unmaps.
+            check('pages written', all(0 <= n - k < 64 for n, k in zip(plain, wrote)), (plain, wrote))
+            check('unwatched', abs(parent - plain[0]) < 8 and abs(child - plain[1]) < (8 if pages == 'kept' else 256),
+                  (parent, child, plain))
+            print('seed %d %s: parent %d, child %d faults; unwatched %d and %d; pages written %d and %d' % (
+                seed, pages, f['parent_faults'], f['child_faults'], *plain, *wrote))
+
+
+def swap(work, options, letters, **more):
+    """letters: what is told of a page that nobody wrote, the parent, the child, and both."""
+    program = cow.SWAP.replace('again = out(0, n)', 'again = out(768, 256)')
+    with swapping.swap_file():
+        out, db = run(work, '/usr/bin/python3', '-c', program, options=options, **more)
+    start, at_fork, *later = map(int, out.split())
+    if at_fork != 512 or not all(n > at_fork // 4 for n in later):
+        mms.skip('the kernel moved too little out: %s' % [at_fork, *later])
     f, = db_forks(db)
-    check('method', (f['method'], f['exact']) == ('totals', 0) and f['why'], tuple(f))
-    check('why not better', 'No userfaultfd: ' in f['why'] and 'No soft-dirty bits: ' in f['why'], f['why'])
-    check('sets are not known', f['child_broke'] is None and f['parent_broke'] is None, tuple(f))
-    # Counted at the last word: after the program's own question, before the process is gone.
-    check('the checksum', inside <= f['child_faults'] <= whole and whole - inside < 64, (inside, f['child_faults'], whole))
-    check('no fewer than the pages written', f['child_faults'] >= 2048, f['child_faults'])
+    row = db.execute('SELECT start, end, pages FROM cow_vma WHERE fork_id = ? AND start <= ? AND end > ?', (f['id'], start, start)).fetchone()
+    check('the area', row, tuple(f))
+    at = (start - row[0]) // 4096
+    seen = cow.letters(row[2], (row[1] - row[0]) // 4096)[at:at + 1024]
+    may = [letters[(i % 3 == 0) + 2 * (i % 4 == 0)] for i in range(1024)]
+    check('in swap at the fork: not shared', seen[:512] == '.' * 512, seen[:512])
+    check('never in swap', all(x in y for x, y in zip(seen[512:768], may[512:768])), seen[512:768])
+    lost = sum(x not in y for x, y in zip(seen[768:], may[768:]))
+    check('in swap at the end', all(x in y + 's' for x, y in zip(seen[768:], may[768:])), seen[768:])
+    check('it says so', '512 pages were in swap at the fork' in f['why'] and f['exact'] == 0, tuple(f))
+    check('the error is known', 0 < lost <= f['error_pages'], (lost, f['error_pages']))
+    print('%s: %d of the pages written later were in swap at the end, error at most %d' % (f['method'], lost, f['error_pages']))
+    return f
+
+
+def swap_witness(work):
+    f = swap(work, WITNESS, 'spcb')
+    check('method', f['method'] == 'witness', tuple(f))
+
+
+def swap_pfn(work):
+    soft, frames = machine()
+    if soft or not frames:
+        mms.skip('this kernel keeps soft-dirty bits' if soft else 'only who may administer the machine sees page frames')
+    # Of a page that both wrote the first to write made a copy, and the other was left alone with it.
+    f = swap(work, (), ('s', 'p', 'c', 'pc'), preexec_fn=contained.without_userfaultfd)
+    check('method', f['method'] == 'pfn', tuple(f))
 
 
 def db_forks(db):
@@ -324,7 +360,7 @@ def main():
     what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
     mms.need('/usr/bin/python3')
     work = mms.Work('cow-rungs')
-    {'witness': witness, 'bytes': bytes_, 'soft-dirty': soft_dirty, 'pfn': pfn, 'totals': totals, 'prefork': prefork, 'killed': killed, 'unseen': unseen,
+    {'witness': witness, 'bytes': bytes_, 'soft-dirty': soft_dirty, 'pfn': pfn, 'totals': totals, 'swap-witness': swap_witness, 'swap-pfn': swap_pfn, 'prefork': prefork, 'killed': killed, 'unseen': unseen,
      'ends': ends, 'none': none}[what](work, *rest)
     if not work.keep:
         import shutil

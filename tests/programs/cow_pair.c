@@ -1,7 +1,7 @@
 /*
  * cow_pair.c - a fork whose page writes are known: says what must be reported.
  *
- *	cow_pair SEED 4k|huge|kept [children] [kill]
+ *	cow_pair SEED 4k|huge|kept [children] [kill|faults]
  *
  * 65,536 pages in 128 areas; after the fork each page is left alone, written
  * by the child, by the parent, by both in either order, or dropped by the
@@ -11,15 +11,19 @@
  *	area START shared PARENT CHILD BOTH LETTERS
  * With several children (forked one after the other, the parent writes between)
  * there is one block of lines for each, after "fork N".  kill: the child is
- * killed by SIGKILL some seconds after its last write.  With COW_GROUP, the
+ * killed by SIGKILL some seconds after its last write.  faults: "faults PARENT
+ * CHILD", the minor faults that each counted itself since the fork.  With COW_GROUP, the
  * folder of its memory cgroup, "rss N" says what it grew by in bytes.
  */
+#include <alloca.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,6 +39,7 @@ static unsigned char *base;
 static unsigned char class_of[MAX_CHILDREN][AREAS * PAGES];
 static unsigned char cut[MAX_CHILDREN][AREAS]; /* the child unmaps the last 64 pages */
 static uint64_t state;
+static long *child_faults; /* shared; NULL: nobody counts */
 
 static unsigned rnd(void)
 {
@@ -61,10 +66,44 @@ static void write_pages(int k, int a, int b, int child)
 			page(i)[rnd() % PAGE]++;
 }
 
-static void child_part(int k, int in, int out)
+/* Asked without any code but this, and told in a page that is written already. */
+static inline __attribute__((always_inline)) long faults(struct rusage *u)
+{
+	long r;
+
+	__asm__ volatile("syscall" : "=a"(r) : "0"(SYS_getrusage), "D"(RUSAGE_SELF), "S"(u) : "rcx", "r11", "memory");
+	return r ? -1 : u->ru_minflt;
+}
+
+/* A fork whose way back to us takes no fault that we do not count: this code is
+ * in a page of our own, and the fork itself writes this part of the stack. */
+static __attribute__((noinline, aligned(4096))) pid_t counted_fork(long *ret_faults)
+{
+	struct rusage u;
+	volatile char *middle = alloca(PAGE + ((uintptr_t)__builtin_frame_address(0) - PAGE / 2) % PAGE); /* of a page */
+
+	*middle = 1;
+	pid_t pid = fork();
+	*ret_faults = faults(&u);
+	return pid;
+}
+
+static void own_page_of(void *code)
+{
+	volatile unsigned char *at = (volatile unsigned char *)((uintptr_t)code / PAGE * PAGE);
+
+	if (mprotect((void *)at, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC) == 0)
+		at[PAGE - 1] = at[PAGE - 1];
+	mprotect((void *)at, PAGE, PROT_READ | PROT_EXEC);
+}
+
+static void child_part(int k, int in, int out, long before)
 {
 	char c;
+	struct rusage u;
 
+	if (child_faults)
+		*child_faults = 0;
 	for (int i = 0; i < AREAS; i++)
 		if (cut[k][i])
 			munmap(page(i * PAGES + PAGES - 64), 64 * PAGE);
@@ -77,6 +116,10 @@ static void child_part(int k, int in, int out)
 	write_pages(k, PARENT_FIRST, PARENT_FIRST, 1);
 	if (write(out, "2", 1) != 1 || read(in, &c, 1) != 1)
 		_exit(1);
+	if (child_faults) {
+		*child_faults = faults(&u) - before;
+		_exit(0);
+	}
 	exit(0);
 }
 
@@ -125,7 +168,7 @@ int main(int argc, char **argv)
 {
 	int n = argc > 3 ? atoi(argv[3]) : 1, huge = argc > 2 && strcmp(argv[2], "huge") == 0;
 	int kept = argc > 2 && strcmp(argv[2], "kept") == 0;
-	int killed = argc > 4, in[MAX_CHILDREN], out[MAX_CHILDREN];
+	int killed = argc > 4 && strcmp(argv[4], "kill") == 0, in[MAX_CHILDREN], out[MAX_CHILDREN];
 	pid_t pid[MAX_CHILDREN] = { 0 };
 	char c;
 
@@ -145,15 +188,22 @@ int main(int argc, char **argv)
 		for (int a = 0; a < AREAS; a++)
 			cut[k][a] = !kept && rnd() % 8 == 0;
 	}
+	if (argc > 4 && !killed) {
+		void *at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		child_faults = at == MAP_FAILED ? NULL : at;
+		own_page_of((void *)counted_fork);
+	}
 	long long rss = group_rss();
+	long before = 0, after = 0;
+	struct rusage u;
 	for (int k = 0; k < n; k++) {
 		int down[2], up[2];
 
 		if (pipe(down) || pipe(up))
 			return 2;
-		pid[k] = fork();
+		pid[k] = child_faults ? counted_fork(&before) : fork();
 		if (pid[k] == 0)
-			child_part(k, down[0], up[1]);
+			child_part(k, down[0], up[1], before);
 		in[k] = up[0];
 		out[k] = down[1];
 		if (read(in[k], &c, 1) != 1)
@@ -162,6 +212,14 @@ int main(int argc, char **argv)
 		write_pages(k, CHILD_FIRST, DROPPED_PARENT, 0);
 		if (write(out[k], "g", 1) != 1 || read(in[k], &c, 1) != 1)
 			return 3;
+	}
+	if (child_faults) {
+		after = faults(&u);
+		if (write(out[0], "e", 1) != 1 || waitpid(pid[0], NULL, 0) != pid[0])
+			return 3;
+		tell(0);
+		printf("faults %ld %ld\n", after - before, *child_faults);
+		return 0;
 	}
 	for (int k = 0; k < n; k++)
 		tell(k);

@@ -65,16 +65,16 @@ static void fill_site(struct heap_site *h, uint32_t stack, size_t i)
 
 static void fill_events(struct made_up *u)
 {
-	u->modules[0] = (struct model_module){.context = 7, .flags = MMS_MODULE_EXE, .start = 0x400000,
+	u->modules[0] = (struct model_module){.id = 1, .context = 7, .flags = MMS_MODULE_EXE, .start = 0x400000,
 		.end = 0x800000, .bias = 0, .path = "/no/such/program", .build_id = {0xab, 0xcd},
 		.build_id_length = 2, .process = 1};
-	u->modules[1] = (struct model_module){.context = 7, .flags = MMS_MODULE_LOADER, .start = 0x900000,
+	u->modules[1] = (struct model_module){.id = 2, .context = 7, .flags = MMS_MODULE_LOADER, .start = 0x900000,
 		.end = 0xa00000, .bias = 0x900000, .path = "/no/such/ld-linux-x86-64.so.2", .process = 1};
 	u->vm[0] = (struct model_vm_event){.process = 1, .thread = 1, .stack = 5, .op = MMS_LONG_MMAP,
 		.t_ns = 10, .address = 0xffffffff12345000, .length = 8192, .prot = 3, .flags = 34, .fd = -1};
 	u->vm[1] = (struct model_vm_event){.process = 1, .thread = 1, .stack = 5, .op = MMS_LONG_MUNMAP,
 		.t_ns = 20, .address = 0xffffffff12345000, .length = 4096};
-	u->forks[0] = (struct model_fork){.parent = 1, .child = 2, .child_pid = 1002, .kind = MMS_FORK_FORK,
+	u->forks[0] = (struct model_fork){.id = 1, .parent = 1, .child = 2, .child_pid = 1002, .kind = MMS_FORK_FORK,
 		.thread = 1, .stack = 9, .t_ns = 30, .pause_ns = 4};
 	u->buckets[0] = (struct series_bucket){5, 10, 7};
 	u->buckets[1] = (struct series_bucket){0, 7, 0};

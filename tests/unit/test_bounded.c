@@ -9,6 +9,7 @@
  */
 #include "check.h"
 #include "mmscope/record.h"
+#include "mmscope/session.h"
 #include "model/model.h"
 #include "store/capture.h"
 #include "store/spaces.h"
@@ -284,6 +285,145 @@ static void test_database(void)
 	unlink(path);
 }
 
+/* ---- processes ---- */
+
+/* Frames of a stack: the same in all processes whose numbers differ by 10. */
+static uint64_t place(void *arg, const struct model *m, uint32_t stack) { return stack % 10; }
+static uint32_t context(void *arg, uint32_t stack) { return stack / 10; }
+static bool needs(void *arg, const struct model_process *p) { return p->number == 77; }
+static bool no_node(const void *arg, uint32_t id, struct stack_node *ret) { return false; }
+static uint64_t fork_kind(void *arg, const struct model_fork *f) { return f->id % 1000 != 0; }
+
+#define SHORT_ONES 64u /* are listed one by one */
+static const struct model_outside outside = {.place = place, .context = context, .needs = needs,
+	.fork_kind = fork_kind, .max = SHORT_ONES};
+
+/* Process n allocates at three stacks of its own; what it loses is judged. */
+static void give_process(struct model *m, uint64_t n)
+{
+	struct model_process *p = model_process(m, n);
+	uint64_t t_ns = n * SECOND;
+	struct model_module module = {.context = (uint32_t)n, .start = 0x1000, .end = 0x2000};
+
+	p->begin = MMS_BEGIN_FORK;
+	p->parent = 1;
+	p->begin_ns = t_ns;
+	p->context = (uint32_t)n;
+	p->exe = strdup(n % 3 ? "/bin/three" : "/bin/one");
+	model_thread(p, 1, (uint32_t)n, t_ns);
+	model_module_loaded(m, p, &module, "/bin/some", 9, t_ns);
+	model_fork_seen(m, &(struct model_fork){.parent = 1, .child_pid = (uint32_t)n, .kind = MMS_FORK_FORK,
+		.t_ns = t_ns, .pause_ns = 7});
+	m->forks[m->n_forks - 1].child = n;
+	for (uint32_t i = 1; i <= 3; i++)
+		model_alloc(m, p, 1, 0x10000 * i, 100 * i, (uint32_t)n * 10 + i, t_ns + i);
+	model_release(m, p, 1, 0x10000, false, t_ns + 9);
+	p->verdicts = malloc(sizeof(*p->verdicts));
+	p->verdicts[0] = 0x20000ull << 8 | (n % 5 ? REACH_REACHABLE : REACH_DEFINITE);
+	p->n_verdicts = 1;
+	p->judged_ns = t_ns + 10;
+	p->end = n % 7 ? MMS_END_EXIT : MMS_END_SIGNAL;
+	p->status_known = true;
+	model_process_ended(m, p, t_ns + 10);
+	p->read = true;
+	m->now_ns = t_ns + 10;
+}
+
+/* Blocks that were found to be so, in sums and in processes of their own. */
+static uint64_t judged(const struct model *m, enum reach_verdict what)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < m->n_processes; i++) {
+		const struct model_process *p = m->processes[i];
+		n += p->n_verdicts && (p->verdicts[0] & 255) == what;
+		for (size_t k = 0; k < p->n_sites && p->n_summed; k++)
+			n += p->sites[k]->left->blocks[what];
+	}
+	return n;
+}
+
+static void check_sums(const struct model *m, uint64_t n)
+{
+	uint64_t processes = 0, blocks = 0, bytes = 0, live = 0, at_sites = 0, threads = 0, signals = 0, forks = 0, pauses = 0;
+
+	for (size_t i = 0; i < m->n_processes; i++) {
+		const struct model_process *p = m->processes[i];
+		uint64_t stands_for = p->n_summed ? p->n_summed : 1, peak = 0;
+
+		processes += stands_for;
+		signals += p->end == MMS_END_SIGNAL ? stands_for : 0;
+		blocks += p->alloc_blocks;
+		bytes += p->alloc_bytes;
+		live += p->live_bytes;
+		threads += p->n_threads + p->n_merged;
+		CHECK(!p->n_summed || p->n_sites == 3);
+		for (size_t k = 0; k < p->n_sites; k++) {
+			at_sites += p->sites[k]->alloc_blocks;
+			peak += p->sites[k]->peak_bytes;
+		}
+		CHECK_EQ(peak, p->peak_bytes);
+		CHECK(p->number == 1 || p->peak_bytes == 600);
+	}
+	for (size_t i = 0; i < m->n_forks; i++) {
+		forks += m->forks[i].n_summed ? m->forks[i].n_summed : 1;
+		pauses += m->forks[i].pause_ns;
+	}
+	CHECK_EQ(processes, n + 1);
+	CHECK_EQ(signals, n / 7);
+	CHECK_EQ(blocks, 3 * n);
+	CHECK_EQ(bytes, 600 * n);
+	CHECK_EQ(live, 500 * n);
+	CHECK_EQ(at_sites, 3 * n);
+	CHECK_EQ(threads, n);
+	CHECK_EQ(forks, n);
+	CHECK_EQ(pauses, 7 * n);
+	CHECK_EQ(judged(m, REACH_DEFINITE), n / 5);
+	CHECK_EQ(judged(m, REACH_REACHABLE), n - n / 5);
+}
+
+/* A server that starts a process for each request. */
+static void test_processes(void)
+{
+	char path[] = "/tmp/mms-test-bounded-XXXXXX", reason[256] = "";
+	struct model *m = model_new();
+	const struct stack_source stacks = {no_node, NULL};
+	struct store *s = NULL;
+	struct capture *c = NULL;
+	uint64_t n = days ? days * 2000 : 4000;
+	int64_t full = 0;
+
+	close(mkstemp(path));
+	REQUIRE(m && model_process(m, 1) && store_open(path, &s, reason, sizeof(reason)) == 0);
+	for (uint64_t i = 2; i < n + 2; i++) {
+		give_process(m, i);
+		if (model_has_too_many(m, SHORT_ONES) && model_sum_up(m, &outside)) {
+			CHECK_EQ(store_flush(s, m, &stacks), 0);
+			model_summed_forget(m);
+		}
+		CHECK(m->n_processes <= 2 * SHORT_ONES && m->n_forks <= 2 * SHORT_ONES + n / 1000);
+		CHECK(m->n_modules <= 2 * SHORT_ONES);
+		full = i == n / 2 ? store_bytes(s) : full;
+	}
+	CHECK(model_process_find(m, 77) && !model_process_find(m, 77)->n_summed);
+	CHECK(model_fork_find(m, 1000) && !model_fork_find(m, 1000)->n_summed);
+	CHECK_EQ(store_finish(s, m, &stacks, NULL), 0);
+	check_sums(m, n);
+	CHECK(store_bytes(s) < full + full / 4);
+	store_close(s);
+	REQUIRE(capture_open(path, &c, reason, sizeof(reason)) == 0);
+	CHECK_EQ(number(c, "SELECT sum(coalesce(merged, 1)) FROM process"), n + 1);
+	CHECK_EQ(number(c, "SELECT sum(alloc_bytes) FROM heap_site"), 600 * n);
+	CHECK_EQ(number(c, "SELECT sum(coalesce(merged, 1)) FROM fork"), n);
+	CHECK_EQ(number(c, "SELECT sum(pause_ns) FROM fork"), 7 * n);
+	CHECK_EQ(number(c, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+	CHECK_EQ(number(c, "SELECT sum(blocks) FROM left_block WHERE verdict = 'definite'") +
+		number(c, "SELECT count(*) FROM live_block WHERE verdict = 'definite'"), n / 5);
+	capture_close(c);
+	model_free(m);
+	unlink(path);
+}
+
 int main(int argc, char **argv)
 {
 	days = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
@@ -292,5 +432,6 @@ int main(int argc, char **argv)
 	test_threads();
 	test_sampled_threads();
 	test_database();
+	test_processes();
 	return check_done();
 }

@@ -249,6 +249,54 @@ static void test_tables(void)
 	pool_done(&a.pool);
 }
 
+/* Every 16th byte of the program's code, in a file. */
+enum { N_SWEEP = 200 };
+
+static void sweep(const char *name, uint64_t around, struct pool *pool, struct symbol_want wants[N_SWEEP])
+{
+	const struct symbol_options none = {0};
+	char path[512];
+	struct symbol_module module = {path, NULL, 0};
+	enum symbol_level level;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	for (uint64_t i = 0; i < N_SWEEP; i++)
+		wants[i] = (struct symbol_want){.address = around - 8 * N_SWEEP + 16 * i};
+	CHECK_EQ(symbol_resolve(&module, &none, pool, wants, N_SWEEP, &level), 0);
+	CHECK_EQ(level, SYMBOL_FULL);
+}
+
+/* Compressed or not, with or without a list of ranges: one answer. */
+static void test_packed(void)
+{
+	static const char *const others[] = {"--compress-debug-sections=zlib", "--remove-section=.debug_aranges",
+		"--compress-debug-sections=zlib --remove-section=.debug_aranges"};
+	static struct symbol_want plain[N_SWEEP], other[N_SWEEP];
+	struct pool pool = {0};
+	struct marks m;
+	size_t n_frames = 0;
+
+	REQUIRE(build("c++", "-g -Wl,--build-id=none", "plain", &m));
+	sweep("plain", m.plain, &pool, plain);
+	for (size_t o = 0; o < sizeof(others) / sizeof(others[0]); o++) {
+		unsigned long before = check_failed;
+
+		REQUIRE(shell("cd %s && objcopy %s plain other", folder, others[o]) == 0);
+		sweep("other", m.plain, &pool, other);
+		for (size_t i = 0; i < N_SWEEP; i++) {
+			CHECK_EQ(other[i].n_frames, plain[i].n_frames);
+			for (size_t k = 0; k < plain[i].n_frames && k < other[i].n_frames; k++, n_frames++) {
+				CHECK_STR(other[i].frames[k].function, plain[i].frames[k].function);
+				CHECK_EQ(other[i].frames[k].line, plain[i].frames[k].line);
+			}
+		}
+		if (check_failed != before)
+			fprintf(stderr, "... with %s\n", others[o]);
+	}
+	CHECK(n_frames > 30);
+	pool_done(&pool);
+}
+
 /* A file that is cut anywhere, or has wrong bytes, is only less telling. */
 static void test_damage(void)
 {
@@ -256,10 +304,11 @@ static void test_damage(void)
 	struct answer a;
 	uint32_t seed = 1;
 
-	REQUIRE(build("c++", "-g -Wl,--build-id=none", "whole", &m));
+	REQUIRE(build("c++", "-g -Wl,--build-id=none", "whole0", &m));
+	REQUIRE(shell("cd %s && objcopy --compress-debug-sections=zlib whole0 whole1", folder) == 0);
 	for (unsigned int i = 0; i < 60; i++) {
-		REQUIRE(shell("cd %s && cp whole broken && truncate -s $(($(stat -c %%s whole) * %u / 60)) broken",
-			folder, i) == 0);
+		REQUIRE(shell("cd %s && cp whole%u broken && truncate -s $(($(stat -c %%s broken) * %u / 60)) broken",
+			folder, i & 1, i) == 0);
 		ask("broken", m, &a);
 		pool_done(&a.pool);
 	}
@@ -268,7 +317,7 @@ static void test_damage(void)
 		FILE *f;
 		long size;
 
-		REQUIRE(shell("cd %s && cp whole broken", folder) == 0);
+		REQUIRE(shell("cd %s && cp whole%u broken", folder, i & 1) == 0);
 		snprintf(path, sizeof(path), "%s/broken", folder);
 		f = fopen(path, "r+");
 		REQUIRE(f && fseek(f, 0, SEEK_END) == 0 && (size = ftell(f)) > 0);
@@ -433,6 +482,7 @@ int main(int argc, char **argv)
 	test_compilers();
 	test_debug_files();
 	test_tables();
+	test_packed();
 	test_damage();
 	test_jit();
 	test_demangle();

@@ -44,6 +44,15 @@ function sitesOf(process) {
 	return rows;
 }
 
+/* A sum of processes has no pid. */
+function pidOf(p) {
+	return p.merged ? '\u00d7' + count(p.merged) : String(p.pid);
+}
+
+function whoIs(p) {
+	return pidOf(p) + ' ' + baseName(p.exe);
+}
+
 function baseName(path) {
 	return path ? path.slice(path.lastIndexOf('/') + 1) : '';
 }

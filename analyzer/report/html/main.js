@@ -39,7 +39,7 @@ function drawFigures(id) {
 		figure('Allocated in all', size(of('alloc_bytes')), plural(of('alloc_blocks'), 'block', 'blocks')),
 		figure('Temporary', percent(temporary, of('alloc_blocks')), plural(temporary, 'block', 'blocks')),
 		p ? figure('Resident at most', p.hiwater_rss === null ? 'not known' : size(p.hiwater_rss), 'when last looked at') : null,
-		p ? figure('Ended', endOf(p), 'pid ' + p.pid) : figure('Processes', count(DATA.capture.processes), count(RECORDED.length) + ' recorded'),
+		p ? figure('Ended', endOf(p), p.merged ? 'the sum of ' + plural(p.merged, 'process', 'processes') : 'pid ' + p.pid) : figure('Processes', count(DATA.capture.processes), count(RECORDED.length) + ' recorded'),
 		p && RISK.has(p.id) ? figure('Risk of running out', RISK.get(p.id).verdict, 'see memory over time') : null,
 		figure('Not seen', unseen ? plural(unseen, 'note', 'notes') : 'nothing', unseen ? 'see the end of the page' : 'no gap is known'));
 }
@@ -63,7 +63,7 @@ function drawLeft(id) {
 		{ title: 'Allocated by', wide: true, cell: r => stackFold(SITES.get(r, 'node'), SITES.get(r, 'truncated') === 1, TEXTS[SITES.get(r, 'why')]) },
 	];
 	if (!id)
-		columns.splice(6, 0, { title: 'Pid', n: true, key: r => SITES.get(r, 'process'), cell: r => count(PROCESS.get(SITES.get(r, 'process')).pid) });
+		columns.splice(6, 0, { title: 'Pid', n: true, key: r => SITES.get(r, 'process'), cell: r => pidOf(PROCESS.get(SITES.get(r, 'process'))) });
 	show('left-table', rows.length ? table(columns, rows, 5, LEFT_STEP) : empty('Everything was freed.'));
 }
 
@@ -83,7 +83,7 @@ function drawLives() {
 	const row = new Map(list.map((p, i) => [p.id, i]));
 	list.forEach((p, i) => {
 		const y = i * line + 4, failed = p.end === 'signal' || (p.end === 'exit' && p.status > 0);
-		const name = p.pid + ' ' + baseName(p.exe);
+		const name = whoIs(p);
 		root.append(svg('text', { x: label - 10, y: y + 12, 'text-anchor': 'end', style: 'fill:' + cssColour('ink') }, name.length > 30 ? name.slice(0, 29) + '\u2026' : name));
 		root.append(svg('rect', { x: x(p.begin_ns), y: y, width: Math.max(2, x(p.end_ns === null ? end : p.end_ns) - x(p.begin_ns)), height: line - 8, rx: 3,
 			fill: cssColour(failed ? 'bad' : 'heap'), opacity: p.followed ? 0.8 : 0.3 }, svg('title', null, commandOf(p) + ': ' + endOf(p))));
@@ -106,7 +106,7 @@ function drawForks() {
 	const columns = [
 		{ title: 'Time', n: true, key: f => f.t_ns, cell: f => duration(f.t_ns) },
 		{ title: 'Kind', key: f => f.kind, cell: f => f.kind },
-		{ title: 'Parent', n: true, key: f => f.parent, cell: f => PROCESS.has(f.parent) ? PROCESS.get(f.parent).pid : '?' },
+		{ title: 'Parent', n: true, key: f => f.parent, cell: f => PROCESS.has(f.parent) ? pidOf(PROCESS.get(f.parent)) : '?' },
 		{ title: 'Child', n: true, key: f => f.child_pid || 0, cell: f => f.child_pid || '?' },
 		{ title: 'Parent paused', n: true, key: f => f.pause_ns, cell: f => duration(f.pause_ns) },
 		{ title: 'Heap inherited', n: true, key: f => inherited(f), cell: f => f.child ? size(inherited(f)) : 'not known' },
@@ -124,7 +124,7 @@ function inherited(f) {
 }
 
 function drawUnseen() {
-	const notes = DATA.coverage.notes.map(n => el('li', null, n.process ? baseName(n.process.exe) + ' (' + n.process.pid + '): ' : '',
+	const notes = DATA.coverage.notes.map(n => el('li', null, n.process ? whoIs(n.process) + ': ' : '',
 		n.text, n.count > 1 ? ' (' + count(n.count) + ')' : ''));
 	if (DATA.coverage.lost_records)
 		notes.unshift(el('li', null, count(DATA.coverage.lost_records) + ' records were lost: every figure may be off by what they held.'));
@@ -143,7 +143,7 @@ function fillChoice() {
 	const pick = byId('process'), many = RECORDED.length > 1;
 	byId('pick-label').hidden = !many;
 	const option = (value, text) => el('option', { value: value }, text);
-	pick.append(...RECORDED.map(p => option(p.id, p.pid + ' ' + baseName(p.exe) + ' (' + p.begin + ', ' + size(p.peak_bytes) + ')')));
+	pick.append(...RECORDED.map(p => option(p.id, whoIs(p) + ' (' + p.begin + ', ' + size(p.peak_bytes) + ')')));
 	if (many)
 		pick.append(option(0, 'all processes'));
 	const first = MAIN && MAIN.followed ? MAIN.id : RECORDED.length ? RECORDED[0].id : 0;
