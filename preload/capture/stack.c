@@ -189,7 +189,7 @@ struct hold {
 static void note_id(struct join_frame *f, uint32_t id, const struct hold *hold)
 {
 	if (stack_holds_level(hold->level, hold->ticket))
-		f->id = id & MMS_STACK_MASK;
+		f->mark = (f->mark & ~(uint32_t)MMS_STACK_MASK) | id;
 }
 
 /* The same for a joined stack, whose frames carry their hashes and perhaps
@@ -205,7 +205,7 @@ static uint32_t insert_joined(const struct mms_session *s, uint32_t context, str
 	for (; i > 0 && !id; i--) {
 		const struct join_frame *f = &j.frame[i - 1];
 		hash = f->hash;
-		id = stack_table_is(s, f->id, (struct stack_key){ f->key, hash });
+		id = stack_table_is(s, join_id(f), (struct stack_key){ f->key, hash });
 		if (!id)
 			id = stack_table_find(s, (struct stack_key){ f->key, hash },
 				i > 1 ? (struct stack_key){ f[-1].key, f[-1].hash } : stack_root_key(context));
@@ -267,7 +267,7 @@ static bool capture_joined(struct stack_thread *t, const struct hold *hold, cons
 		return capture_plain(t, 0, hold, s, context, fp, ret_id);
 	struct join_frame *top = &j.frame[j.n - 1];
 	uint64_t hash = top->hash;
-	*ret_id = top->id;
+	*ret_id = join_id(top);
 	if (*ret_id)
 		return stack_give_level(hold->level, hold->ticket);
 	*ret_id = cached(t, hash);

@@ -104,12 +104,12 @@ static uint64_t word_at(uint64_t at)
 struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root)
 {
 	/* Nearly all frames of nearly all stacks. */
-	if (__builtin_expect(f->plain, 1))
+	if (f->mark & JOIN_PLAIN)
 		while (f > root && join_stands(f - 1))
 			f--;
 	for (; f > root; f--) {
 		const struct join_frame *older = f - 1;
-		if (f->step || (f->saved && word_at(older->sp - rule_rbp(f->rule)) != older->rbp))
+		if (f->mark & JOIN_STEP || (f->mark & JOIN_SAVED && word_at(older->sp - rule_rbp(f->rule)) != older->rbp))
 			break;
 		if (word_at(older->sp - 8) != mms_node_pc(older->key))
 			break;
@@ -120,106 +120,138 @@ struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root)
 /* A walk under way. */
 struct walk {
 	struct own_state s;
-	uint64_t flags; /* of the frame that s is */
-	struct join_frame *fresh;
-	size_t n_fresh;
-	struct join_frame *old; /* the remembered stack */
-	size_t n_old;                 /* its frames that s may still meet */
+	uint64_t flags;            /* of the frame that s is */
+	struct join_frame *fresh;  /* where the next fresh frame goes */
+	struct join_frame *begin;  /* the first of them: the innermost */
+	struct join_frame *full;   /* no more of them */
+	struct join_frame *root;   /* the remembered stack: its outermost frame */
+	struct join_frame *beyond; /* its frames below here s may still meet */
 	struct rule_view view;
 	struct reach *reach;
 };
 
-static bool add_fresh(struct walk *w, uint64_t pc, rule r)
+static inline bool add_fresh(struct walk *w, uint64_t pc, rule r)
 {
-	if (w->n_fresh == JOIN_DEPTH)
+	struct join_frame *f = w->fresh;
+
+	if (__builtin_expect(f == w->full, 0))
 		return false;
-	struct join_frame *f = &w->fresh[w->n_fresh++];
 	f->sp = w->s.sp;
 	f->rbp = w->s.rbp;
 	f->key = pc | w->flags;
 	f->rule = r;
+	w->fresh = f + 1;
 	return true;
 }
 
 /* Is s the state of a remembered frame?  Drops those that are passed. */
-static bool meets(struct walk *w)
+static inline bool meets(struct walk *w)
 {
-	while (w->n_old && w->old[w->n_old - 1].sp < w->s.sp)
-		w->n_old--;
-	if (!w->n_old)
+	struct join_frame *beyond = w->beyond;
+
+	while (beyond > w->root && beyond[-1].sp < w->s.sp)
+		beyond--;
+	w->beyond = beyond;
+	if (beyond == w->root)
 		return false;
-	const struct join_frame *f = &w->old[w->n_old - 1];
+	const struct join_frame *f = beyond - 1;
 	if (f->sp != w->s.sp || (f->key & ~flag_truncated) != (w->s.pc | w->flags) ||
-		(f->live && f->rbp != w->s.rbp))
+		(f->mark & JOIN_LIVE && f->rbp != w->s.rbp))
 		return false;
 	/* Behind a guess nothing is read that is not known to be readable. */
-	return !w->reach->distrust || (w->s.sp >= w->reach->low && w->old[0].sp <= w->reach->high);
+	return !w->reach->distrust || (w->s.sp >= w->reach->low && w->root->sp <= w->reach->high);
 }
 
-/* Takes over the frames n_old - 1 .. k, with rbp as it truly is (a remembered
- * one that did not matter may be another), and stands at frame k. */
-static bool take_over(struct walk *w, size_t k)
+/* Takes over the frames from beyond - 1 outward, before `to`, with rbp as it truly
+ * is (a remembered one that did not matter may be another), and stands at `to`. */
+static bool take_over(struct walk *w, struct join_frame *to)
 {
-	for (size_t i = w->n_old - 1;; i--) {
-		const struct join_frame *f = &w->old[i];
+	for (const struct join_frame *f = w->beyond - 1;; f--) {
 		w->s.sp = f->sp;
 		w->s.pc = mms_node_pc(f->key);
 		w->flags = f->key & flag_guessed;
-		if (i == k)
+		if (f == to)
 			break;
 		if (!add_fresh(w, w->s.pc, f->rule))
 			return false;
 		if (rule_rbp(f->rule))
-			w->s.rbp = word_at(w->old[i - 1].sp - rule_rbp(f->rule));
+			w->s.rbp = word_at(f[-1].sp - rule_rbp(f->rule));
 	}
-	w->n_old = k;
+	w->beyond = to;
 	return true;
 }
 
 enum outcome { WALKED, JOINED, GAVE_UP };
 
+/* The rule of frame f is still good: the generation is the same.  A guess is
+ * not, for a module may have been loaded there meanwhile. */
+static inline rule rule_again(const struct walk *w, const struct join_frame *f)
+{
+	return rule_kind(f->rule) == RULE_NOCFI ? own_rule(w->view, w->s.pc) : f->rule;
+}
+
 static enum outcome walk(struct walk *w)
 {
 	for (;;) {
+		rule r;
 		if (meets(w)) {
-			size_t k = (size_t)(join_confirm(&w->old[w->n_old - 1], w->old) - w->old);
-			if (!k && rule_kind(w->old[0].rule) == RULE_END)
+			struct join_frame *f = join_confirm(w->beyond - 1, w->root);
+			if (f == w->root && rule_kind(f->rule) == RULE_END)
 				return JOINED;
-			if (!take_over(w, k))
+			if (!take_over(w, f))
 				return GAVE_UP;
+			r = rule_again(w, f);
+		} else {
+			if (w->s.pc > RULE_PC_MASK)
+				break;
+			r = own_rule(w->view, w->s.pc);
 		}
-		if (w->s.pc > RULE_PC_MASK)
-			break;
-		rule r = own_rule(w->view, w->s.pc);
 		if (!add_fresh(w, w->s.pc, r))
 			return GAVE_UP;
 		enum own_step e = own_step(&w->s, r, w->reach);
-		w->flags = e == OWN_GUESSED ? flag_guessed : 0;
+		w->flags = 0;
+		if (__builtin_expect(e == OWN_OK, 1))
+			continue;
 		if (e == OWN_END)
 			return WALKED;
 		if (e == OWN_COMPLEX)
 			return GAVE_UP;
 		if (e == OWN_LOST)
 			break;
+		w->flags = flag_guessed;
 	}
-	if (w->n_fresh)
-		w->fresh[w->n_fresh - 1].key |= flag_truncated;
+	if (w->fresh != w->begin)
+		w->fresh[-1].key |= flag_truncated;
 	return WALKED;
 }
 
-/* What follows from a frame's rule and the frame that is older than it. */
-static void settle(struct join_frame *f, const struct join_frame *older, uint32_t context)
+/* Puts a fresh frame at `to`, with what follows from its rule and from the frame
+ * that is older.  Field by field, each as wide as it was just written: a load
+ * that spans two stores waits until both are in the cache. */
+static void settle(struct join_frame *to, const struct join_frame *fresh, const struct join_frame *older,
+	uint32_t context)
 {
-	enum rule_kind kind = rule_kind(f->rule);
-	bool older_live = older ? older->live : kind != RULE_END;
-	bool saves = (kind == RULE_SP || kind == RULE_BP) && rule_rbp(f->rule);
+	rule r = fresh->rule;
+	enum rule_kind kind = rule_kind(r);
+	uint64_t key = fresh->key, hash = older ? older->hash : mms_stack_hash(0, context);
+	uint32_t old = older ? older->mark : kind == RULE_END ? 0 : JOIN_LIVE;
+	bool walks = kind == RULE_SP || kind == RULE_BP, saves = walks && rule_rbp(r);
+	uint32_t mark = 0;
 
-	f->live = kind == RULE_SP ? !saves && older_live : kind != RULE_END;
-	f->saved = saves && older_live;
-	f->step = kind != RULE_SP && kind != RULE_BP;
-	f->plain = older ? !f->saved && !f->step && older->plain : kind == RULE_END;
-	f->id = 0;
-	f->hash = mms_stack_hash(older ? older->hash : mms_stack_hash(0, context), f->key);
+	to->sp = fresh->sp;
+	to->rbp = fresh->rbp;
+	to->key = key;
+	to->hash = mms_stack_hash(hash, key);
+	to->rule = r;
+	if (kind == RULE_SP ? !saves && old & JOIN_LIVE : kind != RULE_END)
+		mark |= JOIN_LIVE;
+	if (saves && old & JOIN_LIVE)
+		mark |= JOIN_SAVED;
+	if (!walks)
+		mark |= JOIN_STEP;
+	if (older ? !(mark & (JOIN_SAVED | JOIN_STEP)) && old & JOIN_PLAIN : kind == RULE_END)
+		mark |= JOIN_PLAIN;
+	to->mark = mark;
 }
 
 /* A stack that has become too deep for its place goes to the first one. */
@@ -241,8 +273,7 @@ static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 	__atomic_store_n(&j->n[at], (uint32_t)keep, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < n_fresh; i++) {
 		struct join_frame *f = &to[keep + i];
-		*f = j->fresh[n_fresh - 1 - i];
-		settle(f, keep + i ? f - 1 : NULL, j->context);
+		settle(f, &j->fresh[n_fresh - 1 - i], keep + i ? f - 1 : NULL, j->context);
 	}
 	__atomic_store_n(&j->n[at], (uint32_t)(keep + n_fresh), __ATOMIC_RELAXED);
 }
@@ -252,19 +283,19 @@ static void begin(struct join *j, struct walk *w, uint32_t at)
 	j->in_use = at == JOIN_STACKS ? 0 : 1u << at;
 	if (at == JOIN_STACKS)
 		return;
-	w->old = frames_of(j, at);
-	w->n_old = count(j, at);
+	w->root = frames_of(j, at);
+	w->beyond = w->root + count(j, at);
 }
 
 /* Where the stack that was walked is to stand; JOIN_STACKS: nowhere. */
-static uint32_t destination(struct join *j, const struct walk *w, enum outcome how, uint32_t at)
+static uint32_t destination(struct join *j, const struct walk *w, enum outcome how, uint32_t at, size_t keep)
 {
-	size_t keep = how == JOINED ? w->n_old : 0, n = keep + w->n_fresh;
+	size_t n = keep + (size_t)(w->fresh - w->begin);
 
 	if (how == GAVE_UP || !n || n > JOIN_DEPTH)
 		return JOIN_STACKS;
 	if (how == WALKED)
-		at = place_for(j, j->fresh[w->n_fresh - 1].sp);
+		at = place_for(j, w->fresh[-1].sp);
 	if (n <= room_of(at))
 		return at;
 	j->in_use |= 1u << at | 1u;
@@ -277,7 +308,7 @@ struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, ui
 	uint64_t generation = rules_generation();
 	uint32_t abandoned = __atomic_load_n(&j->n_abandoned, __ATOMIC_RELAXED);
 	struct walk w = { .s = { (uintptr_t)fp[1], (uintptr_t)(fp + 2), (uintptr_t)fp[0] },
-		.fresh = j->fresh, .view = rules_view(), .reach = reach };
+		.fresh = j->fresh, .begin = j->fresh, .full = j->fresh + JOIN_DEPTH, .view = rules_view(), .reach = reach };
 
 	if (j->generation != generation || j->context != context) {
 		join_forget(j);
@@ -287,8 +318,8 @@ struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, ui
 	uint32_t at = choose(j, w.s.sp);
 	begin(j, &w, at);
 	enum outcome how = walk(&w);
-	size_t keep = how == JOINED ? w.n_old : 0;
-	at = destination(j, &w, how, at);
+	size_t keep = how == JOINED ? (size_t)(w.beyond - w.root) : 0, n_fresh = (size_t)(w.fresh - w.begin);
+	at = destination(j, &w, how, at, keep);
 	if (at == JOIN_STACKS) {
 		j->in_use = 0;
 		return none;
@@ -299,13 +330,13 @@ struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, ui
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&j->n_abandoned, __ATOMIC_RELAXED) != abandoned)
 		return none;
-	remember(j, at, keep, w.n_fresh);
+	remember(j, at, keep, n_fresh);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	j->in_use = 1u << at;
 	j->current = at;
-	j->top = frames_of(j, at) + keep + w.n_fresh - 1;
+	j->top = frames_of(j, at) + keep + n_fresh - 1;
 	if (rules_generation() == generation)
-		return (struct joined){ frames_of(j, at), (uint32_t)(keep + w.n_fresh) };
+		return (struct joined){ frames_of(j, at), (uint32_t)(keep + n_fresh) };
 	join_forget(j); /* it may rest on rules that are gone */
 	return none;
 }

@@ -35,13 +35,22 @@ struct join_frame {
 	uint64_t key;  /* pc and flags: the frame's w0 in the stack table */
 	uint64_t hash; /* cumulative, from the root */
 	rule rule;
-	uint32_t id : MMS_STACK_BITS; /* of its node in the stack table; 0: not known here */
-	uint32_t live : 1;
-	uint32_t saved : 1; /* the word where rbp was saved (by `rule`) is compared, too */
-	uint32_t step : 1;  /* its step is made again each time (a guess, DRAP, WIDE) */
-	uint32_t plain : 1; /* neither from here outward, and the outermost frame is an end:
-	                     * pcs are all there is to compare */
+	uint32_t mark; /* id of its node in the stack table, 0: not known here; enum join_mark.
+	                * One word: a load that spans what two stores wrote has to wait */
 };
+
+enum join_mark {
+	JOIN_LIVE = 1 << 24,  /* rbp matters, see above */
+	JOIN_SAVED = 1 << 25, /* the word where rbp was saved (by `rule`) is compared, too */
+	JOIN_STEP = 1 << 26,  /* its step is made again each time (a guess, DRAP, WIDE) */
+	JOIN_PLAIN = 1 << 27, /* neither from here outward, and the outermost frame is an end:
+	                       * pcs are all there is to compare */
+};
+
+static inline uint32_t join_id(const struct join_frame *f)
+{
+	return f->mark & MMS_STACK_MASK;
+}
 
 /* Zeroed memory is a valid one without any stack. */
 struct join {
@@ -87,11 +96,11 @@ static inline __attribute__((always_inline)) struct join_frame *join_same(
 
 	if (__builtin_expect(!top || top->sp != (uintptr_t)(fp + 2) || top->key != (uintptr_t)fp[1], 0))
 		return NULL;
-	if ((top->live && top->rbp != (uintptr_t)fp[0]) || j->generation != rules_generation() ||
+	if ((top->mark & JOIN_LIVE && top->rbp != (uintptr_t)fp[0]) || j->generation != rules_generation() ||
 		j->context != context)
 		return NULL;
 	struct join_frame *root = j->current ? j->other[j->current - 1] : j->first;
-	if (!top->plain)
+	if (!(top->mark & JOIN_PLAIN))
 		return join_confirm(top, root) == root && rule_kind(root->rule) == RULE_END ? top : NULL;
 	for (; f - root >= 4; f -= 4)
 		if (!join_stands(f - 1) || !join_stands(f - 2) || !join_stands(f - 3) || !join_stands(f - 4))

@@ -28,9 +28,9 @@ static inline __attribute__((always_inline)) uint32_t unwind_same(struct unwind_
 
 	if (__builtin_expect(!top, 0))
 		return 0;
-	if (left && top->id)
+	if (left && join_id(top))
 		t->audit_left = left - 1;
-	return top->id;
+	return join_id(top);
 }
 
 #endif
