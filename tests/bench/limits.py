@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import tables
-from field import BENCH, Run, mms, on_cpu_s, ours
+from field import BENCH, Run, Way, mms, on_cpu_s, ours
 from loads import Load
 from tables import spread
 
@@ -78,9 +78,21 @@ def pair_rows(table, found, ns):
         base = statistics.median(here['plain'].values(lambda r: r.cpu))
         values = [(v - base) / n * 1e9 for v in here['exact'].values(lambda r: r.cpu)]
         table.judge('exact, target and collector together, depth 32, ns', 90, statistics.median(values), spread(values, '%.0f'))
-    values = added(32, 'sample')
-    if values:
-        table.judge('sample 512 KiB, ns added a pair', 5, statistics.median(values), spread(values, '%.1f'))
+
+
+def sample_pairs(table, work, quick, ns):
+    """Less than what two runs of the same differ by: loops five times as long, each
+    beside a plain one right before it."""
+    load = Load('long pairs', [os.path.join(BENCH, 'pairs'), str(40000000 // (6 if quick else 1)), '32', '1'])
+    plain, sample = Way('plain', lambda argv, folder: (argv, {})), ours('sample')
+    values = []
+    for _ in range(3 if quick else 9):
+        before, run = Run(work, plain, load), Run(work, sample, load)
+        if before.failed or run.failed:
+            raise ValueError(before.failed or run.failed)
+        values.append(ns(run) - ns(before))
+    table.judge('sample 512 KiB, ns added a pair', 5, statistics.median(values), spread(values, '%.1f'))
+
 
 
 def program_rows(table, found):
@@ -260,7 +272,7 @@ def rows(work, args, found, ns):
     table = Rows()
     parts = [lambda: pair_rows(table, found, ns), lambda: program_rows(table, found)]
     if not args.only:
-        parts += [lambda: arming(table, work), lambda: collector_speed(table, found),
+        parts += [lambda: sample_pairs(table, work, args.quick, ns), lambda: arming(table, work), lambda: collector_speed(table, found),
                   lambda: collector_alone(table, work, args.quick), lambda: back_pressure(table, work, args.quick),
                   lambda: the_end(table, work), lambda: database(table, work, found), lambda: preload(table, found)]
     for part in parts:
