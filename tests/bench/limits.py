@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import tables
-from field import BENCH, Run, Way, mms, on_cpu_s, ours, ways as all_ways
+from field import BENCH, Run, Way, mms, on_cpu_s, ours
 from loads import Load
 from tables import spread
 
@@ -80,15 +80,18 @@ def pair_rows(table, found, ns):
         table.judge('exact, target and collector together, depth 32, ns', 90, statistics.median(values), spread(values, '%.0f'))
 
 
-def sampled_pairs(table, work, quick, ns):
-    """Long loops, in turn: what is looked for is less than the clock of the
-    processor changes by between two short runs."""
-    load = Load('sampled', [os.path.join(BENCH, 'pairs'), str(20000000 if quick else 120000000), '8', '1'])
-    ways = [w for w in all_ways() if w.name in ('plain', 'sample')]
-    rounds = [[ns(Run(work, way, load)) for way in ways] for _ in range(3 if quick else 5)]
-    plain, sample = zip(*rounds)
-    table.judge('sample 512 KiB, ns added a pair', 5, statistics.median(sample) - statistics.median(plain),
-                '%.1f; of the least, %.1f' % (statistics.median(sample) - statistics.median(plain), min(sample) - min(plain)))
+def sample_pairs(table, work, quick, ns):
+    """Less than what two runs of the same differ by: loops five times as long, each
+    beside a plain one right before it."""
+    load = Load('long pairs', [os.path.join(BENCH, 'pairs'), str(40000000 // (6 if quick else 1)), '32', '1'])
+    plain, sample = Way('plain', lambda argv, folder: (argv, {})), ours('sample')
+    values = []
+    for _ in range(3 if quick else 9):
+        before, run = Run(work, plain, load), Run(work, sample, load)
+        if before.failed or run.failed:
+            raise ValueError(before.failed or run.failed)
+        values.append(ns(run) - ns(before))
+    table.judge('sample 512 KiB, ns added a pair', 5, statistics.median(values), spread(values, '%.1f'))
 
 
 def program_rows(table, found):
@@ -280,7 +283,7 @@ def rows(work, args, found, ns):
     table = Rows()
     parts = [lambda: pair_rows(table, found, ns), lambda: program_rows(table, found)]
     if not args.only:
-        parts += [lambda: sampled_pairs(table, work, args.quick, ns), lambda: loading(table, work, args.quick),
+        parts += [lambda: sample_pairs(table, work, args.quick, ns), lambda: loading(table, work, args.quick),
                   lambda: arming(table, work), lambda: collector_speed(table, found),
                   lambda: collector_alone(table, work, args.quick), lambda: back_pressure(table, work, args.quick),
                   lambda: the_end(table, work), lambda: database(table, work, found), lambda: preload(table, found)]

@@ -25,12 +25,13 @@ FORKS = 'for i in $(seq %d); do /bin/true; x=$(echo $i | cat); done'
 class Load:
     """argv(cwd) is the command; drive(cwd, but, limit), where there is one,
     works it from outside, puts its own processes into `but` and returns their
-    processor time.  n is the number of operations where that is one."""
+    processor time.  n is the number of operations where that is one.  whole: other
+    tools that get all rounds."""
 
-    def __init__(self, name, argv, stdin=None, env=None, drive=None, needs=(), n=0, rounds=None):
+    def __init__(self, name, argv, stdin=None, env=None, drive=None, needs=(), n=0, rounds=None, whole=()):
         self.name, self.stdin, self.env, self.drive, self.needs, self.n = name, stdin, env or {}, drive, needs, n
         self.argv = argv if callable(argv) else lambda cwd: argv
-        self.rounds = rounds
+        self.rounds, self.whole = rounds, whole
 
     def missing(self):
         for p in self.needs:
@@ -105,6 +106,7 @@ def compiler():
 
 
 def all_loads(work, scale, pair_scale):
+    yield Load('start of /bin/true', ['/bin/true'], rounds=21, whole=('heaptrack',))
     yield from pair_loads(pair_scale)
     yield Load('C++ map and string churn', [os.path.join(BENCH, 'churn'), str(max(1, 40 // scale))])
     yield Load('python3, PYTHONMALLOC=malloc', ['/usr/bin/python3', '-c', PYTHON % (60000 // scale)],
@@ -121,4 +123,3 @@ def all_loads(work, scale, pair_scale):
     yield Load('bash, 500 subshells', ['/bin/bash', '-c', 'for i in $(seq %d); do x=$(echo $i); done' % (500 // scale)])
     yield Load('maps, 100,000 areas', [os.path.join(BENCH, 'maps'), str(100000 // scale)], n=100000 // scale)
     yield Load('forks, 600 processes', ['/bin/bash', '-c', FORKS % (200 // scale)], n=600 // scale)
-    yield Load('start of /bin/true', ['/bin/true'], rounds=15)
