@@ -178,6 +178,7 @@ bool cow_is_gone(struct cows *c, uint64_t number);
 struct cow_share {
 	bool in_part;
 	double p;                        /* a piece of 2 MiB is watched with this probability */
+	uint32_t share;                  /* the same, of MMS_COW_SHARE_ALL */
 	const struct page_plane *shared; /* pages that both sides watched */
 	uint64_t all;                    /* those that both sides shared */
 	uint64_t *piece;                 /* numbers of the pieces that hold `shared` */
@@ -191,7 +192,10 @@ double cow_share_scale(const struct cow_share *s);
  * where all was watched.  per_page: how often a page is counted at most. */
 struct cow_range cow_share_pages(const struct cow_share *s, const struct page_plane *const plus[2],
 	const struct page_plane *const minus[2], uint64_t per_page);
+/* Pages that came after the fork, in the pieces that are looked at. */
 struct cow_range cow_share_new(const struct cow_share *s, const struct page_plane *fresh);
+/* Pages of the set in an area. */
+struct cow_range cow_share_area(const struct cow_share *s, const struct page_plane *p, const struct mms_cow_area *a);
 /* Takes away the pages of pieces that are not in the share. */
 void cow_share_only_chosen(struct page_plane *p, uint32_t share);
 
