@@ -322,7 +322,7 @@ static void fill_watched(const struct cows *c, struct cow_fork *f, const struct 
 		: f->watch == MMS_WATCH_SOFT_DIRTY ? "soft-dirty"
 						   : "userfaultfd";
 	r->watched_share = 1 / cow_share_scale(share);
-	r->areas = p->n_areas ? p->n_areas : k->n_areas;
+	r->areas = p->n_areas ? p->n_areas : STORE_UNKNOWN;
 	r->page_tables = k->page_tables ? k->page_tables : STORE_UNKNOWN;
 	r->page_size = PAGE_SIZE_HERE;
 	r->arm_parent_ns = p->armed ? p->cost_ns : STORE_UNKNOWN;

@@ -234,7 +234,7 @@ struct mms_cow_arm {
 	uint64_t cost_ns;
 	uint32_t side;        /* enum mms_cow_side */
 	int32_t error;        /* -errno: nothing is protected */
-	uint32_t areas;       /* of the address space */
+	uint32_t areas;       /* of the address space; 0: not counted (only the parent tells them) */
 	uint32_t refused;     /* areas with an error */
 	uint32_t chunks, chunks_armed; /* pieces of areas within 2 MiB of addresses, and those asked for */
 	uint64_t resident;    /* of `pages`, those not in swap */

@@ -280,7 +280,7 @@ static bool one_line(void *arg, const struct proc_map *m)
 
 	w->area = (struct mms_cow_area){ .prot = m->prot, .origin = (uint8_t)origin_next(&w->origin, m),
 		.name_length = (uint16_t)(m->name_length < 1024 ? m->name_length : 1024) };
-	if (w->arm)
+	if (w->arm && w->sink->area)
 		w->arm->areas++;
 	if (m->shared || m->start >> 47)
 		return true;
@@ -339,7 +339,9 @@ static int walk_areas(struct walk *w)
 		w->runs.arg = w->sink->arg;
 		w->origin.exe = getauxval(AT_PHDR);
 		w->origin.loader = getauxval(AT_BASE);
-		r = proc_maps_read(maps, s->text, sizeof(s->text), one_line, w);
+		/* Who tells no areas, and counts nothing beside them, wants those that can be written. */
+		r = (w->sink->area || w->share < SHARE_ALL ? proc_maps_read : proc_maps_writable)(maps, s->text,
+			sizeof(s->text), one_line, w);
 		mms_close(w->scan.pagemap_fd);
 		if (w->begun) {
 			page_runs_end(&w->runs);
