@@ -21,6 +21,8 @@ enum cow_plane {
 	COW_GONE,    /* armed, and not there at the last look; made when the fork is over */
 	COW_HUGE,    /* armed, in a 2 MiB entry */
 	COW_NEW,     /* not armed, and written: never shared */
+	COW_SWAPPED, /* armed, and in swap at a look: neither being alone with a page nor its frame
+	              * tells anything from then on */
 	COW_PLANES
 };
 
@@ -60,7 +62,6 @@ struct cow_witness {
 	int pidfd, mem_fd;       /* -1: not open */
 	bool opened;             /* or tried */
 	bool no_zero;            /* the kernel does not tell which page is the zero page */
-	uint64_t n_swapped;      /* of its pages; whether these are shared is not told */
 	struct cow_sites *sites; /* the blocks of the fork; gets what changed; NULL: nobody compares */
 };
 
@@ -79,6 +80,7 @@ struct cow_fork {
 	int no_uffd, no_soft_dirty; /* the same of other ways */
 	struct cow_frames *frames;  /* MMS_WATCH_FRAMES: of the parent, just before */
 	struct cow_witness witness;
+	uint64_t n_swapped;     /* pages in swap at the fork, where the way tells nothing of them: not armed */
 	uint32_t watch;         /* enum mms_watch */
 	bool over, changed, released;
 	bool holds;             /* the parent's blocks (model_blocks_hold) */
@@ -125,6 +127,7 @@ void cow_process_done(struct cow_process *p);
  * mms_watch: UFFD or WITNESS).  whole: pages that are in neither are gone. */
 struct cow_found {
 	const struct page_plane *written, *clean;
+	const struct page_plane *swapped; /* MMS_WATCH_WITNESS: of these, in swap; or NULL */
 	uint32_t how;
 	bool whole;
 };

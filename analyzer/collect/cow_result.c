@@ -201,6 +201,18 @@ static const char *limit_of(const struct cow_fork *f)
 						   : NULL;
 }
 
+/* Pages that were in swap at a look, where that hides what is written. */
+static uint64_t count_swapped(const struct cow_fork *f)
+{
+	const struct page_plane *p = &f->side[PARENT].plane[COW_SWAPPED], *c = &f->side[CHILD].plane[COW_SWAPPED];
+	struct page_plane both = { .slot = NULL };
+
+	cow_plane_add_common(&both, p, c);
+	uint64_t n = p->n_set + c->n_set - both.n_set;
+	cow_plane_free(&both);
+	return n;
+}
+
 static void fill_why(struct cow_fork *f, double share)
 {
 	const struct cow_side *p = &f->side[PARENT], *c = &f->side[CHILD];
@@ -231,9 +243,10 @@ static void fill_why(struct cow_fork *f, double share)
 		snprintf(f->why, sizeof(f->why), "%u areas could not be watched: the program uses them with a "
 			"userfaultfd of its own, or the kernel refused.", p->refused > c->refused ? p->refused : c->refused);
 		r->exact = 0;
-	} else if (f->witness.n_swapped) {
-		snprintf(f->why, sizeof(f->why), "%llu pages were in swap at the fork: whether they were written is not told.",
-			(unsigned long long)f->witness.n_swapped);
+	} else if (f->n_swapped || count_swapped(f)) {
+		snprintf(f->why, sizeof(f->why), "%llu pages were in swap at the fork and are not watched, %llu later: what was "
+			"written to these is known up to then.", (unsigned long long)f->n_swapped,
+			(unsigned long long)count_swapped(f));
 		r->exact = 0;
 	} else if (f->witness.no_zero) {
 		snprintf(f->why, sizeof(f->why), "This kernel does not tell the zero page: first writes to memory that was "
@@ -328,7 +341,7 @@ static void fill_watched(const struct cows *c, struct cow_fork *f, const struct 
 	r->arm_parent_ns = p->armed ? p->cost_ns : STORE_UNKNOWN;
 	r->arm_child_ns = k->armed && k->cost_ns ? k->cost_ns : STORE_UNKNOWN;
 	if (f->late != STORE_UNKNOWN)
-		r->error_pages = f->late + (p->armed ? p->window : 0) + (k->armed ? k->window : 0);
+		r->error_pages = f->late + (p->armed ? p->window : 0) + (k->armed ? k->window : 0) + count_swapped(f);
 	r->watched_ns = f->end_ns > f->t_ns ? f->end_ns - f->t_ns : 0;
 	fill_counts(f, s, share);
 	fill_copies(c, f, s, share);
