@@ -14,7 +14,20 @@ static void keep_there(struct cow_process *p, const struct page_plane *written, 
 	cow_plane_add_common(&p->there, clean, clean);
 }
 
-static void find_new(struct cow_side *s, const struct cow_found *found)
+/* An area that could not be watched is not told apart from one that came later. */
+static void find_fresh(const struct cow_fork *f, struct page_plane *to, const struct page_plane *from)
+{
+	struct page_plane fresh = { .slot = NULL };
+
+	cow_plane_add_common(&fresh, from, from);
+	for (size_t i = 0; i < f->n_areas && fresh.n_set; i++)
+		if (f->areas[i].a.error)
+			page_plane_clear(&fresh, f->areas[i].a.start >> 12, (f->areas[i].a.end - f->areas[i].a.start) >> 12);
+	cow_plane_add_common(to, &fresh, &fresh);
+	cow_plane_free(&fresh);
+}
+
+static void find_new(const struct cow_fork *f, struct cow_side *s, const struct cow_found *found)
 {
 	struct page_plane *fresh = &s->plane[COW_NEW];
 
@@ -23,6 +36,8 @@ static void find_new(struct cow_side *s, const struct cow_found *found)
 	if (found->how == MMS_WATCH_WITNESS) /* it armed whatever was there at the fork */
 		cow_plane_add_common(fresh, found->clean, found->clean);
 	cow_plane_take_away(fresh, &s->plane[COW_ARMED]);
+	if (found->fresh)
+		find_fresh(f, fresh, found->fresh);
 	cow_share_only_chosen(fresh, s->share);
 	s->new_known = true;
 }
@@ -48,7 +63,7 @@ static void credit_side(struct cow_fork *f, int side, const struct cow_found *fo
 	cow_plane_add_common(&s->plane[COW_WRITTEN], &now, &now);
 	if (newest) {
 		cow_plane_add_common(&s->plane[COW_FIRST], &now, &now);
-		find_new(s, found);
+		find_new(f, s, found);
 	}
 	cow_plane_free(&now);
 }

@@ -102,6 +102,7 @@ struct cow_fork {
 /* What a process tells of itself, until the record that closes it. */
 struct cow_process {
 	struct page_plane written, clean, huge;
+	struct page_plane fresh; /* in areas that came after it protected its pages */
 	struct page_plane there; /* at the last look at the whole of it */
 	uint64_t asked_ns, ask_cost_ns; /* from outside, last; 0: never */
 	uint32_t asked_how; /* enum mms_watch, then */
@@ -127,6 +128,7 @@ void cow_process_done(struct cow_process *p);
  * mms_watch: UFFD or WITNESS).  whole: pages that are in neither are gone. */
 struct cow_found {
 	const struct page_plane *written, *clean;
+	const struct page_plane *fresh;   /* in areas that came since; or NULL */
 	const struct page_plane *swapped; /* MMS_WATCH_WITNESS: of these, in swap; or NULL */
 	uint32_t how;
 	bool whole;
@@ -147,6 +149,13 @@ struct cow_run *cow_runs_of(const struct page_plane *p, size_t *ret_n);
 bool cow_ask(struct cows *c, uint64_t number, uint32_t how);
 /* What is known of a process from outside; NULL: nothing, or it is gone. */
 struct watch_process *cow_outside(const struct cows *c, uint64_t number);
+
+/* ---- cow_told.c ---- */
+
+void cow_told_pages(struct cow_process *p, const struct order_note *n);
+void cow_told_area(struct cow_process *p, const struct order_note *n);
+void cow_told_drop(struct cow_process *p);
+void cow_areas_free(struct cow_area **areas, size_t *n, size_t *room);
 
 /* ---- cow_witness.c ---- */
 

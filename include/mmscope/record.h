@@ -207,6 +207,7 @@ enum mms_cow_state {
 	MMS_COW_CLEAN = 2,
 	MMS_COW_WRITTEN_HUGE = 3, /* in a 2 MiB entry */
 	MMS_COW_CLEAN_HUGE = 4,
+	MMS_COW_FRESH = 5, /* not protected: in an area that came since */
 };
 
 /* A private writable area that a fork copied, as its parent tells. */

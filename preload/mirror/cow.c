@@ -188,6 +188,8 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 	unsigned state = huge ? (written ? MMS_COW_WRITTEN_HUGE : MMS_COW_CLEAN_HUGE)
 			      : (written ? MMS_COW_WRITTEN : MMS_COW_CLEAN);
 
+	if (w->scan.fresh && !(categories & IS_WPALLOWED))
+		state = MMS_COW_FRESH;
 	if (!w->begun)
 		page_runs_begin(&w->runs, first);
 	w->begun = true;
@@ -325,7 +327,7 @@ static int walk_areas(struct walk *w)
 
 	if (maps < 0)
 		return maps;
-	w->scan = (struct cow_scan){ .protect = w->arm != NULL, .region = s->region,
+	w->scan = (struct cow_scan){ .protect = w->arm != NULL, .fresh = !w->arm && w->way == WAY_PROTECT, .region = s->region,
 		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
 	w->scan.pagemap_fd = open_proc(w->pid, "/pagemap");
 	w->bits = (struct cow_bits){ .pagemap_fd = w->scan.pagemap_fd, .bit = w->bit, .entry = s->entry,

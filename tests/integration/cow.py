@@ -12,6 +12,7 @@
     cow.py swap                  pages in swap at the fork, and written ones that go there
     cow.py reads                 A7: pages written by read(2)
     cow.py threads               A7: threads write while the process forks
+    cow.py fresh                 pages in areas that came after the fork
     cow.py kinds                 daemon, forkpty, a raw clone, grandchildren
     cow.py share                 more memory than can be protected in 5 ms: estimates
 
@@ -144,7 +145,7 @@ def main():
     work = mms.Work('cow')
     {'pair': pair, 'nobody': nobody, 'prefork': prefork, 'killed': killed, 'small': small,
      'closes': closes, 'execs': execs, 'leaves': leaves, 'owner': owner, 'swap': swap, 'reads': reads, 'share': share,
-     'threads': threads, 'kinds': kinds}[what](work, *rest)
+     'threads': threads, 'fresh': fresh, 'kinds': kinds}[what](work, *rest)
     if not work.keep:
         import shutil
         shutil.rmtree(work.top)
@@ -321,6 +322,23 @@ def threads(work):
         text = ' '.join(mms.verb('cow', work.path('threads%s.db' % seconds))[1].split())
         check('the text says it', 'but for at most' in text, text)
         print('%d pages written, %d seen, error at most %d' % (wrote, seen, f['error_pages']))
+
+
+def fresh(work):
+    """A child's new area, and one that it puts in the place of an old one."""
+    program = ('import ctypes, mmap, os\nc = ctypes.CDLL(None)\nc.mmap.restype = ctypes.c_void_p\n'
+               'def area(at, n, flags): return c.mmap(ctypes.c_void_p(at), ctypes.c_size_t(n << 12), 3, 0x22 | flags, -1, ctypes.c_size_t(0))\n'
+               'def touch(at, n):\n for i in range(n): ctypes.memset(at + (i << 12), 1, 1)\n'
+               'c.prctl(41, 1, 0, 0, 0)\nold = area(0, 2048, 0)\ntouch(old, 2048)\npid = os.fork()\nif pid == 0:\n'
+               ' touch(area(0, 1000, 0), 1000)\n touch(area(old, 300, 0x10), 200)\n touch(old + (1024 << 12), 50)\n'
+               ' os._exit(0)\nos.waitpid(pid, 0)\n')
+    out, db = record(work, 'fresh', '/usr/bin/python3', '-c', program)
+    f, = forks_of(db)
+    broke = db.execute('SELECT child_broke FROM cow_vma WHERE fork_id = ? AND pages_shared >= 2048', (f['id'],)).fetchone()
+    check('written of the old area', broke and broke[0] == 50, (broke and tuple(broke), tuple(f)))
+    check('new', 1200 <= f['new_child'] < 1230, f['new_child'])
+    check('exact', f['exact'] == 1, tuple(f))
+    print('%d new pages, %d broken of the old area' % (f['new_child'], broke[0]))
 
 
 def kinds(work):
