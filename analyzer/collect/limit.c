@@ -22,6 +22,7 @@
 #define COUNT_SHARE_MANY 50
 #define MANY_AREAS 16384
 #define COUNT_EVERY 2000000000ull /* when they are few */
+#define COUNT_QUIET 5 /* times that, while nothing says that their number changed */
 /* Ends of address spaces, arch/x86/include/asm/page_64_types.h, elf.h. */
 #define TASK_SIZE_64 0x7ffffffff000ull
 #define TASK_SIZE_32 0xffffe000ull
@@ -33,7 +34,7 @@
 
 static const char *const kind_word[] = { "cgroup1", "cgroup1.memsw", "cgroup2", "cgroup2.high", "cgroup2.swap", "host",
 	"committed", "commit", "RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_MEMLOCK", "task_size",
-	"max_map_count" };
+	"max_map_count", "RLIMIT_NPROC", "pids", "threads-max" };
 
 const char *limit_kind_word(enum limit_kind kind)
 {
@@ -153,20 +154,24 @@ static uint64_t count_areas(int folder_fd)
 	return lines ? lines : LIMIT_NONE;
 }
 
-static void count_when_due(struct limit_process *p, uint64_t now_ns)
+static void count_when_due(struct limit_process *p, uint64_t now_ns, uint64_t vm_size)
 {
 	bool many = p->map_count != LIMIT_NONE && p->map_count > MANY_AREAS;
 
 	uint64_t wait = p->count_cost_ns * (many ? COUNT_SHARE_MANY : COUNT_SHARE);
 
+	bool quiet = p->n_calls == p->counted_calls && vm_size == p->counted_size;
+
 	if (!many && wait < COUNT_EVERY)
-		wait = COUNT_EVERY;
+		wait = quiet ? COUNT_EVERY * COUNT_QUIET : COUNT_EVERY;
 	if (p->counted_ns && now_ns - p->counted_ns < wait)
 		return;
 	uint64_t begin = limit_clock_ns();
 	p->map_count = count_areas(p->folder_fd);
 	p->count_cost_ns = limit_clock_ns() - begin;
 	p->counted_ns = now_ns;
+	p->counted_calls = p->n_calls;
+	p->counted_size = vm_size;
 }
 
 /* Where the address space ends: less for a 32-bit program. */
@@ -250,7 +255,7 @@ bool limit_process_read(struct limit_process *p, uint64_t now_ns, const struct l
 	p->threads = limit_field(status, "Threads");
 	if (!p->task_size)
 		p->task_size = task_size_of(p);
-	count_when_due(p, now_ns);
+	count_when_due(p, now_ns, vm_size);
 	put_commit(commit, status, vm_size, ret);
 	limit_put(ret, LIMIT_AS, "RLIMIT_AS", soft_limit(limits, "Max address space"), vm_size, 0);
 	limit_put(ret, LIMIT_DATA, "RLIMIT_DATA", soft_limit(limits, "Max data size"), p->data, 0);

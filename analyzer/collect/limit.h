@@ -37,6 +37,10 @@ enum limit_kind {
 	LIMIT_MEMLOCK,       /* RLIMIT_MEMLOCK */
 	LIMIT_TASK_SIZE,     /* end of the address space */
 	LIMIT_MAP_COUNT,     /* vm.max_map_count; counts areas, not bytes */
+	/* Count threads; looked at when one was refused (tasks.h): */
+	LIMIT_NPROC,         /* RLIMIT_NPROC: of the user */
+	LIMIT_PIDS,          /* pids.max of a cgroup */
+	LIMIT_THREADS,       /* kernel.threads-max */
 };
 
 struct limit_point {
@@ -92,6 +96,8 @@ struct limit_process {
 	int folder_fd; /* /proc/PID; not owned */
 	int status_fd, limits_fd, count_fd; /* -1: not open yet; count_fd is max_map_count */
 	uint64_t map_count, counted_ns, count_cost_ns;
+	uint64_t n_calls; /* set by the caller: calls about the address space that were told */
+	uint64_t counted_calls, counted_size; /* these and VmSize when areas were counted */
 	uint64_t task_size; /* 0: to be looked at */
 	/* From status, at the last read; LIMIT_NONE: not known. */
 	uint64_t data, stack, anon, swap, page_tables, threads, rss;

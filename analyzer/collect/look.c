@@ -76,6 +76,7 @@ static bool one_line(void *arg, const struct proc_map *m)
 			.flags = m->shared ? VMA_SHARED : 0, .origin = (uint8_t)origin };
 		if (mine) {
 			a.stack = owner->stack;
+			a.flags |= owner->flags & VMA_NORESERVE;
 			a.born_stamp = owner->born_stamp;
 			a.origin = origin == VMA_SHMEM ? VMA_SHMEM : owner->origin;
 		}

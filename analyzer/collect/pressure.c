@@ -21,6 +21,7 @@
 #include "collect/debts.h"
 #include "collect/limit.h"
 #include "collect/spaces.h"
+#include "collect/tasks.h"
 #include "collect/victims.h"
 #include "store/writer.h"
 
@@ -71,6 +72,7 @@ struct pressure {
 	unsigned n_places;
 	struct look *looks;
 	size_t n_looks, n_open;
+	size_t n_failures; /* of the model, that were looked at */
 	uint64_t n_left_out, n_told;
 	bool hidden_told;
 };
@@ -249,7 +251,8 @@ static uint64_t stack_debt(const struct look *l)
 	return bytes + (l->limits.threads > 1 ? l->pages.stack : 0);
 }
 
-static void store_debts(struct store *store, const struct look *l, uint64_t process, uint64_t now_ns)
+static void store_debts(struct store *store, struct spaces *spaces, const struct look *l, uint64_t process,
+	uint64_t now_ns)
 {
 	const struct limit_process *f = &l->limits;
 	uint64_t used = f->anon == LIMIT_NONE ? LIMIT_NONE : f->anon + zero_if_none(f->swap);
@@ -257,8 +260,12 @@ static void store_debts(struct store *store, const struct look *l, uint64_t proc
 	struct store_debt row = {.process = process, .t_ns = now_ns, .place = l->place + 1,
 		.touch = debt_left(f->data, used), .stack = stack_debt(l), .cow = cow_known ? l->cow : LIMIT_NONE,
 		.cow_huge = cow_known ? l->cow_huge : LIMIT_NONE, .page_tables = f->page_tables,
-		.private_bytes = f->data == LIMIT_NONE ? LIMIT_NONE : f->data + zero_if_none(f->stack), .threads = f->threads, .swap = f->swap};
+		.private_bytes = f->data == LIMIT_NONE ? LIMIT_NONE : f->data + zero_if_none(f->stack), .threads = f->threads, .swap = f->swap,
+		.noreserve = LIMIT_NONE};
+	uint64_t noreserve;
 
+	if (row.touch != LIMIT_NONE && spaces_noreserve(spaces, process, &noreserve))
+		row.noreserve = noreserve < row.touch ? noreserve : row.touch;
 	if (store)
 		store_debt(store, &row);
 }
@@ -390,8 +397,21 @@ static void rank_victims(struct pressure *p, unsigned i, struct store *store, ui
 	}
 }
 
+/* A thread or a process too many: who said so is seen now. */
+static void look_at_tasks(const struct pressure *p, struct look *l, const struct model *m)
+{
+	for (size_t i = p->n_failures; i < m->n_failures; i++) {
+		const struct model_failure *f = &m->failures[i];
+
+		if (f->process != l->image || f->size || f->error != EAGAIN)
+			continue;
+		tasks_read(l->limits.folder_fd, cgroup_place_text(p->places[l->place].cgroups), &l->now);
+		return;
+	}
+}
+
 static void read_process(struct pressure *p, struct look *l, const struct watch_process *w, struct store *store,
-	struct spaces *spaces, uint64_t now_ns)
+	struct spaces *spaces, const struct model *model, uint64_t now_ns)
 {
 	if (!settle(p, l, w))
 		return;
@@ -404,8 +424,10 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	l->now.n = 0;
 	l->now_ns = now_ns;
 	l->ticks++;
+	l->limits.n_calls = spaces_calls(spaces, w->image);
 	if (!limit_process_read(&l->limits, now_ns, &p->places[l->place].commit, &l->now))
 		return;
+	look_at_tasks(p, l, model);
 	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);
 	look_at_pages(l, spaces, now_ns);
 }
@@ -492,12 +514,13 @@ uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store,
 	find_families(p, w);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (!w->processes[i].gone_ns && w->processes[i].image)
-			read_process(p, &p->looks[i], &w->processes[i], store, spaces, now_ns);
+			read_process(p, &p->looks[i], &w->processes[i], store, spaces, w->model, now_ns);
 	}
+	p->n_failures = w->model->n_failures;
 	add_up_families(p);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (p->looks[i].open && p->looks[i].now.n && p->looks[i].now_ns == now_ns)
-			store_debts(store, &p->looks[i], w->processes[i].image, now_ns);
+			store_debts(store, spaces, &p->looks[i], w->processes[i].image, now_ns);
 	}
 	for (unsigned i = 0; i < p->n_places; i++) {
 		if (p->places[i].read_ns == now_ns)

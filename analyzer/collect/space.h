@@ -48,11 +48,14 @@ struct space {
 	uint64_t number;
 	struct look look;
 	struct vma_tree owners;     /* who mapped what, from the records */
+	uint64_t n_calls;           /* that told of it */
 	struct areas now, coming;
 	struct page_shadow pages;   /* of the newest look */
 	struct page_shadow coming_pages;
 	struct page_shadow ever;    /* PAGE_TOUCHED alone is used */
 	bool looked;                /* there is a look */
+	bool noreserve_known;
+	uint64_t noreserve;         /* untouched bytes of such areas at the newest look */
 	bool final;                 /* the process told of itself; nothing from outside any more */
 	bool no_states;             /* counts alone are known of some pages */
 	int scan_error;             /* -errno of the newest look */
@@ -69,6 +72,9 @@ void space_drop_coming(struct space *sp);
 
 /* The space of a process, made when it is new; NULL: no memory. */
 struct space *space_of(struct spaces *s, uint64_t number);
+
+/* space_debts.c: the sums of the newest look. */
+void space_add_up(struct space *sp);
 
 /* touches.c: the area as it is at a look; its list goes on as that of another;
  * the list as rows. */

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "collect/page_blob.h"
 #include "collect/space.h"
@@ -118,13 +119,6 @@ void spaces_forget(struct spaces *s)
 	numbered_sift(&s->space, has_row, s);
 	if (*s->store)
 		s->n_rows = store_vmas(*s->store);
-}
-
-struct vma_tree *spaces_owners(struct spaces *s, uint64_t process)
-{
-	struct space *sp = space_of(s, process);
-
-	return sp ? &sp->owners : NULL;
 }
 
 /* ---- a look that is being built ---- */
@@ -289,6 +283,7 @@ void space_take(struct spaces *s, struct space *sp, const struct store_scan *sca
 	sp->coming_pages = pages;
 	space_drop_coming(sp);
 	sp->looked = true;
+	space_add_up(sp);
 	sp->scan_error = -scan->error;
 	sum.process = sp->number;
 	sum.n_areas = sp->now.n;
@@ -434,9 +429,11 @@ static void note_vm(struct space *sp, const struct order_note *n)
 
 	if (n->bytes < sizeof(v))
 		return;
+	sp->n_calls++;
 	memcpy(&v, n->payload, sizeof(v));
 	struct vma area = { .start = v.address, .end = page_up(v.address + v.length), .prot = v.prot & 7,
 		.stack = n->stack, .pgoff = v.address >> 12,
+		.flags = n->type == MMS_LONG_MMAP && v.flags & MAP_NORESERVE ? VMA_NORESERVE : 0,
 		.origin = v.fd >= 0 ? VMA_FILE : VMA_ANON };
 	if (v.address % 4096 || v.address >> 47 || v.length >> 47 || (v.length == 0 && n->type != MMS_LONG_BRK))
 		return;

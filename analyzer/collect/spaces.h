@@ -58,6 +58,13 @@ void spaces_forget(struct spaces *s);
 /* What the program mapped itself, by the records; NULL: no memory. */
 struct vma_tree *spaces_owners(struct spaces *s, uint64_t process);
 
+/* How many calls that change it were told. */
+uint64_t spaces_calls(struct spaces *s, uint64_t process);
+
+/* Writable private memory without a promise (MAP_NORESERVE) that was untouched
+ * at the newest look.  False: there was no look that knew pages. */
+bool spaces_noreserve(struct spaces *s, uint64_t process, uint64_t *ret_bytes);
+
 /* Writes what is kept until the end: pages, sums, what was not seen. */
 void spaces_finish(struct spaces *s);
 

@@ -32,7 +32,7 @@ static void limit_members(struct json *j, const struct oom_limit *l)
 	} else {
 		json_i64(j, "headroom_bytes", l->headroom);
 	}
-	json_string(j, "unit", l->counts ? "areas" : "bytes");
+	json_string(j, "unit", l->threads ? "threads" : l->counts ? "areas" : "bytes");
 	json_u64(j, "reclaimable_bytes", l->reclaimable);
 	known(j, "peak_bytes", l->peak);
 	known(j, "swap_bytes", l->swap);
@@ -91,6 +91,7 @@ static void debts_json(struct json *j, const struct oom *o)
 	known(j, "page_tables_now", o->page_tables);
 	known(j, "threads", o->threads);
 	known(j, "swapped", o->swap);
+	known(j, "noreserve", o->noreserve);
 	json_end(j);
 }
 

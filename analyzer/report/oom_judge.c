@@ -21,6 +21,7 @@
 #define AREAS_OF_A_CALL 2
 #define FILES_SHARE 100 /* so small a share of file pages does not move the peak */
 #define COMMIT_LAG 256
+#define SPACE_PIECES (64 << 20) /* below the program, beside stacks */
 #define HEAP_STEP (1 << 20 | 132 << 10) /* what malloc asks for in place of less: 1 MiB, and its padding */
 #define PAGE_TABLE_SHARE 512 /* 8 bytes for a page of 4096 */
 
@@ -62,6 +63,8 @@ char *oom_limit_name(const struct oom_limit *l)
 		return xasprintf("the rule of %s that no request exceed memory and swap", l->path);
 	if (is_kind(l, "commit"))
 		return xstrdup("the commit limit (vm.overcommit_memory=2)");
+	if (is_kind(l, "pids"))
+		return xasprintf("pids.max of the cgroup %s", l->path);
 	if (is_kind(l, "task_size"))
 		return xstrdup("the end of the address space");
 	return xstrdup(l->path);
@@ -183,6 +186,8 @@ static bool said_no(const struct oom *o, const struct oom_limit *l, int64_t size
 	int64_t asked = size > HEAP_STEP ? size : HEAP_STEP;
 	if (is_kind(l, "commit") && host)
 		asked += (int64_t)(host->limit / COMMIT_LAG);
+	if (is_kind(l, "task_size")) /* what is left lies in pieces */
+		asked += SPACE_PIECES;
 	return left <= asked;
 }
 
@@ -204,13 +209,36 @@ static const struct oom_limit *refusing_limit(const struct oom *o, int64_t size,
 	return best;
 }
 
+/* Where locking is refused: the limit on it, or the areas it would make. */
+static const struct oom_limit *locking_limit(const struct oom *o, const struct oom_death *d)
+{
+	const struct oom_limit *l = limit_of_kind(o, "RLIMIT_MEMLOCK"), *areas = limit_of_kind(o, "max_map_count");
+	int64_t left = l ? headroom_at(l, d->failed_t_ns) : 0;
+	if (l && left >= 0 && left < d->failed_size)
+		return l;
+	return areas && said_no(o, areas, d->failed_size, headroom_at(areas, d->failed_t_ns)) ? areas : NULL;
+}
+
+/* Of the limits on threads, which are looked at after a refusal: the one that
+ * is reached; a user's may be exceeded meanwhile by what root starts. */
+static const struct oom_limit *full_limit(const struct oom *o)
+{
+	const struct oom_limit *best = NULL;
+	for (size_t i = 0; i < o->n_limits; i++) {
+		const struct oom_limit *l = &o->limits[i];
+		if (l->threads && l->n_points && l->headroom <= 0 && (!best || l->headroom < best->headroom))
+			best = l;
+	}
+	return best;
+}
+
 /* A fork asks for all of the writable private memory once more. */
 static void judge_failures(struct oom *o)
 {
 	struct oom_death *d = &o->death;
 	int64_t asked = d->failed_size ? d->failed_size : o->private_bytes;
 	if (d->failed_allocs)
-		d->failed_limit = refusing_limit(o, asked, d->failed_t_ns);
+		d->failed_limit = d->too_many ? full_limit(o) : d->locking ? locking_limit(o, d) : refusing_limit(o, asked, d->failed_t_ns);
 }
 
 /* A victim is counted in its own cgroup (v2: and in those above it); without
@@ -324,15 +352,17 @@ static void judge_all(struct oom *o)
 	judge_promises(o);
 	judge_scarce(o);
 	if (o->death.failed_allocs)
-		because(o, OOM_ELEVATED, "%lld %s for memory %s refused", (long long)o->death.failed_allocs,
+		because(o, OOM_ELEVATED, "%lld %s for %s %s refused", (long long)o->death.failed_allocs,
 			text_plural((uint64_t)o->death.failed_allocs, "request", "requests"),
+			o->death.too_many ? "memory or threads" : "memory",
 			text_plural((uint64_t)o->death.failed_allocs, "was", "were"));
 }
 
 bool oom_judge(struct oom *o, struct answer *a, const struct answer_process *p, int64_t at_ns)
 {
 	int64_t until = at_ns < 0 ? INT64_MAX : at_ns;
-	*o = (struct oom){.process = p, .touch = OOM_UNKNOWN, .stack = OOM_UNKNOWN, .cow = OOM_UNKNOWN,
+	*o = (struct oom){.process = p, .touch = OOM_UNKNOWN, .noreserve = OOM_UNKNOWN,
+		.stack = OOM_UNKNOWN, .cow = OOM_UNKNOWN,
 		.cow_huge = OOM_UNKNOWN, .thp = OOM_UNKNOWN, .page_tables = OOM_UNKNOWN,
 		.page_tables_due = OOM_UNKNOWN, .next_fork = OOM_UNKNOWN, .private_bytes = OOM_UNKNOWN,
 		.threads = OOM_UNKNOWN, .swap = OOM_UNKNOWN};

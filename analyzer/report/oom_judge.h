@@ -26,9 +26,10 @@
 
 struct oom_limit {
 	char *kind, *path;
-	bool counts;        /* areas, not bytes */
+	bool counts;        /* areas or threads, not bytes */
+	bool threads;
 	bool special;       /* binds only when nearly used up: stack, locked, areas, address space */
-	bool tells;         /* never binds: a cgroup without a limit, swap, CommitLimit in modes 0 and 1 */
+	bool tells;         /* never binds: a cgroup without a limit, swap, CommitLimit in modes 0 and 1, threads */
 	bool unlimited;     /* a cgroup without a limit, of which the counters are known */
 	uint64_t limit, usage, reclaimable;
 	int64_t headroom;   /* limit - usage + reclaimable */
@@ -55,7 +56,9 @@ enum oom_verdict { OOM_LOW, OOM_ELEVATED, OOM_HIGH, OOM_CRITICAL };
 struct oom_death {
 	bool killed;            /* SIGKILL, and a counter of kills moved */
 	const char *who;        /* path of the counter */
-	int64_t failed_allocs, failed_size, failed_t_ns, failed_stack; /* ENOMEM: the last one; size 0: a fork */
+	int64_t failed_allocs, failed_size, failed_t_ns, failed_stack; /* the last one; size 0: a fork */
+	bool too_many;     /* it was a thread or process, and not for memory */
+	bool locking;      /* it was to lock memory */
 	const struct oom_limit *failed_limit; /* that said so; NULL: none is known */
 };
 
@@ -70,7 +73,7 @@ struct oom {
 	bool has_live;
 	bool own_cgroup_only;
 	/* OOM_UNKNOWN where not measured */
-	int64_t touch, stack, cow, cow_huge, thp, page_tables, page_tables_due, next_fork, private_bytes;
+	int64_t touch, noreserve, stack, cow, cow_huge, thp, page_tables, page_tables_due, next_fork, private_bytes;
 	int64_t threads, swap;
 	bool fork_fails;
 	struct oom_victim victims[5];

@@ -4,6 +4,7 @@
  * Called by oom_judge.c.  Reads ticks up to the moment and nothing later,
  * with one exception: the counters of kills, which move when it is over.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,9 +31,14 @@ static bool is_special(const char *kind)
 	return false;
 }
 
+static bool is_of_threads(const char *kind)
+{
+	return strcmp(kind, "RLIMIT_NPROC") == 0 || strcmp(kind, "pids") == 0 || strcmp(kind, "threads-max") == 0;
+}
+
 static bool only_tells(const char *kind)
 {
-	return strcmp(kind, "committed") == 0 || strcmp(kind, "cgroup2.swap") == 0;
+	return is_of_threads(kind) || strcmp(kind, "committed") == 0 || strcmp(kind, "cgroup2.swap") == 0;
 }
 
 static struct oom_limit *limit_of(struct oom *o, const char *kind, const char *path)
@@ -44,7 +50,7 @@ static struct oom_limit *limit_of(struct oom *o, const char *kind, const char *p
 	struct oom_limit *l = &o->limits[o->n_limits++];
 	*l = (struct oom_limit){.kind = xstrdup(kind), .path = xstrdup(path), .special = is_special(kind),
 		.tells = only_tells(kind), .kills_before = OOM_UNKNOWN, .peak = OOM_UNKNOWN,
-		.counts = strcmp(kind, "max_map_count") == 0, .new_failures = OOM_UNKNOWN, .new_kills = OOM_UNKNOWN,
+		.counts = strcmp(kind, "max_map_count") == 0 || is_of_threads(kind), .threads = is_of_threads(kind), .new_failures = OOM_UNKNOWN, .new_kills = OOM_UNKNOWN,
 		.failures = OOM_UNKNOWN, .oom_kills = OOM_UNKNOWN};
 	return l;
 }
@@ -121,6 +127,9 @@ bool oom_load_debts(struct oom *o, struct answer *a, int64_t until_ns)
 		o->stack = known(q, 7);
 		o->cow = known(q, 8);
 		o->cow_huge = known(q, 9);
+		o->noreserve = known(q, 10);
+		if (o->noreserve != OOM_UNKNOWN) /* inside touch in the table */
+			o->touch -= o->noreserve;
 	}
 	query_close(q);
 	return found;
@@ -177,6 +186,8 @@ void oom_load_failures(struct oom *o, struct answer *a, int64_t until_ns)
 		o->death.failed_allocs++;
 		o->death.failed_t_ns = query_int(q, 0);
 		o->death.failed_size = query_int(q, 1);
+		o->death.too_many = o->death.failed_size == 0 && query_int(q, 2) == EAGAIN;
+		o->death.locking = o->death.failed_size && query_int(q, 2) == EAGAIN;
 		o->death.failed_stack = query_int(q, 3);
 	}
 	query_close(q);

@@ -163,11 +163,12 @@ static void print_debt(const char *name, int64_t value, const char *what)
 
 static void print_debts(const struct oom *o)
 {
-	if (o->touch <= 0 && o->cow <= 0 && o->stack <= 0 && o->thp <= 0 && o->next_fork <= 0)
+	if (o->touch <= 0 && o->noreserve <= 0 && o->cow <= 0 && o->stack <= 0 && o->thp <= 0 && o->next_fork <= 0)
 		return;
 	render_heading("Can be called in without a further call");
 	print_debt("untouched memory", o->touch, "writable, promised, never written");
 	print_debt("thread stacks", o->stack, "inside the above, and the main stack");
+	print_debt("without a promise", o->noreserve, "untouched too, mapped with MAP_NORESERVE");
 	print_debt("copy-on-write", o->cow, "pages shared with live forks");
 	print_debt("huge pages", o->thp, "charged to the cgroup, in no statistic");
 	print_debt("page tables", o->page_tables_due, "for all of the untouched memory");
@@ -220,9 +221,11 @@ static void print_death(const struct oom *o, struct answer *a)
 	if (d->failed_allocs == 0)
 		return;
 	char *name = d->failed_limit ? oom_limit_name(d->failed_limit) : NULL;
-	char *text = xasprintf("%lld %s for memory %s refused, the last one%s%s at %s. %s%s%s",
+	char *text = xasprintf("%lld %s for %s %s refused, the last one%s%s at %s. %s%s%s",
 		(long long)d->failed_allocs, text_plural((uint64_t)d->failed_allocs, "request", "requests"),
-		text_plural((uint64_t)d->failed_allocs, "was", "were"), d->failed_size ? " of " : ", a fork,",
+		d->too_many ? "memory or threads" : "memory",
+		text_plural((uint64_t)d->failed_allocs, "was", "were"),
+		d->failed_size ? " of " : d->too_many ? ", a thread or process," : ", a fork,",
 		d->failed_size ? text_size(size, (uint64_t)d->failed_size) : "",
 		text_duration(when, (uint64_t)d->failed_t_ns), name ? "The limit that said so: " : "No limit that was "
 		"looked at explains it", name ? name : "", ".");

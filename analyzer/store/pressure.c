@@ -141,6 +141,7 @@ static int write_debt(struct store *s, const struct store_debt *d)
 	row_known(&r, d->private_bytes);
 	row_known(&r, d->threads);
 	row_known(&r, d->swap);
+	row_known(&r, d->noreserve);
 	return store_run(s, &r);
 }
 

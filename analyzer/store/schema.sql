@@ -413,10 +413,10 @@ CREATE TABLE limit_point (
 	process_id  INTEGER NOT NULL,          -- 0: of the place; else the process's own
 	kind        TEXT NOT NULL,             -- cgroup1, cgroup1.memsw, cgroup2, cgroup2.high,
 	                                       -- cgroup2.swap, host, committed, commit, RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK,
-	                                       -- task_size, max_map_count
+	                                       -- task_size, max_map_count, RLIMIT_NPROC, pids, threads-max
 	path        TEXT NOT NULL,             -- cgroup folder, or the name of the setting
 	t_ns        INTEGER NOT NULL,
-	limit_value INTEGER NOT NULL,          -- bytes; areas for max_map_count
+	limit_value INTEGER NOT NULL,          -- bytes; areas for max_map_count; threads for those behind it
 	usage       INTEGER NOT NULL,
 	reclaimable INTEGER NOT NULL,          -- file pages inside usage
 	residue     INTEGER,                   -- usage that no statistic of the cgroup names
@@ -442,6 +442,7 @@ CREATE TABLE debt (
 	private     INTEGER,                   -- writable private bytes: what a fork commits
 	threads     INTEGER,
 	swap        INTEGER,
+	noreserve   INTEGER,                   -- inside touch: of areas mapped with MAP_NORESERVE
 	PRIMARY KEY (process_id, t_ns)
 ) STRICT, WITHOUT ROWID;
 

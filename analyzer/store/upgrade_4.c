@@ -5,6 +5,7 @@
 #include "upgrade.h"
 
 const char upgrade_to_4[] =
+	"ALTER TABLE debt ADD COLUMN noreserve INTEGER; "
 	"ALTER TABLE fork ADD COLUMN method TEXT; "
 	"ALTER TABLE fork ADD COLUMN exact INTEGER; "
 	"ALTER TABLE fork ADD COLUMN why TEXT; "

@@ -92,7 +92,7 @@ struct store_limit {
 };
 struct store_debt {
 	uint64_t process, t_ns, place;
-	uint64_t touch, stack, cow, cow_huge, page_tables, private_bytes, threads, swap;
+	uint64_t touch, stack, cow, cow_huge, page_tables, private_bytes, threads, swap, noreserve;
 };
 struct store_victim {
 	uint64_t place, t_ns;

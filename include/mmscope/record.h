@@ -305,7 +305,8 @@ struct mms_sampling {
 };
 
 struct mms_heap_fail {
-	uint64_t size; /* 0: a fork */
+	uint64_t size; /* 0: ENOMEM a fork, EAGAIN one thread or process too many;
+	                * else EAGAIN is memory that could not be locked */
 	int32_t error;
 	uint32_t op; /* enum mms_op; 0: no block, but a mapping, the break or a fork */
 };

@@ -206,6 +206,7 @@ EARLY(int, fexecve, (int fd, char *const a[], char *const e[]), (fd, a, e))
 EARLY(int, execveat, (int d, const char *p, char *const a[], char *const e[], int f), (d, p, a, e, f))
 EARLY(int, dlclose, (void *h), (h))
 EARLY(int, pthread_setname_np, (pthread_t t, const char *n), (t, n))
+EARLY(int, pthread_create, (pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *x), (t, a, f, x))
 
 static void *early_mremap(void *a, size_t old, size_t n, int flags, ...)
 {
@@ -262,7 +263,7 @@ struct next next = {
 	ENTRY(mlock2), ENTRY(mlockall), ENTRY(munlock), ENTRY(munlockall), ENTRY(shmat), ENTRY(shmdt), ENTRY(fork), ENTRY(_Fork), ENTRY(execve),
 	ENTRY(execvpe), ENTRY(fexecve), ENTRY(execveat), ENTRY(_exit), ENTRY(quick_exit),
 	ENTRY(prctl), ENTRY(syscall), ENTRY(dlclose),
-	ENTRY(pthread_setname_np),
+	ENTRY(pthread_setname_np), ENTRY(pthread_create),
 };
 
 /* RTLD_NEXT means "behind the caller".  A library before us that puts its own
@@ -340,6 +341,7 @@ static void resolve_process(struct next *n)
 	FIND(*n, syscall);
 	FIND(*n, dlclose);
 	FIND(*n, pthread_setname_np);
+	FIND(*n, pthread_create);
 }
 
 /* Word by word: another thread may be calling through the table. */

@@ -67,6 +67,7 @@ struct next {
 	long (*syscall)(long, ...);
 	int (*dlclose)(void *);
 	int (*pthread_setname_np)(pthread_t, const char *);
+	int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 };
 
 OURS extern struct next next;

@@ -79,13 +79,13 @@ static void child_side(uint32_t stack)
 	cow_in_child(&note, forker, stack);
 }
 
-/* Too little memory may be promised for a second one.  EAGAIN is about the
- * number of processes. */
+/* Too little memory may be promised for a second one (ENOMEM), or there are too
+ * many processes (EAGAIN). */
 static __attribute__((cold)) void refused(uint32_t stack)
 {
 	struct mms_heap_fail note = { .error = errno };
 
-	if (fork_note.begin_stamp && note.error == ENOMEM)
+	if (fork_note.begin_stamp && (note.error == ENOMEM || note.error == EAGAIN))
 		emit_long(MMS_LONG_HEAP_FAIL, stack, &note, sizeof(note), NULL, 0, NULL, 0);
 	if (fork_note.begin_stamp)
 		cow_failed(&fork_note);

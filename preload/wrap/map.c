@@ -60,6 +60,17 @@ static __attribute__((noinline, cold)) void refused(size_t size, void *const *fp
 	emit_long(MMS_LONG_HEAP_FAIL, capture_stack(fp), &fail, sizeof(fail), NULL, 0, NULL, 0);
 }
 
+/* Memory that cannot be locked is EAGAIN with a size, as MAP_LOCKED has it: mlock
+ * says ENOMEM for it, as others do for lack of memory. */
+static __attribute__((noinline, cold)) void not_locked(size_t size, void *const *fp)
+{
+	int error = errno;
+	if (error == ENOMEM)
+		errno = EAGAIN;
+	refused(size, fp);
+	errno = error;
+}
+
 /* ---- mappings ---- */
 
 WRAPPER void *mmap(void *at, size_t length, int prot, int flags, int fd, off_t offset)
@@ -209,6 +220,8 @@ WRAPPER int madvise(void *at, size_t length, int advice)
 WRAPPER int mlock(const void *at, size_t length)
 {
 	int r = next.mlock(at, length);
+	if (__builtin_expect(r < 0, 0))
+		not_locked(length, FRAME);
 	NOTE_RANGE(MMS_LONG_MLOCK, at, length, 0);
 	return r;
 }
@@ -216,6 +229,8 @@ WRAPPER int mlock(const void *at, size_t length)
 WRAPPER int mlock2(const void *at, size_t length, unsigned flags)
 {
 	int r = next.mlock2(at, length, flags);
+	if (__builtin_expect(r < 0, 0))
+		not_locked(length, FRAME);
 	NOTE_RANGE(MMS_LONG_MLOCK, at, length, flags);
 	return r;
 }

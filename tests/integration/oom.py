@@ -68,6 +68,13 @@ class Group:
                 time.sleep(0.05)
 
 
+class Named(Group):
+    """One that is there already."""
+
+    def __init__(self, path):
+        self.path = path
+
+
 def start(work, name, way, group=None, arguments=(), limits=(), stdin=subprocess.DEVNULL, user=None, own=()):
     """Runs a case; the collector stays outside the group that is tested, but
     has the same `limits`.  `own` are those of the case alone (ulimit)."""
@@ -217,6 +224,24 @@ def check_rlimits(work, faults):
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (name, False), name + ': post mortem')
 
 
+def check_others(work, faults):
+    """Limits that are seldom near: locked memory, and the whole address space
+    of a 64-bit program, 128 TiB less a page."""
+    cases = [('task_size', *start(work, 'space', 'space'))]
+    if os.geteuid() == 0:
+        os.chmod(work.top, 0o777)
+        cases.append(('RLIMIT_MEMLOCK', *start(work, 'locks', 'locks', user=65534,
+                                               limits=[(resource.RLIMIT_MEMLOCK, 6 * MIB)])))
+    for kind, p, db, progress in cases:
+        p.wait()
+        mms.wait_finished(db)
+        begin, _ = end_of(db)
+        limits = {l['kind']: l for l in judge(db, begin + 0.9)['limits']}
+        near(faults, kind, limits[kind]['headroom_bytes'], reached(progress), 0.02, MIB / 2)
+        after = judge(db)['post_mortem'] or {}
+        faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
+
+
 def check_refused(work, faults):
     """Which limit said no, to requests of all kinds."""
     with open('/proc/sys/vm/overcommit_memory') as f:
@@ -227,8 +252,10 @@ def check_refused(work, faults):
         ('maps', 'maps', [('v', 200 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB'),
         ('maps-data', 'maps', [('d', 200 * MIB)], 'RLIMIT_DATA', 'said so: RLIMIT_DATA.'),
     ]
+    cases += [('threads', 'threads', [('v', 300 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB')]
     if mode == '0':
         cases.append(('one', 'one', [], 'committed', 'the rule of vm.overcommit_memory=0 that no request exceed'))
+    apart = start(work, 'noreserve', 'noreserve')
     running = [(case, *start(work, case[0], case[1], own=case[2])) for case in cases]
     for (name, _, _, kind, words), p, db, _ in running:
         p.wait()
@@ -236,6 +263,49 @@ def check_refused(work, faults):
         after = judge(db)['post_mortem'] or {}
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), name + ': post mortem')
         check_text(faults, db, words)
+    check_apart(faults, *apart)
+    check_too_many(work, faults)
+
+
+def check_too_many(work, faults):
+    """Threads that were refused, though there is memory: by the number that a
+    user may have, and by that of a cgroup."""
+    os.chmod(work.top, 0o777)
+    user = 65534 - os.getpid() % 1000  # whose threads are these alone
+    running = [('RLIMIT_NPROC', 'said so: RLIMIT_NPROC.', start(
+        work, 'nproc', 'threads', user=user, limits=[(resource.RLIMIT_NPROC, 40)]))] if os.geteuid() == 0 else []
+    group = '/sys/fs/cgroup/pids/mms-oom-%d' % os.getpid()
+    try:
+        os.mkdir(group)
+        with open(os.path.join(group, 'pids.max'), 'w') as f:
+            f.write('30')
+    except OSError as e:
+        print('pids cgroup not tested: %s' % e.strerror)
+        group = None
+    if group:
+        own = Named(group)
+        running.append(('pids', 'said so: pids.max of the cgroup', start(work, 'pids', 'threads', own)))
+    for kind, words, (p, db, _) in running:
+        p.wait()
+        mms.wait_finished(db)
+        after = judge(db)['post_mortem'] or {}
+        faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
+        check_text(faults, db, words, 'the last one, a thread or process,')
+    if group:
+        own.remove()
+
+
+def check_apart(faults, p, db, _):
+    """What was mapped with MAP_NORESERVE is no promise: told apart."""
+    p.wait()
+    mms.wait_finished(db)
+    _, end = end_of(db)
+    debts = judge(db, end - 0.2)['debts']
+    near(faults, 'untouched without a promise', debts['noreserve'], (512 - 100 + 128) * MIB)
+    # Beside the 48 MiB there is the program's own small change.
+    if not 47 * MIB < debts['touch'] < 80 * MIB:
+        faults.add('untouched with a promise: %.1f MiB' % (debts['touch'] / MIB))
+    check_text(faults, db, 'mapped with MAP_NORESERVE')
 
 
 def check_threads(work, faults):
@@ -468,6 +538,7 @@ def main():
         elif what == 'limits':
             check_cgroups(work, faults)
             check_rlimits(work, faults)
+            check_others(work, faults)
             check_areas(work, faults)
         else:
             {'cow': check_cow, 'flat': check_flat, 'refused': check_refused, 'killed': check_killed,

@@ -8,7 +8,8 @@
  * touch, null, small, maps, areas, threads: stand still for a second, then go
  * on until killed or refused, by untouched blocks of 1 MiB or of 1 KiB, by
  * mappings, areas, threads.  one, forks: one request that is too large, a fork
- * of RATE MiB.  stacks: twelve threads use all of their stacks, and main does.
+ * of RATE MiB.  noreserve: untouched memory of both kinds.  locks, space: until no more can
+ * be locked, or mapped at all.  stacks: twelve threads use all of their stacks, and main does.
  * stay: sleeps.  PROGRESS is a file that always holds how many bytes (areas) were
  * got since then, and for how many ns a growing one lived: the kill itself,
  * for taking its memory away takes the kernel longer.  thp: forks over 64 MiB
@@ -123,6 +124,40 @@ static void forks(size_t size)
 	*progress = child < 0;
 	if (child > 0)
 		waitpid(child, NULL, 0);
+	usleep(300000);
+}
+
+/* 16 of 64 MiB touched with a promise; without one 100 of 512, and of 256 that
+ * nobody may use half can be used later. */
+static void noreserve(void)
+{
+	char *plain = mmap(NULL, 64u * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *sparse = mmap(NULL, 512u * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *kept = mmap(NULL, 256u * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	memset(plain, 1, 16u * MIB);
+	memset(sparse, 1, 100u * MIB);
+	mprotect(kept, 128u * MIB, PROT_READ | PROT_WRITE);
+	*progress = 1;
+	sleep(3);
+}
+
+static void locks(void)
+{
+	char *p = mmap(NULL, 64u * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (size_t at = 0; at < 64u * MIB && mlock(p + at, MIB / 4) == 0; at += MIB / 4)
+		*progress += MIB / 4;
+	usleep(300000);
+}
+
+/* All that there is of the address space, in ever smaller pieces. */
+static void space(void)
+{
+	for (size_t size = 1ul << 43; size >= MIB; size /= 2) {
+		while (mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED)
+			*progress += size;
+	}
 	usleep(300000);
 }
 
@@ -282,6 +317,12 @@ int main(int argc, char **argv)
 		forks((size_t)atoi(argv[3]) * MIB);
 	else if (!strcmp(argv[1], "threads"))
 		threads();
+	else if (!strcmp(argv[1], "locks"))
+		locks();
+	else if (!strcmp(argv[1], "space"))
+		space();
+	else if (!strcmp(argv[1], "noreserve"))
+		noreserve();
 	else if (!strcmp(argv[1], "stay"))
 		pause();
 	else

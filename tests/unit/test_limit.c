@@ -315,6 +315,20 @@ static void check_ceiling(struct limit_process *p, char class, const char *perso
 	CHECK_EQ(space->limit, end);
 }
 
+/* Areas are counted when something may have changed their number, and seldom
+ * when nothing did. */
+static void check_areas(struct limit_process *p, uint64_t now_ns, uint64_t calls, uint64_t areas)
+{
+	struct limit_commit none = { 0, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE };
+	struct limit_points points = { .n = 0 };
+
+	p->n_calls = calls;
+	CHECK(limit_process_read(p, now_ns, &none, &points));
+	const struct limit_point *maps = find(&points, LIMIT_MAP_COUNT, "vm.max_map_count");
+	REQUIRE(maps);
+	CHECK_EQ(maps->usage, areas);
+}
+
 static void test_process(void)
 {
 	struct limit_points points = { .n = 0 };
@@ -347,6 +361,13 @@ static void test_process(void)
 	CHECK_EQ(limit_headroom(stack), 8388608 - (132 << 10));
 	CHECK_EQ(p.anon, 5000 << 10);
 	CHECK_EQ(p.threads, 3);
+	put_file("/proc/7/maps", "1000-2000 r--p 0 0:0 0\n2000-3000 rw-p 0 0:0 0\n4000-5000 rw-p 0 0:0 0\n");
+	check_areas(&p, 1000000000, 1, 2); /* soon after the last count */
+	check_areas(&p, 3000000000, 0, 2); /* nothing was told, and no size changed */
+	check_areas(&p, 3000000000, 1, 3);
+	put_file("/proc/7/maps", "1000-2000 r--p 0 0:0 0\n");
+	check_areas(&p, 6000000000, 1, 3);
+	check_areas(&p, 13000000000, 1, 1);
 	check_ceiling(&p, 2, "00000000", 0x7ffffffff000);
 	check_ceiling(&p, 1, "00000000", 0xffffe000);
 	check_ceiling(&p, 1, "08000000", 0xc0000000);
