@@ -301,9 +301,12 @@ void cow_before(struct mms_fork *note)
 {
 	uint64_t begin = mms_clock_ns(CLOCK_MONOTONIC);
 
-	if (!doorbell_is_silent()) {
-		note->faults = cow_faults();
+	/* Both of one moment: being answered may take a fault. */
+	for (int i = 0; i < FAULTS_TRIES && !doorbell_is_silent(); i++) {
 		thread_faults = cow_faults_of_thread();
+		note->faults = cow_faults();
+		if (cow_faults_of_thread() == thread_faults)
+			break;
 	}
 	tell_before_it_is_shared();
 	if (note->watch == MMS_WATCH_WITNESS) {
