@@ -178,6 +178,13 @@ static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, con
 	int side = v.side == MMS_COW_PARENT ? PARENT : CHILD;
 	if (f && !f->over && !f->side[side].armed) {
 		f->watch = v.watch; /* the record of the fork may come later */
+		if (v.error == -EBUSY) {
+			f->side[side].process = number;
+			f->side[side].error = v.error;
+			if (side == PARENT && cow_is_compared(f))
+				arm_both(c, p, f);
+			return; /* what is told now is another thread's */
+		}
 		if (v.error == 0 && !cow_is_compared(f))
 			take_told(c, p, number, MMS_WATCH_UFFD, false);
 		f->side[side].process = number;

@@ -156,6 +156,11 @@ static void add_passed_over(struct cow_fork *f)
 						      : strerror(-f->no_soft_dirty));
 }
 
+static const char *error_text(int error)
+{
+	return error == -EBUSY ? "another thread forked at the same time" : strerror(-error);
+}
+
 static void fill_unwatched(struct cow_fork *f)
 {
 	struct store_cow_fork *r = &f->row;
@@ -167,7 +172,7 @@ static void fill_unwatched(struct cow_fork *f)
 	if (error)
 		snprintf(f->why, sizeof(f->why), "%s: %s.", f->watch == MMS_WATCH_WITNESS ? "The witness could not be read"
 			: f->watch == MMS_WATCH_FRAMES ? "Page frames could not be read"
-						       : "Pages could not be write-protected", strerror(-error));
+						       : "Pages could not be write-protected", error_text(error));
 	else
 		snprintf(f->why, sizeof(f->why), "%s", f->watch < sizeof(watch_text) / sizeof(watch_text[0]) &&
 			watch_text[f->watch] ? watch_text[f->watch] : watch_text[MMS_WATCH_NONE]);
@@ -185,8 +190,7 @@ static void add_no_witness(struct cow_fork *f)
 {
 	const char *text = f->no_witness == -ENOMEM ? "too little memory is left for the copies"
 		: f->no_witness == -ECHILD          ? "orphans come to the program itself"
-		: f->no_witness == -EBUSY           ? "another thread forked at the same time"
-						    : strerror(-f->no_witness);
+						    : error_text(f->no_witness);
 	size_t n = strlen(f->why);
 
 	snprintf(f->why + n, sizeof(f->why) - n, "%sThere was no witness: %s.", n ? " " : "", text);
@@ -197,7 +201,8 @@ static const char *limit_of(const struct cow_fork *f)
 {
 	return f->watch == MMS_WATCH_FRAMES ? "Page frames tell who copied a page: the write of a side that was left the page "
 					      "alone is not seen."
-		: f->watch == MMS_WATCH_SOFT_DIRTY ? "Soft-dirty bits count all pages of an area that grew as written."
+		: f->watch == MMS_WATCH_SOFT_DIRTY ? "Soft-dirty bits count all pages of an area that grew as written, and whoever else "
+						     "uses them (CRIU) found them cleared."
 						   : NULL;
 }
 
@@ -221,7 +226,7 @@ static void fill_why(struct cow_fork *f, double share)
 	r->exact = 1;
 	if (!p->armed || !c->armed) {
 		snprintf(f->why, sizeof(f->why), "Only the %s was watched%s%s.", p->armed ? "parent" : "child",
-			p->error || c->error ? ": " : "", p->error ? strerror(-p->error) : c->error ? strerror(-c->error) : "");
+			p->error || c->error ? ": " : "", p->error ? error_text(p->error) : c->error ? error_text(c->error) : "");
 		r->exact = 0;
 	} else if ((p->lost || c->lost) && cow_is_compared(f)) {
 		snprintf(f->why, sizeof(f->why), "The %s ended under a system call filter: what it wrote is known up to "

@@ -356,10 +356,17 @@ static int walk_areas(struct walk *w)
 
 /* ---- the calls ---- */
 
+#define TRIES 100 /* with 0.1 ms between: a walk takes 5 ms at most */
+
 static bool enter(void)
 {
-	if (atomic_flag_test_and_set_explicit(&cow.busy, memory_order_acquire))
-		return false;
+	const struct timespec little = { 0, 100000 };
+
+	for (int i = 0; atomic_flag_test_and_set_explicit(&cow.busy, memory_order_acquire); i++) {
+		if (i == TRIES)
+			return false;
+		mms_syscall3(SYS_nanosleep, (long)&little, 0, 0);
+	}
 	if (!cow.scratch) {
 		long at = own_map(sizeof(struct scratch), 3 /* read, write */, 0);
 		if (!mms_is_error(at))
@@ -374,6 +381,14 @@ static bool enter(void)
 static void leave(void)
 {
 	atomic_flag_clear_explicit(&cow.busy, memory_order_release);
+}
+
+static int told(const struct cow_sink *sink, int r)
+{
+	if (sink->end)
+		sink->end(sink->arg, r);
+	leave();
+	return r;
 }
 
 uint32_t cow_share(uint64_t n_pages)
@@ -436,9 +451,7 @@ int cow_protect(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm 
 
 	if (!enter())
 		return -EBUSY;
-	int r = arm(&w, false);
-	leave();
-	return r;
+	return told(sink, arm(&w, false));
 }
 
 int cow_protect_soft_dirty(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret)
@@ -449,8 +462,7 @@ int cow_protect_soft_dirty(const struct cow_sink *sink, uint32_t share, struct m
 		return -EBUSY;
 	int r = arm(&w, true);
 	cow.soft_dirty = r == 0;
-	leave();
-	return r;
+	return told(sink, r);
 }
 
 int cow_tell_there(const struct cow_sink *sink, uint32_t share, struct mms_cow_arm *ret)
@@ -459,9 +471,7 @@ int cow_tell_there(const struct cow_sink *sink, uint32_t share, struct mms_cow_a
 
 	if (!enter())
 		return -EBUSY;
-	int r = arm(&w, false);
-	leave();
-	return r;
+	return told(sink, arm(&w, false));
 }
 
 int cow_tell(const struct cow_sink *sink)
@@ -474,19 +484,18 @@ int cow_tell(const struct cow_sink *sink)
 		return r; /* most children: no mapping for nothing */
 	if (!enter())
 		return -EBUSY;
-	if (cow.soft_dirty || is_ours())
-		r = walk_areas(&w);
-	leave();
-	return r;
+	if (!cow.soft_dirty && !is_ours()) {
+		leave();
+		return r;
+	}
+	return told(sink, walk_areas(&w));
 }
 
 static int walk_in(struct walk *w)
 {
 	if (!enter())
 		return -EBUSY;
-	int r = walk_areas(w);
-	leave();
-	return r;
+	return told(w->sink, walk_areas(w));
 }
 
 int cow_tell_areas(const struct cow_sink *sink, int witness, struct mms_cow_arm *ret)

@@ -8,8 +8,8 @@
  * ends the watching and nothing else.
  *
  * THE LAW.  Called by the thread that forks, and at the last word.  One flag,
- * taken by one try; it is not held over a fork by the thread that forks, and a
- * child forgets it.  No allocation but one mapping of our own at the first
+ * for which a thread waits 10 ms at most; it is not held over a fork by the
+ * thread that forks, and a child forgets it.  No allocation but one mapping of our own at the first
  * use.  The caller sees to it that no system call filter came into force.
  */
 #ifndef MIRROR_COW_H
@@ -28,6 +28,9 @@ struct cow_sink {
 	/* enum mms_cow_state of pages from `first` on, in the format of pages.h. */
 	void (*pages)(void *arg, uint64_t first, const uint8_t *bytes, size_t n);
 	void (*area)(void *arg, const struct mms_cow_area *area, const char *name);
+	/* All is told, or error (-errno) says why not: the record that closes it goes
+	 * out before another thread begins to tell.  Not called after -EBUSY and -EBADF. */
+	void (*end)(void *arg, int error);
 };
 
 /* Private pages in memory; 0: not known. */

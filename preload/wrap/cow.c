@@ -46,6 +46,8 @@ static uint64_t seen;                /* number of the process, where the bracket
 static __thread uint64_t witness_ns __attribute__((tls_model("initial-exec")));
 static __thread struct mms_cow_arm before_it __attribute__((tls_model("initial-exec")));
 static __thread uint64_t thread_faults __attribute__((tls_model("initial-exec"))); /* of it, before */
+static atomic_flag showing = ATOMIC_FLAG_INIT; /* a thread forks whose frames are shown */
+static __thread bool is_shown __attribute__((tls_model("initial-exec"))); /* it is this one */
 static bool is_of_many; /* this process is the child of a fork of enough memory to be watched */
 
 /* A child that is not recorded asks for no comparison. */
@@ -154,9 +156,10 @@ static void touch_ahead(enum mms_cow_side side)
 	capture_touch_ahead();
 }
 
-/* arm->error and what was told are the caller's. */
-static void tell_armed(const struct mms_fork *note, struct mms_cow_arm *arm)
+/* What was told of a side is the caller's. */
+static void tell_armed(const struct mms_fork *note, struct mms_cow_arm *arm, int error)
 {
+	arm->error = error;
 	atomic_store(&newest_watch, note->watch);
 	atomic_store(&newest, arm->error == 0 ? note->begin_stamp : 0);
 	arm->watch = note->watch;
@@ -167,29 +170,48 @@ static void tell_armed(const struct mms_fork *note, struct mms_cow_arm *arm)
 		touch_ahead(arm->side);
 }
 
+struct arming {
+	const struct mms_fork *note;
+	struct mms_cow_arm arm;
+};
+
+static void end_arm(void *arg, int error)
+{
+	struct arming *a = arg;
+
+	tell_armed(a->note, &a->arm, error);
+}
+
 static void one_side(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
 {
-	struct cow_sink sink = { .pages = tell_pages, .area = side == MMS_COW_PARENT ? tell_area : NULL };
-	struct mms_cow_arm arm = { .begin_stamp = note->begin_stamp, .parent = parent, .side = side };
+	struct arming a = { note, { .begin_stamp = note->begin_stamp, .parent = parent, .side = side } };
+	struct cow_sink sink = { &a, tell_pages, side == MMS_COW_PARENT ? tell_area : NULL, end_arm };
+	int r = note->watch == MMS_WATCH_SOFT_DIRTY ? cow_protect_soft_dirty(&sink, note->share, &a.arm)
+						    : cow_protect(&sink, note->share, &a.arm);
 
-	arm.error = note->watch == MMS_WATCH_SOFT_DIRTY ? cow_protect_soft_dirty(&sink, note->share, &arm)
-							 : cow_protect(&sink, note->share, &arm);
-	tell_armed(note, &arm);
+	if (r == -EBUSY)
+		end_arm(&a, r);
 }
 
 /* With a witness nothing is protected: the collector looks at it for what was
  * shared, and at the sides for what they have for themselves since. */
 static void one_side_with_witness(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
 {
-	struct cow_sink sink = { .area = tell_area };
-	struct mms_cow_arm arm = { .begin_stamp = note->begin_stamp, .parent = parent, .side = side,
-		.share = MMS_COW_SHARE_ALL };
+	struct arming a = { note, { .begin_stamp = note->begin_stamp, .parent = parent, .side = side,
+		.share = MMS_COW_SHARE_ALL } };
+	struct cow_sink sink = { .arg = &a, .area = tell_area, .end = end_arm };
 
-	if (side == MMS_COW_PARENT) {
-		arm.cost_ns = witness_ns;
-		arm.error = cow_tell_areas(&sink, note->witness, &arm);
-	}
-	tell_armed(note, &arm);
+	a.arm.cost_ns = side == MMS_COW_PARENT ? witness_ns : 0;
+	int r = side == MMS_COW_PARENT ? cow_tell_areas(&sink, note->witness, &a.arm) : 0;
+	if (side == MMS_COW_CHILD || r == -EBUSY)
+		end_arm(&a, r);
+}
+
+static void end_showing(void)
+{
+	if (is_shown)
+		atomic_flag_clear_explicit(&showing, memory_order_release);
+	is_shown = false;
 }
 
 /* Nor where frames are compared: all was told before the fork. */
@@ -202,7 +224,8 @@ static void one_side_by_frames(const struct mms_fork *note, uint64_t parent, enu
 	arm.begin_stamp = note->begin_stamp;
 	arm.parent = parent;
 	arm.side = side;
-	tell_armed(note, &arm);
+	tell_armed(note, &arm, arm.error);
+	end_showing();
 }
 
 #define FAULTS_TRIES 4
@@ -240,12 +263,16 @@ static void side_of(const struct mms_fork *note, uint64_t parent, enum mms_cow_s
 }
 
 /* We stand still while the frames are read in which the pages are now: a side
- * that is in another one later has copied. */
+ * that is in another one later has copied.  One thread at a time, up to the end
+ * of its fork: the collector keeps one set of frames for a process. */
 static void show_frames(const struct mms_fork *note, uint64_t begin_ns)
 {
 	struct cow_sink sink = { .pages = tell_pages, .area = tell_area };
 
-	before_it = (struct mms_cow_arm){ .side = MMS_COW_PARENT };
+	before_it = (struct mms_cow_arm){ .side = MMS_COW_PARENT, .error = -EBUSY };
+	if (!is_shown && atomic_flag_test_and_set_explicit(&showing, memory_order_acquire))
+		return;
+	is_shown = true;
 	emit_long(MMS_LONG_COW_FRAMES, 0, NULL, 0, NULL, 0, NULL, 0);
 	before_it.error = cow_tell_there(&sink, note->share, &before_it);
 	if (before_it.error == 0)
@@ -253,23 +280,33 @@ static void show_frames(const struct mms_fork *note, uint64_t begin_ns)
 	before_it.cost_ns = mms_clock_ns(CLOCK_MONOTONIC) - begin_ns;
 }
 
+static void end_told(void *arg, int error)
+{
+	(void)arg;
+	if (error == 0)
+		emit_long(MMS_LONG_COW_TELL, 0, NULL, 0, NULL, 0, NULL, 0);
+}
+
 /* Any fork shares anew what this process had for itself. */
 static void tell_before_it_is_shared(void)
 {
-	struct cow_sink sink = { .pages = tell_pages };
+	struct cow_sink sink = { .pages = tell_pages, .end = end_told };
 
 	cow_check();
-	if (atomic_load(&newest) && wants_witness() && !doorbell_is_silent() && cow_tell_alone(&sink) == 0)
-		emit_long(MMS_LONG_COW_TELL, 0, NULL, 0, NULL, 0, NULL, 0);
+	if (atomic_load(&newest) && wants_witness() && !doorbell_is_silent())
+		cow_tell_alone(&sink);
 }
 
 void cow_before(struct mms_fork *note)
 {
 	uint64_t begin = mms_clock_ns(CLOCK_MONOTONIC);
 
-	if (!doorbell_is_silent()) {
-		note->faults = cow_faults();
+	/* Both of one moment: being answered may take a fault. */
+	for (int i = 0; i < FAULTS_TRIES && !doorbell_is_silent(); i++) {
 		thread_faults = cow_faults_of_thread();
+		note->faults = cow_faults();
+		if (cow_faults_of_thread() == thread_faults)
+			break;
 	}
 	tell_before_it_is_shared();
 	if (note->watch == MMS_WATCH_WITNESS) {
@@ -285,6 +322,7 @@ void cow_before(struct mms_fork *note)
 void cow_failed(const struct mms_fork *note)
 {
 	witness_end(note->witness);
+	end_showing();
 }
 
 void cow_check(void)
@@ -307,6 +345,8 @@ void cow_in_child(const struct mms_fork *note, uint64_t parent, uint32_t stack)
 {
 	cow_forked(!doorbell_is_silent());
 	witness_forked();
+	atomic_flag_clear(&showing);
+	is_shown = false;
 	atomic_store(&newest, 0);
 	is_child = true;
 	seen = capture_process() ? capture_process()->number : 0;
@@ -339,12 +379,26 @@ static void notice_clone(void)
 	is_of_many = false;
 }
 
+struct ending {
+	struct mms_cow_last last;
+	bool told;
+};
+
+static void end_last(void *arg, int error)
+{
+	struct ending *e = arg;
+
+	e->told = true;
+	e->last.error = error;
+	emit_long(MMS_LONG_COW_LAST, 0, &e->last, sizeof(e->last), NULL, 0, NULL, 0);
+}
+
 /* A failed exec has told already: the later word counts. */
 void cow_last_word(enum mms_look look)
 {
-	struct cow_sink sink = { .pages = tell_pages };
 	/* First: what follows is ours. */
-	struct mms_cow_last last = { .look = look, .faults = doorbell_is_silent() ? 0 : cow_faults() };
+	struct ending e = { { .faults = doorbell_is_silent() ? 0 : cow_faults(), .look = look }, false };
+	struct cow_sink sink = { .arg = &e, .pages = tell_pages, .end = end_last };
 
 	notice_clone();
 	bool compared = is_compared(), watched = cow_is_watching() || compared;
@@ -353,15 +407,13 @@ void cow_last_word(enum mms_look look)
 	struct place *p = is_child ? place_of(born_of) : NULL;
 	if (p)
 		atomic_fetch_add(look == MMS_LOOK_EXEC ? &p->n_execs : &p->n_lives, 1);
-	if (doorbell_is_silent()) {
-		last.error = -EPERM;
-	} else {
-		if (is_of_many && born_by && born_by == mms_getppid())
-			last.parent_faults = cow_faults_of(born_by);
-		if (cow_is_watching() || !compared)
-			last.error = space_on_small_stack() ? -EAGAIN : cow_tell(&sink);
-	}
-	emit_long(MMS_LONG_COW_LAST, 0, &last, sizeof(last), NULL, 0, NULL, 0);
-	if (compared && last.error != -EPERM)
+	int r = doorbell_is_silent() ? -EPERM : 0;
+	if (r == 0 && is_of_many && born_by && born_by == mms_getppid())
+		e.last.parent_faults = cow_faults_of(born_by);
+	if (r == 0 && (cow_is_watching() || !compared))
+		r = space_on_small_stack() ? -EAGAIN : cow_tell(&sink);
+	if (!e.told)
+		end_last(&e, r);
+	if (compared && r != -EPERM)
 		process_be_read(capture_process(), MMS_REACH_COMPARE);
 }

@@ -8,6 +8,7 @@ that know what they wrote.
     cow_rungs.py pfn              page frames, read by root, without either
     cow_rungs.py totals [FIRST [SEEDS]]   A5 on the last rung: counts of page faults, in a container
     cow_rungs.py swap-witness, swap-pfn   pages in swap at the fork, and written ones that go there
+    cow_rungs.py twice            two threads fork at the same time
     cow_rungs.py prefork          a witness for each child of one parent
     cow_rungs.py killed           the child is killed: up to the last look
     cow_rungs.py unseen           no wait, signal or descriptor tells of the witness
@@ -53,7 +54,7 @@ def check_sets(out, db, methods=('witness',)):
     for f, t in zip(forks, truth):
         check('method', f['method'] in methods, tuple(f))
         bad = cow.wrong(t, cow.areas_of(db, f, t))
-        check('areas of fork %d' % f['id'], not bad, bad[:5])
+        check('areas of fork %d' % f['id'], not bad, (f['exact'], f['why'], bad[:2]))
     return forks
 
 
@@ -152,7 +153,7 @@ def totals(work, first=1, seeds=1):
             check('child: its own count', f['child_faults'] == child, (f['child_faults'], child))
             # Beside the pages: its code and libc's, and the stack; ours only where a child maps and unmaps.
             check('pages written', all(0 <= n - k < 64 for n, k in zip(plain, wrote)), (plain, wrote))
-            check('unwatched', abs(parent - plain[0]) < 8 and abs(child - plain[1]) < (8 if pages == 'kept' else 256),
+            check('unwatched', abs(parent - plain[0]) < 8 and abs(child - plain[1]) < (8 if pages == 'kept' else 1000),
                   (parent, child, plain))
             print('seed %d %s: parent %d, child %d faults; unwatched %d and %d; pages written %d and %d' % (
                 seed, pages, f['parent_faults'], f['child_faults'], *plain, *wrote))
@@ -194,6 +195,32 @@ def swap_pfn(work):
     # Of a page that both wrote the first to write made a copy, and the other was left alone with it.
     f = swap(work, (), ('s', 'p', 'c', 'pc'), preexec_fn=contained.without_userfaultfd)
     check('method', f['method'] == 'pfn', tuple(f))
+
+
+def twice(work):
+    """Two threads fork at the same time: each fork is right, or says why not, and none is held up for long."""
+    program = os.path.join(mms.PROGRAMS, 'cow_twice')
+    for name, options, more in (('userfaultfd', (), {}), ('witness', WITNESS, {}),
+                                ('pfn', (), {'preexec_fn': contained.without_userfaultfd})):
+        if name == 'pfn' and (machine()[0] or not machine()[1]):
+            continue
+        out, db = run(work, program, '10', '4096', options=options, **more)
+        start, longest = int(out.split()[1], 16), int(out.split()[3])
+        forks = db_forks(db)
+        check('forks', len(forks) == 20, len(forks))
+        for f in forks:
+            if f['method'] == 'totals':
+                check('why', 'another thread forked at the same time' in f['why'], tuple(f))
+                continue
+            if f['exact'] == 0 and 'could not be watched' in f['why']:
+                continue # a descriptor that was closed lives on in the child that was just made
+            row = db.execute('SELECT end, pages_shared, child_broke FROM cow_vma WHERE fork_id = ? AND start <= ? AND end > ?',
+                             (f['id'], start, start)).fetchone()
+            check('the area', row and row[1] >= 4096 and 100 <= row[2] < 110, (row and tuple(row), tuple(f)))
+        methods = [f['method'] for f in forks]
+        check('most are watched', len(methods) - methods.count('totals') >= 5, methods)
+        check('none waits for another', longest < 1500000000, longest)
+        print('%s: %d of 20 watched, the longest took %.0f ms' % (name, 20 - methods.count('totals'), longest / 1e6))
 
 
 def db_forks(db):
@@ -360,7 +387,7 @@ def main():
     what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
     mms.need('/usr/bin/python3')
     work = mms.Work('cow-rungs')
-    {'witness': witness, 'bytes': bytes_, 'soft-dirty': soft_dirty, 'pfn': pfn, 'totals': totals, 'swap-witness': swap_witness, 'swap-pfn': swap_pfn, 'prefork': prefork, 'killed': killed, 'unseen': unseen,
+    {'witness': witness, 'bytes': bytes_, 'soft-dirty': soft_dirty, 'pfn': pfn, 'totals': totals, 'swap-witness': swap_witness, 'swap-pfn': swap_pfn, 'twice': twice, 'prefork': prefork, 'killed': killed, 'unseen': unseen,
      'ends': ends, 'none': none}[what](work, *rest)
     if not work.keep:
         import shutil
