@@ -80,7 +80,7 @@ static uint64_t nap(const struct collector *c, uint64_t now_ns)
 {
 	uint64_t quiet = now_ns - c->last_record_ns;
 	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
-	if (c->judge.later_ns || c->spaces.looking || c->cows.later_ns)
+	if (c->judge.later_ns || c->judge.kept || c->spaces.looking || c->cows.later_ns)
 		return MS;
 	if (c->watch.n_alive == 0)
 		return 2 * MS;
@@ -106,7 +106,7 @@ static bool round_once(struct collector *c)
 	struct drain_stats d;
 	size_t failures = c->model->n_failures;
 	bool asked = judge_is_asked(&c->judge), compared = cows_is_asked(&c->cows);
-	uint64_t n = drain_round(c->drain);
+	uint64_t n = judge_drain(&c->judge, &c->spaces, c->store);
 	uint64_t now = collector_now(c);
 	size_t alive = c->watch.n_alive, images = c->model->n_processes;
 	watch_round(&c->watch, now);
@@ -178,6 +178,8 @@ static int record(struct collector *c)
 	int r = doorbell_start(c->bell, h);
 	if (r == 0)
 		r = collector_begin(c);
+	if (r == 0)
+		r = reader_start(&c->file.session, c->bell, drain_clock(c->drain), &c->judge.reader);
 	if (r == 0 && !(c->pressure = pressure_new()))
 		r = -ENOMEM;
 	if (r == 0 && fcntl(MMS_PIDFD_FD, F_GETFD) >= 0)
@@ -187,6 +189,7 @@ static int record(struct collector *c)
 	watch_existing(&c->watch, collector_now(c));
 	collector_store(c, h->output);
 	loop(c);
+	reader_stop(c->judge.reader); /* who is being read stands still until that is done */
 	let_go(c);
 	/* From here on nobody waits for us, and nobody joins. */
 	atomic_store(&h->collector_state, MMS_COLLECTOR_GONE);

@@ -337,6 +337,8 @@ int collector_finish(struct collector *c)
 	if (c->control.stopped_ns)
 		watch_leave(&c->watch);
 	snapshot_finish(&c->snapshots, c->store);
+	if (c->judge.reader)
+		judge_drain(&c->judge, &c->spaces, c->store);
 	drain_finish(c->drain);
 	watch_finish(&c->watch);
 	apply_all(c);
@@ -347,6 +349,7 @@ int collector_finish(struct collector *c)
 void collector_end(struct collector *c)
 {
 	store_close(c->store);
+	judge_done(&c->judge);
 	drain_close(c->drain);
 	spaces_done(&c->spaces);
 	cows_done(&c->cows);

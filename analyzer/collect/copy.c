@@ -3,8 +3,8 @@
  *
  * /proc/PID/maps says what is writable, pagemap what of it is in memory, mem
  * gives the bytes: an untouched page is neither read nor brought in.  Called by
- * judge.c while the process stands still, so all of it is done at once.
- * roots.c finds the roots.
+ * reader.c, judge.c and snapshot.c, in threads of their own, while the process
+ * stands still, so all of it is done at once.  roots.c finds the roots.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include "mirror/proc_maps.h"
 
 #define LIBRARY_DATA_MAX (256u << 10)
+#define MAPS_TEXT (64u << 10)
 #define SMALL_COPY (4ull << 20) /* the files of the groups are not read for this */
 
 void *copy_room(struct copy *c, void *list, size_t n, size_t *room, size_t size)
@@ -108,12 +109,12 @@ static bool one_line(void *arg, const struct proc_map *m)
 /* The library's data is small; our own areas stand in it. */
 static void find_own(struct copy *c, int proc_fd)
 {
-	static uint64_t words[LIBRARY_DATA_MAX / 8];
+	uint64_t *words = malloc(LIBRARY_DATA_MAX);
 	struct mms_own_table *t = NULL;
 	int fd = openat(proc_fd, "mem", O_RDONLY | O_CLOEXEC);
 
-	for (size_t i = 0; i < c->n_data && fd >= 0 && !t; i++) {
-		ssize_t n = pread(fd, words, sizeof(words), (off_t)c->data[i].start);
+	for (size_t i = 0; words && i < c->n_data && fd >= 0 && !t; i++) {
+		ssize_t n = pread(fd, words, LIBRARY_DATA_MAX, (off_t)c->data[i].start);
 
 		for (size_t at = 0; (at + 1) * 8 + sizeof(*t) <= (n > 0 ? (size_t)n : 0) && !t; at++)
 			if (words[at] == MMS_OWN_MAGIC_0 && words[at + 1] == MMS_OWN_MAGIC_1)
@@ -124,11 +125,12 @@ static void find_own(struct copy *c, int proc_fd)
 	for (uint32_t i = 0; t && i < MMS_OWN_AREAS; i++)
 		if (t->area[i].end > t->area[i].start)
 			c->own[c->n_own++] = (struct copy_span){ t->area[i].start, t->area[i].end };
+	c->no_memory = c->no_memory || !words;
+	free(words);
 }
 
 int copy_list(struct copy *c, int proc_fd)
 {
-	static char text[65536];
 	struct lines l = { .c = c };
 	struct mms_mm mm = { .start_code = 0 };
 	int fd = openat(proc_fd, "maps", O_RDONLY | O_CLOEXEC);
@@ -137,7 +139,9 @@ int copy_list(struct copy *c, int proc_fd)
 		return -errno;
 	if (mm_read_stat(proc_fd, "stat", &mm) == 0)
 		l.origin.exe = mm.start_code;
-	int r = proc_maps_walk(fd, text, sizeof(text), one_line, &l);
+	char *text = malloc(MAPS_TEXT);
+	int r = text ? proc_maps_walk(fd, text, MAPS_TEXT, one_line, &l) : -ENOMEM;
+	free(text);
 	close(fd);
 	find_own(c, proc_fd);
 	return r < 0 ? r : c->no_memory ? -ENOMEM : c->n_areas == 0 ? -ESRCH : 0;
@@ -181,7 +185,7 @@ static int list_pieces(struct copy *c, int proc_fd)
  * the target's as well. */
 uint64_t copy_headroom(void)
 {
-	static char text[4096];
+	char text[4096];
 	struct limit_points points = { .n = 0 };
 	struct limit_commit commit;
 	uint64_t least = UINT64_MAX;

@@ -72,7 +72,7 @@ int copy_read(struct copy *c, int proc_fd, pid_t pid);
 void copy_word(struct copy *c, uint64_t word);
 
 /* Finds dead stacks; asks /proc which threads live, so the process must still
- * be there.  0 or -ENOMEM. */
+ * be there.  proc_fd -1: it was seen that but one did.  0 or -ENOMEM. */
 int copy_threads(struct copy *c, int proc_fd, const struct model_process *p);
 
 /* The same where all threads stood still: their registers are roots, and what

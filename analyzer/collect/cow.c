@@ -15,9 +15,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <mmscope/pages.h>
-
-#define AREAS_MAX 65536u
 #define MS 1000000ull
 #define LAST_WORD (300 * MS) /* between a death and what the ring still has of it */
 #define PATIENCE (1000 * MS) /* with a side that neither ends nor can be asked */
@@ -28,38 +25,21 @@ void cows_init(struct cows *c, struct model *m, struct watch *w, const struct st
 	*c = (struct cows){ .model = m, .watch = w, .clock = clock, .store = store, .stacks = stacks };
 }
 
-static void areas_free(struct cow_area **areas, size_t *n, size_t *room)
-{
-	for (size_t i = 0; i < *n; i++)
-		free((*areas)[i].name);
-	free(*areas);
-	*areas = NULL;
-	*n = *room = 0;
-}
-
 void cow_fork_release(struct cow_fork *f)
 {
 	for (int side = 0; side < SIDES; side++)
 		for (int i = 0; i < COW_PLANES; i++)
 			cow_plane_free(&f->side[side].plane[i]);
-	areas_free(&f->areas, &f->n_areas, &f->areas_room);
+	cow_areas_free(&f->areas, &f->n_areas, &f->areas_room);
 	cow_witness_end(f);
 	cow_frames_free(f->frames);
 	f->frames = NULL;
 	f->released = true;
 }
 
-static void coming_drop(struct cow_process *p)
-{
-	cow_plane_free(&p->written);
-	cow_plane_free(&p->clean);
-	cow_plane_free(&p->huge);
-	areas_free(&p->areas, &p->n_areas, &p->areas_room);
-}
-
 void cow_process_done(struct cow_process *p)
 {
-	coming_drop(p);
+	cow_told_drop(p);
 	cow_plane_free(&p->there);
 	cow_frames_free(p->frames);
 }
@@ -137,51 +117,6 @@ static void find_gone(const struct cows *c, struct cow_side *s)
 
 /* ---- records ---- */
 
-static void note_pages(struct cow_process *p, const struct order_note *n)
-{
-	struct mms_page_reader r;
-	struct mms_pages v;
-	uint64_t page, run;
-	enum mms_page_state state;
-
-	if (n->bytes < sizeof(v))
-		return;
-	memcpy(&v, n->payload, sizeof(v));
-	if (v.n_bytes > n->bytes - sizeof(v))
-		return;
-	mms_pages_begin(&r, (const uint8_t *)n->payload + sizeof(v), v.n_bytes, v.page);
-	while (mms_pages_next(&r, &page, &run, &state)) {
-		int s = (int)state;
-		if (s == MMS_COW_ABSENT || page >> 35 || run > 1ull << 35)
-			continue;
-		page_plane_set(s == MMS_COW_WRITTEN || s == MMS_COW_WRITTEN_HUGE ? &p->written : &p->clean, page, run);
-		if (s == MMS_COW_WRITTEN_HUGE || s == MMS_COW_CLEAN_HUGE)
-			page_plane_set(&p->huge, page, run);
-	}
-}
-
-static void note_area(struct cow_process *p, const struct order_note *n)
-{
-	struct mms_cow_area a;
-
-	if (n->bytes < sizeof(a))
-		return;
-	memcpy(&a, n->payload, sizeof(a));
-	if (a.start >= a.end || a.end >> 47 || a.name_length > n->bytes - sizeof(a) || p->n_areas >= AREAS_MAX)
-		return;
-	if (p->n_areas == p->areas_room) {
-		size_t room = p->areas_room * 2 + 32;
-		void *more = reallocarray(p->areas, room, sizeof(*p->areas));
-		if (!more)
-			return;
-		p->areas = more;
-		p->areas_room = room;
-	}
-	char *name = strndup((const char *)n->payload + sizeof(a), a.name_length);
-	if (name)
-		p->areas[p->n_areas++] = (struct cow_area){ a, name };
-}
-
 static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const struct mms_cow_arm *v)
 {
 	struct cow_side *s = &f->side[side];
@@ -203,7 +138,7 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 	cow_plane_add_common(&s->plane[COW_HUGE], &p->huge, &p->huge);
 	if (side != PARENT)
 		return;
-	areas_free(&f->areas, &f->n_areas, &f->areas_room);
+	cow_areas_free(&f->areas, &f->n_areas, &f->areas_room);
 	f->areas = p->areas;
 	f->n_areas = p->n_areas;
 	f->areas_room = p->areas_room;
@@ -214,7 +149,8 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 /* What a process told: it is credited, and forgotten. */
 static void take_told(struct cows *c, struct cow_process *p, uint64_t number, uint32_t how, bool whole)
 {
-	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .how = how, .whole = whole });
+	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .fresh = &p->fresh, .how = how,
+		.whole = whole });
 }
 
 /* Both sides have armed what the witness holds, or the parent had. */
@@ -255,7 +191,7 @@ static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, con
 		if (!f->next_ask_ns)
 			f->next_ask_ns = n->t_ns + 100 * MS;
 	}
-	coming_drop(p);
+	cow_told_drop(p);
 }
 
 static void note_faults(struct cows *c, const struct order_note *n)
@@ -280,7 +216,7 @@ static void note_last(struct cows *c, struct cow_process *p, uint64_t number, co
 	memcpy(&v, n->payload, sizeof(v));
 	if (v.error == 0)
 		take_told(c, p, number, MMS_WATCH_UFFD, true);
-	coming_drop(p);
+	cow_told_drop(p);
 	p->ended = true;
 	p->faults = v.faults ? v.faults : STORE_UNKNOWN;
 	p->parent_faults = v.parent_faults;
@@ -336,10 +272,10 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 		return;
 	switch (n->type) {
 	case MMS_LONG_COW_PAGES:
-		note_pages(p, n);
+		cow_told_pages(p, n);
 		break;
 	case MMS_LONG_COW_AREA:
-		note_area(p, n);
+		cow_told_area(p, n);
 		break;
 	case MMS_LONG_COW_ARM:
 		note_arm(c, p, w->process, n);
@@ -352,10 +288,10 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 		break;
 	case MMS_LONG_COW_TELL:
 		take_told(c, p, w->process, MMS_WATCH_WITNESS, false);
-		coming_drop(p);
+		cow_told_drop(p);
 		break;
 	case MMS_LONG_COW_FRAMES:
-		coming_drop(p); /* of a fork that failed */
+		cow_told_drop(p); /* of a fork that failed */
 		p->shows_frames = true;
 		break;
 	default:

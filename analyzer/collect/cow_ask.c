@@ -50,7 +50,7 @@ void cow_tell_over(struct cows *c, const struct cow_fork *f, int side)
 }
 
 struct found {
-	struct page_plane written, clean;
+	struct page_plane written, clean, swapped;
 };
 
 static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
@@ -58,6 +58,8 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 	struct found *f = arg;
 
 	page_plane_set(categories & IS_WRITTEN ? &f->written : &f->clean, first, n);
+	if (categories & IS_SWAPPED)
+		page_plane_set(&f->swapped, first, n);
 }
 
 struct range {
@@ -163,11 +165,12 @@ bool cow_ask(struct cows *c, uint64_t number, uint32_t how)
 	close(fd);
 	bool some = found.written.n_set || found.clean.n_set;
 	if (r == 0 && some)
-		cow_credit(c, number, &(struct cow_found){ .written = &found.written, .clean = &found.clean, .how = how,
-			.whole = true });
+		cow_credit(c, number, &(struct cow_found){ .written = &found.written, .clean = &found.clean,
+			.swapped = &found.swapped, .how = how, .whole = true });
 	/* Nothing is protected any more: it is ending, or closed the descriptor. */
 	cow_plane_free(&found.written);
 	cow_plane_free(&found.clean);
+	cow_plane_free(&found.swapped);
 	return r == 0 && some;
 }
 

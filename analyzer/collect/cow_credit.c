@@ -14,7 +14,20 @@ static void keep_there(struct cow_process *p, const struct page_plane *written, 
 	cow_plane_add_common(&p->there, clean, clean);
 }
 
-static void find_new(struct cow_side *s, const struct cow_found *found)
+/* An area that could not be watched is not told apart from one that came later. */
+static void find_fresh(const struct cow_fork *f, struct page_plane *to, const struct page_plane *from)
+{
+	struct page_plane fresh = { .slot = NULL };
+
+	cow_plane_add_common(&fresh, from, from);
+	for (size_t i = 0; i < f->n_areas && fresh.n_set; i++)
+		if (f->areas[i].a.error)
+			page_plane_clear(&fresh, f->areas[i].a.start >> 12, (f->areas[i].a.end - f->areas[i].a.start) >> 12);
+	cow_plane_add_common(to, &fresh, &fresh);
+	cow_plane_free(&fresh);
+}
+
+static void find_new(const struct cow_fork *f, struct cow_side *s, const struct cow_found *found)
 {
 	struct page_plane *fresh = &s->plane[COW_NEW];
 
@@ -23,6 +36,8 @@ static void find_new(struct cow_side *s, const struct cow_found *found)
 	if (found->how == MMS_WATCH_WITNESS) /* it armed whatever was there at the fork */
 		cow_plane_add_common(fresh, found->clean, found->clean);
 	cow_plane_take_away(fresh, &s->plane[COW_ARMED]);
+	if (found->fresh)
+		find_fresh(f, fresh, found->fresh);
 	cow_share_only_chosen(fresh, s->share);
 	s->new_known = true;
 }
@@ -33,13 +48,24 @@ static bool is_watched_by(const struct cow_fork *f, uint32_t how)
 	return f->watch != MMS_WATCH_FRAMES && (f->watch == MMS_WATCH_WITNESS) == (how == MMS_WATCH_WITNESS);
 }
 
-static void credit_side(struct cow_side *s, const struct cow_found *found, bool newest)
+static void credit_side(struct cow_fork *f, int side, const struct cow_found *found, bool newest)
 {
-	cow_plane_add_common(&s->plane[COW_WRITTEN], found->written, &s->plane[COW_ARMED]);
+	struct cow_side *s = &f->side[side];
+	const struct page_plane *swapped[SIDES] = { &f->side[PARENT].plane[COW_SWAPPED], &f->side[CHILD].plane[COW_SWAPPED] };
+	struct page_plane now = { .slot = NULL };
+
+	cow_plane_add_common(&now, found->written, &s->plane[COW_ARMED]);
+	for (int k = 0; k < SIDES && found->how == MMS_WATCH_WITNESS; k++)
+		if (swapped[k]->n_set)
+			cow_plane_take_away(&now, swapped[k]);
+	if (found->swapped && found->how == MMS_WATCH_WITNESS)
+		cow_plane_add_common(&s->plane[COW_SWAPPED], found->swapped, &s->plane[COW_ARMED]);
+	cow_plane_add_common(&s->plane[COW_WRITTEN], &now, &now);
 	if (newest) {
-		cow_plane_add_common(&s->plane[COW_FIRST], found->written, &s->plane[COW_ARMED]);
-		find_new(s, found);
+		cow_plane_add_common(&s->plane[COW_FIRST], &now, &now);
+		find_new(f, s, found);
 	}
+	cow_plane_free(&now);
 }
 
 void cow_credit(struct cows *c, uint64_t number, const struct cow_found *found)
@@ -57,7 +83,7 @@ void cow_credit(struct cows *c, uint64_t number, const struct cow_found *found)
 			if (found->whole && p && !kept)
 				keep_there(p, found->written, found->clean);
 			kept = true;
-			credit_side(s, found, p && p->newest == f);
+			credit_side(f, side, found, p && p->newest == f);
 			s->looked = s->looked || (found->whole && p);
 		}
 	}

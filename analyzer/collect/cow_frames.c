@@ -22,7 +22,9 @@
 
 #define ENTRY_PRESENT (1ull << 63)
 #define ENTRY_FRAME ((1ull << 55) - 1)
+#define ENTRY_SWAPPED (1ull << 62)
 #define NOT_KNOWN UINT64_MAX /* in the place of a frame */
+#define IN_SWAP (UINT64_MAX - 1)
 
 bool cow_sees_frames(void)
 {
@@ -71,7 +73,7 @@ static uint64_t *read_frames(const struct watch_process *p, const struct cow_run
 		return NULL;
 	}
 	for (uint64_t *e = frame; e < at; e++)
-		*e = *e & ENTRY_PRESENT ? *e & ENTRY_FRAME : 0;
+		*e = *e & ENTRY_PRESENT ? *e & ENTRY_FRAME : *e & ENTRY_SWAPPED ? IN_SWAP : 0;
 	return frame;
 }
 
@@ -95,8 +97,16 @@ int cow_frames_arm(struct cow_fork *f, struct cow_process *parent)
 	parent->frames = NULL;
 	if (!f->frames || !f->frames->frame)
 		return -ESRCH;
+	const uint64_t *frame = f->frames->frame;
 	for (size_t i = 0; i < f->frames->n_runs; i++)
-		page_plane_set(&f->side[CHILD].plane[COW_ARMED], f->frames->run[i].page, f->frames->run[i].n);
+		for (uint64_t page = f->frames->run[i].page; page < f->frames->run[i].page + f->frames->run[i].n; page++, frame++) {
+			bool there = *frame && *frame != IN_SWAP;
+			if (there)
+				page_plane_set(&f->side[CHILD].plane[COW_ARMED], page, 1);
+			else
+				page_plane_clear(&f->side[PARENT].plane[COW_ARMED], page, 1);
+			f->n_swapped += *frame == IN_SWAP;
+		}
 	cow_plane_add_common(&f->side[CHILD].plane[COW_HUGE], &f->side[PARENT].plane[COW_HUGE], &f->side[PARENT].plane[COW_HUGE]);
 	return 0;
 }
@@ -106,6 +116,20 @@ static void credit(struct cow_side *s, uint64_t page, bool newest)
 	page_plane_set(&s->plane[COW_WRITTEN], page, 1);
 	if (newest)
 		page_plane_set(&s->plane[COW_FIRST], page, 1);
+}
+
+/* Who takes it out again has it in another frame, and may not have written. */
+static bool was_in_swap(struct cow_fork *f, uint64_t *const frame[SIDES], uint64_t i, uint64_t page)
+{
+	bool was = false;
+
+	for (int side = 0; side < SIDES; side++) {
+		struct page_plane *p = &f->side[side].plane[COW_SWAPPED];
+		if (frame[side] && frame[side][i] == IN_SWAP)
+			page_plane_set(p, page, 1);
+		was = was || (p->n_set && page_plane_count(p, page, 1));
+	}
+	return was;
 }
 
 static void compare(struct cows *c, struct cow_fork *f, uint64_t *const frame[SIDES])
@@ -124,6 +148,8 @@ static void compare(struct cows *c, struct cow_fork *f, uint64_t *const frame[SI
 	for (size_t k = 0; k < f->frames->n_runs; k++)
 		for (uint64_t page = f->frames->run[k].page; page < f->frames->run[k].page + f->frames->run[k].n; page++, i++) {
 			bool moved = frame[PARENT] && frame[CHILD] && frame[PARENT][i] == frame[CHILD][i];
+			if (!before[i] || before[i] == IN_SWAP || was_in_swap(f, frame, i, page))
+				continue;
 			for (int side = 0; side < SIDES; side++) {
 				if (!frame[side] || frame[side][i] == NOT_KNOWN)
 					continue;

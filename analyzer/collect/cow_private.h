@@ -21,6 +21,8 @@ enum cow_plane {
 	COW_GONE,    /* armed, and not there at the last look; made when the fork is over */
 	COW_HUGE,    /* armed, in a 2 MiB entry */
 	COW_NEW,     /* not armed, and written: never shared */
+	COW_SWAPPED, /* armed, and in swap at a look: neither being alone with a page nor its frame
+	              * tells anything from then on */
 	COW_PLANES
 };
 
@@ -60,7 +62,6 @@ struct cow_witness {
 	int pidfd, mem_fd;       /* -1: not open */
 	bool opened;             /* or tried */
 	bool no_zero;            /* the kernel does not tell which page is the zero page */
-	uint64_t n_swapped;      /* of its pages; whether these are shared is not told */
 	struct cow_sites *sites; /* the blocks of the fork; gets what changed; NULL: nobody compares */
 };
 
@@ -79,6 +80,7 @@ struct cow_fork {
 	int no_uffd, no_soft_dirty; /* the same of other ways */
 	struct cow_frames *frames;  /* MMS_WATCH_FRAMES: of the parent, just before */
 	struct cow_witness witness;
+	uint64_t n_swapped;     /* pages in swap at the fork, where the way tells nothing of them: not armed */
 	uint32_t watch;         /* enum mms_watch */
 	bool over, changed, released;
 	bool holds;             /* the parent's blocks (model_blocks_hold) */
@@ -100,6 +102,7 @@ struct cow_fork {
 /* What a process tells of itself, until the record that closes it. */
 struct cow_process {
 	struct page_plane written, clean, huge;
+	struct page_plane fresh; /* in areas that came after it protected its pages */
 	struct page_plane there; /* at the last look at the whole of it */
 	uint64_t asked_ns, ask_cost_ns; /* from outside, last; 0: never */
 	uint32_t asked_how; /* enum mms_watch, then */
@@ -125,6 +128,8 @@ void cow_process_done(struct cow_process *p);
  * mms_watch: UFFD or WITNESS).  whole: pages that are in neither are gone. */
 struct cow_found {
 	const struct page_plane *written, *clean;
+	const struct page_plane *fresh;   /* in areas that came since; or NULL */
+	const struct page_plane *swapped; /* MMS_WATCH_WITNESS: of these, in swap; or NULL */
 	uint32_t how;
 	bool whole;
 };
@@ -144,6 +149,13 @@ struct cow_run *cow_runs_of(const struct page_plane *p, size_t *ret_n);
 bool cow_ask(struct cows *c, uint64_t number, uint32_t how);
 /* What is known of a process from outside; NULL: nothing, or it is gone. */
 struct watch_process *cow_outside(const struct cows *c, uint64_t number);
+
+/* ---- cow_told.c ---- */
+
+void cow_told_pages(struct cow_process *p, const struct order_note *n);
+void cow_told_area(struct cow_process *p, const struct order_note *n);
+void cow_told_drop(struct cow_process *p);
+void cow_areas_free(struct cow_area **areas, size_t *n, size_t *room);
 
 /* ---- cow_witness.c ---- */
 
@@ -178,6 +190,7 @@ bool cow_is_gone(struct cows *c, uint64_t number);
 struct cow_share {
 	bool in_part;
 	double p;                        /* a piece of 2 MiB is watched with this probability */
+	uint32_t share;                  /* the same, of MMS_COW_SHARE_ALL */
 	const struct page_plane *shared; /* pages that both sides watched */
 	uint64_t all;                    /* those that both sides shared */
 	uint64_t *piece;                 /* numbers of the pieces that hold `shared` */
@@ -191,7 +204,10 @@ double cow_share_scale(const struct cow_share *s);
  * where all was watched.  per_page: how often a page is counted at most. */
 struct cow_range cow_share_pages(const struct cow_share *s, const struct page_plane *const plus[2],
 	const struct page_plane *const minus[2], uint64_t per_page);
+/* Pages that came after the fork, in the pieces that are looked at. */
 struct cow_range cow_share_new(const struct cow_share *s, const struct page_plane *fresh);
+/* Pages of the set in an area. */
+struct cow_range cow_share_area(const struct cow_share *s, const struct page_plane *p, const struct mms_cow_area *a);
 /* Takes away the pages of pieces that are not in the share. */
 void cow_share_only_chosen(struct page_plane *p, uint32_t share);
 

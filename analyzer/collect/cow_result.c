@@ -201,6 +201,18 @@ static const char *limit_of(const struct cow_fork *f)
 						   : NULL;
 }
 
+/* Pages that were in swap at a look, where that hides what is written. */
+static uint64_t count_swapped(const struct cow_fork *f)
+{
+	const struct page_plane *p = &f->side[PARENT].plane[COW_SWAPPED], *c = &f->side[CHILD].plane[COW_SWAPPED];
+	struct page_plane both = { .slot = NULL };
+
+	cow_plane_add_common(&both, p, c);
+	uint64_t n = p->n_set + c->n_set - both.n_set;
+	cow_plane_free(&both);
+	return n;
+}
+
 static void fill_why(struct cow_fork *f, double share)
 {
 	const struct cow_side *p = &f->side[PARENT], *c = &f->side[CHILD];
@@ -231,9 +243,10 @@ static void fill_why(struct cow_fork *f, double share)
 		snprintf(f->why, sizeof(f->why), "%u areas could not be watched: the program uses them with a "
 			"userfaultfd of its own, or the kernel refused.", p->refused > c->refused ? p->refused : c->refused);
 		r->exact = 0;
-	} else if (f->witness.n_swapped) {
-		snprintf(f->why, sizeof(f->why), "%llu pages were in swap at the fork: whether they were written is not told.",
-			(unsigned long long)f->witness.n_swapped);
+	} else if (f->n_swapped || count_swapped(f)) {
+		snprintf(f->why, sizeof(f->why), "%llu pages were in swap at the fork and are not watched, %llu later: what was "
+			"written to these is known up to then.", (unsigned long long)f->n_swapped,
+			(unsigned long long)count_swapped(f));
 		r->exact = 0;
 	} else if (f->witness.no_zero) {
 		snprintf(f->why, sizeof(f->why), "This kernel does not tell the zero page: first writes to memory that was "
@@ -310,33 +323,30 @@ static void fill_changes(struct cow_fork *f)
 	f->row.bulk_pages = t.pages[COW_BULK];
 }
 
-static void fill_watched(const struct cows *c, struct cow_fork *f, const struct sets *s)
+static void fill_watched(const struct cows *c, struct cow_fork *f, const struct sets *s, const struct cow_share *share)
 {
 	const struct cow_side *p = &f->side[PARENT], *k = &f->side[CHILD];
 	struct store_cow_fork *r = &f->row;
-	struct cow_share share;
 
-	cow_share_begin(&share, f, &s->shared);
-	f->in_part = share.in_part;
+	f->in_part = share->in_part;
 	f->range[COW_RANGE_COPIES] = (struct cow_range){ 0, STORE_UNKNOWN, STORE_UNKNOWN };
 	r->method = f->watch == MMS_WATCH_WITNESS  ? "witness"
 		: f->watch == MMS_WATCH_FRAMES     ? "pfn"
 		: f->watch == MMS_WATCH_SOFT_DIRTY ? "soft-dirty"
 						   : "userfaultfd";
-	r->watched_share = 1 / cow_share_scale(&share);
-	r->areas = p->n_areas ? p->n_areas : k->n_areas;
+	r->watched_share = 1 / cow_share_scale(share);
+	r->areas = p->n_areas ? p->n_areas : STORE_UNKNOWN;
 	r->page_tables = k->page_tables ? k->page_tables : STORE_UNKNOWN;
 	r->page_size = PAGE_SIZE_HERE;
 	r->arm_parent_ns = p->armed ? p->cost_ns : STORE_UNKNOWN;
 	r->arm_child_ns = k->armed && k->cost_ns ? k->cost_ns : STORE_UNKNOWN;
 	if (f->late != STORE_UNKNOWN)
-		r->error_pages = f->late + (p->armed ? p->window : 0) + (k->armed ? k->window : 0);
+		r->error_pages = f->late + (p->armed ? p->window : 0) + (k->armed ? k->window : 0) + count_swapped(f);
 	r->watched_ns = f->end_ns > f->t_ns ? f->end_ns - f->t_ns : 0;
-	fill_counts(f, s, &share);
-	fill_copies(c, f, s, &share);
+	fill_counts(f, s, share);
+	fill_copies(c, f, s, share);
 	fill_why(f, r->watched_share);
 	fill_changes(f);
-	cow_share_end(&share);
 }
 
 int cow_write_ranges(struct cows *c, const struct cow_fork *f)
@@ -352,11 +362,6 @@ int cow_write_ranges(struct cows *c, const struct cow_fork *f)
 }
 
 /* ---- rows beside it ---- */
-
-static uint64_t count_in(const struct page_plane *p, const struct mms_cow_area *a)
-{
-	return page_plane_count(p, a->start >> 12, (a->end - a->start) >> 12);
-}
 
 /* The state of a page, and how far on all sets agree with it. */
 static enum mms_cow_page state_at(const struct sets *s, uint64_t page, uint64_t end, uint64_t *ret_end)
@@ -388,16 +393,39 @@ static bool make_pages(struct page_blob *ret, const struct sets *s, const struct
 	return page_blob_end(ret);
 }
 
-static void write_areas(struct cows *c, const struct cow_fork *f, const struct sets *s)
+/* The figures of an area, each with its interval where a part was watched. */
+static void count_area(struct cows *c, const struct cow_fork *f, const struct sets *s, const struct cow_share *share,
+	const struct mms_cow_area *a, struct store_cow_vma *v)
+{
+	bool parent = f->side[PARENT].armed, child = f->side[CHILD].armed;
+	const struct {
+		const char *name;
+		const struct page_plane *plane;
+		bool known;
+		uint64_t *to;
+	} figure[] = { { "pages_shared", &s->shared, true, &v->shared },
+		{ "parent_broke", &s->broke[PARENT], parent, &v->parent_broke },
+		{ "child_broke", &s->broke[CHILD], child, &v->child_broke },
+		{ "both_broke", &s->both, parent && child, &v->both_broke } };
+
+	for (size_t i = 0; i < sizeof(figure) / sizeof(figure[0]); i++) {
+		struct cow_range r = cow_share_area(share, figure[i].plane, a);
+		*figure[i].to = figure[i].known ? r.point : STORE_UNKNOWN;
+		if (share->in_part && figure[i].known)
+			store_cow_part_interval(*c->store, f->id, &(struct store_cow_part){ .area = a->start, .name = figure[i].name,
+				.low = r.low, .high = r.high });
+	}
+	if (share->in_part && a->armed)
+		v->huge = (uint64_t)((double)a->huge * (double)v->shared / (double)a->armed + 0.5);
+}
+
+static void write_areas(struct cows *c, const struct cow_fork *f, const struct sets *s, const struct cow_share *share)
 {
 	for (size_t i = 0; i < f->n_areas && *c->store; i++) {
 		const struct mms_cow_area *a = &f->areas[i].a;
 		struct store_cow_vma v = { .fork = f->id, .start = a->start, .end = a->end, .prot = a->prot,
-			.origin = a->origin, .stack = a->stack, .name = f->areas[i].name,
-			.shared = count_in(&s->shared, a), .huge = a->huge };
-		v.parent_broke = f->side[PARENT].armed ? count_in(&s->broke[PARENT], a) : STORE_UNKNOWN;
-		v.child_broke = f->side[CHILD].armed ? count_in(&s->broke[CHILD], a) : STORE_UNKNOWN;
-		v.both_broke = f->side[PARENT].armed && f->side[CHILD].armed ? count_in(&s->both, a) : STORE_UNKNOWN;
+			.origin = a->origin, .stack = a->stack, .name = f->areas[i].name, .huge = a->huge };
+		count_area(c, f, s, share, a, &v);
 		struct page_blob blob;
 		if (make_pages(&blob, s, a) && c->page_bytes + blob.n <= PAGES_MAX) {
 			v.pages = blob.bytes;
@@ -430,11 +458,12 @@ static struct cow_sites *sites_of(const struct cows *c, const struct cow_fork *f
 }
 
 /* The rows of sites; they are also what pages are classified by. */
-static struct cow_sites *write_sites(const struct cows *c, const struct cow_fork *f, const struct sets *s)
+static struct cow_sites *write_sites(const struct cows *c, const struct cow_fork *f, const struct sets *s,
+	const struct cow_share *share)
 {
 	struct model_process *parent = model_process_find(c->model, f->parent);
 	const struct cow_site_row *rows;
-	struct cow_sets sets = { .page_size = PAGE_SIZE_HERE };
+	struct cow_sets sets = { .page_size = PAGE_SIZE_HERE, .share = share->in_part ? share->share : 0 };
 	struct cow_run *shared = cow_runs_of(&s->shared, &sets.n_shared), *broke[SIDES] = { NULL, NULL };
 	size_t n;
 
@@ -510,16 +539,19 @@ static void settle_family(struct cows *c, uint64_t parent)
 void cow_result(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 {
 	struct model_process *parent = model_process_find(c->model, f->parent);
+	struct cow_share share;
 	struct sets s;
 
 	f->end_ns = now_ns;
 	fill_faults(f);
 	if (f->side[PARENT].armed || f->side[CHILD].armed) {
 		make_sets(f, &s);
-		struct cow_sites *cs = write_sites(c, f, &s);
-		fill_watched(c, f, &s);
+		cow_share_begin(&share, f, &s.shared);
+		struct cow_sites *cs = write_sites(c, f, &s, &share);
+		fill_watched(c, f, &s, &share);
 		cow_sample(c, f, now_ns);
-		write_areas(c, f, &s);
+		write_areas(c, f, &s, &share);
+		cow_share_end(&share);
 		if (cs != f->witness.sites)
 			cow_sites_free(cs);
 		free_sets(&s);

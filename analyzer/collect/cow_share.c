@@ -15,6 +15,12 @@
 
 #define ALL (1ull << 36)
 #define PIECE 512u /* pages */
+#define AREA_MAX (1ull << 29) /* pages: of a larger area not every piece is gone through */
+
+static struct cow_range exactly(uint64_t n)
+{
+	return (struct cow_range){ .point = n, .low = n, .high = n };
+}
 
 void cow_share_begin(struct cow_share *s, const struct cow_fork *f, const struct page_plane *shared)
 {
@@ -22,7 +28,7 @@ void cow_share_begin(struct cow_share *s, const struct cow_fork *f, const struct
 	const struct cow_side *who = k->armed && k->anonymous ? k : p;
 	uint32_t share = k->armed && (!p->armed || k->share < p->share) ? k->share : p->share;
 
-	*s = (struct cow_share){ .p = (double)share / MMS_COW_SHARE_ALL, .shared = shared, .all = shared->n_set };
+	*s = (struct cow_share){ .p = (double)share / MMS_COW_SHARE_ALL, .share = share, .shared = shared, .all = shared->n_set };
 	if (share >= MMS_COW_SHARE_ALL)
 		return;
 	s->in_part = true;
@@ -63,57 +69,74 @@ struct cow_range cow_share_pages(const struct cow_share *s, const struct page_pl
 {
 	uint64_t n = plus[0]->n_set + (plus[1] ? plus[1]->n_set : 0);
 	uint64_t less = (minus[0] ? minus[0]->n_set : 0) + (minus[1] ? minus[1]->n_set : 0);
-	struct cow_range known = { .point = n > less ? n - less : 0 };
-	struct cow_cluster *c = s->in_part ? calloc(s->n + 1, sizeof(*c)) : NULL;
+	struct cow_tally t = { .n = 0 };
 
-	known.low = known.high = known.point;
-	if (!c)
-		return known;
+	if (!s->in_part)
+		return exactly(n > less ? n - less : 0);
 	for (size_t i = 0; i < s->n; i++) {
-		uint64_t first = s->piece[i] * PIECE;
-		c[i].pages = page_plane_count(s->shared, first, PIECE);
-		for (int k = 0; k < 2; k++)
-			c[i].hits += plus[k] ? page_plane_count(plus[k], first, PIECE) : 0;
+		uint64_t first = s->piece[i] * PIECE, pages = page_plane_count(s->shared, first, PIECE), hits = 0, out = 0;
 		for (int k = 0; k < 2; k++) {
-			uint64_t out = minus[k] ? page_plane_count(minus[k], first, PIECE) : 0;
-			c[i].hits -= out < c[i].hits ? out : c[i].hits;
+			hits += plus[k] ? page_plane_count(plus[k], first, PIECE) : 0;
+			out += minus[k] ? page_plane_count(minus[k], first, PIECE) : 0;
 		}
+		cow_tally_add(&t, pages, hits > out ? hits - out : 0, pages * per_page);
 	}
-	known = cow_estimate_ratio(c, s->n, s->all, s->p, per_page);
-	free(c);
-	return known;
+	return cow_tally_ratio(&t, s->all, s->p, (s->all - s->shared->n_set) * per_page);
 }
 
-/* Pages that came after the fork, in the pieces that are looked at. */
+static uint64_t piece_end(uint64_t page, uint64_t end)
+{
+	uint64_t to = (page / PIECE + 1) * PIECE;
+
+	return to < end ? to : end;
+}
+
+/* The pages of the set in [first, end), by the pieces that have some. */
+static struct cow_tally tally_of(const struct page_plane *p, uint64_t first, uint64_t end)
+{
+	struct page_run r = { .first = first };
+	struct cow_tally t = { .n = 0 };
+	uint64_t piece = UINT64_MAX, hits = 0;
+
+	while (page_plane_run(p, r.first + r.n, end, &r))
+		for (uint64_t at = r.first, to; at < r.first + r.n; at = to) {
+			to = piece_end(at, r.first + r.n);
+			if (hits && at / PIECE != piece) {
+				cow_tally_add(&t, PIECE, hits, PIECE);
+				hits = 0;
+			}
+			piece = at / PIECE;
+			hits += to - at;
+		}
+	if (hits)
+		cow_tally_add(&t, PIECE, hits, PIECE);
+	return t;
+}
+
 struct cow_range cow_share_new(const struct cow_share *s, const struct page_plane *fresh)
 {
-	struct cow_range known = { .point = fresh->n_set, .low = fresh->n_set, .high = fresh->n_set };
-	struct page_run r = { .first = 0 };
-	struct cow_cluster *c = NULL;
-	uint64_t last = UINT64_MAX;
-	size_t n = 0, room = 0;
+	struct cow_tally t = tally_of(fresh, 0, ALL);
 
-	while (s->in_part && page_plane_run(fresh, r.first + r.n, ALL, &r)) {
-		for (uint64_t at = r.first, to; at < r.first + r.n; at = to) {
-			to = (at / PIECE + 1) * PIECE < r.first + r.n ? (at / PIECE + 1) * PIECE : r.first + r.n;
-			if (at / PIECE != last && n == room) {
-				struct cow_cluster *more = reallocarray(c, room = room * 2 + 64, sizeof(*c));
-				if (!more) {
-					free(c);
-					return known;
-				}
-				c = more;
-			}
-			if (at / PIECE != last)
-				c[n++] = (struct cow_cluster){ PIECE, 0 };
-			last = at / PIECE;
-			c[n - 1].hits += to - at;
-		}
+	return s->in_part ? cow_tally_sum(&t, s->p, PIECE) : exactly(fresh->n_set);
+}
+
+struct cow_range cow_share_area(const struct cow_share *s, const struct page_plane *p, const struct mms_cow_area *a)
+{
+	uint64_t first = a->start >> 12, end = a->end >> 12;
+	struct cow_tally t = { .n = 0 };
+
+	if (!s->in_part)
+		return exactly(page_plane_count(p, first, end - first));
+	if (end - first > AREA_MAX) {
+		t = tally_of(p, first, end);
+		return cow_tally_sum(&t, s->p, PIECE);
 	}
-	if (s->in_part)
-		known = cow_estimate_sum(c, n, s->p, PIECE);
-	free(c);
-	return known;
+	for (uint64_t at = first, to; at < end; at = to) {
+		to = piece_end(at, end);
+		if (mms_cow_is_chosen(at / PIECE, s->share))
+			cow_tally_add(&t, to - at, page_plane_count(p, at, to - at), to - at);
+	}
+	return cow_tally_ratio(&t, end - first, s->p, end - first - (uint64_t)t.a);
 }
 
 void cow_share_only_chosen(struct page_plane *p, uint32_t share)
@@ -123,7 +146,7 @@ void cow_share_only_chosen(struct page_plane *p, uint32_t share)
 	while (share < MMS_COW_SHARE_ALL && page_plane_run(p, r.first + r.n, ALL, &r)) {
 		uint64_t end = r.first + r.n;
 		for (uint64_t at = r.first, to; at < end; at = to) {
-			to = (at / PIECE + 1) * PIECE < end ? (at / PIECE + 1) * PIECE : end;
+			to = piece_end(at, end);
 			if (!mms_cow_is_chosen(at / PIECE, share))
 				page_plane_clear(p, at, to - at);
 		}

@@ -71,6 +71,8 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 {
 	struct cow_fork *f = arg;
 
+	if (categories & IS_SWAPPED)
+		return; /* whoever reads it is alone with it */
 	for (int side = 0; side < SIDES; side++) {
 		page_plane_set(&f->side[side].plane[COW_ARMED], first, n);
 		if (categories & IS_HUGE)
@@ -96,7 +98,7 @@ static int look_at(struct cow_fork *f)
 	if (fd >= 0)
 		close(fd);
 	f->witness.no_zero = bits.no_zero;
-	f->witness.n_swapped = bits.n_swapped;
+	f->n_swapped = bits.n_swapped;
 	return r;
 }
 
@@ -191,13 +193,15 @@ bool cows_is_asked(struct cows *c)
 	return asked || c->later_ns;
 }
 
-/* False: something of it is still on the way. */
-static bool compare(struct cows *c, uint64_t number)
+/* False: something of it is still on the way; last: it is not waited for. */
+static bool compare(struct cows *c, uint64_t number, bool last)
 {
 	struct cow_process *p = cow_process_find(c, number);
 	bool all = true;
 
 	if (p && p->shows_frames) {
+		if (!cow_outside(c, number) && !last)
+			return false; /* it has just begun: who it is is not heard yet */
 		cow_frames_note(c, p, number);
 		return true;
 	}
@@ -230,7 +234,7 @@ void cows_compare(struct cows *c, uint64_t now_ns)
 		if (atomic_load(&slot->reach) != MMS_REACH_READING)
 			continue;
 		uint64_t number = slot->number;
-		if (!compare(c, number) && !again) {
+		if (!compare(c, number, again) && !again) {
 			later = true;
 			continue;
 		}

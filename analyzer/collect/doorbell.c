@@ -23,7 +23,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mmscope/launch.h>
@@ -54,8 +56,14 @@ struct doorbell {
 	int listen_fd, epoll_fd, stop_fd;
 	pthread_t thread;
 	bool running;
-	pthread_mutex_t lock; /* of the queue, nothing else */
+	pthread_mutex_t lock; /* of the queue and of who is known, nothing else */
+	pthread_cond_t rang;
 	struct queued *first, **last;
+	struct known {
+		pid_t pid;
+		uint64_t id;
+	} *known; /* by number */
+	size_t n_known;
 	struct caller *callers; /* the thread's own */
 	struct mms_header *wake;
 };
@@ -111,6 +119,54 @@ bool doorbell_take(struct doorbell *d, struct bell_event *ret)
 	*ret = q->event;
 	free(q);
 	return true;
+}
+
+#define KNOWN_MAX (1u << 20) /* what has a higher number is not known */
+
+static void keep_known(struct doorbell *d, const struct bell_event *e)
+{
+	struct stat st;
+	size_t at = e->note.number;
+	if (e->pidfd < 0 || fstat(e->pidfd, &st) < 0 || at >= KNOWN_MAX)
+		return;
+	pthread_mutex_lock(&d->lock);
+	if (at >= d->n_known) {
+		size_t n = at * 2 + 64;
+		struct known *more = reallocarray(d->known, n, sizeof(*more));
+		if (more) {
+			memset(more + d->n_known, 0, (n - d->n_known) * sizeof(*more));
+			d->known = more;
+			d->n_known = n;
+		}
+	}
+	if (at < d->n_known)
+		d->known[at] = (struct known){e->pid, st.st_ino};
+	pthread_cond_broadcast(&d->rang);
+	pthread_mutex_unlock(&d->lock);
+}
+
+bool doorbell_known(struct doorbell *d, uint64_t number, pid_t *ret_pid, uint64_t *ret_id)
+{
+	struct timespec until;
+	bool found = false;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += 20000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&d->lock);
+	for (int late = 0; !found && !late && number < KNOWN_MAX;) {
+		found = number < d->n_known && d->known[number].pid > 0;
+		if (!found)
+			late = pthread_cond_timedwait(&d->rang, &d->lock, &until);
+	}
+	if (found) {
+		*ret_pid = d->known[number].pid;
+		*ret_id = d->known[number].id;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return found;
 }
 
 static char *read_link(int proc_fd, const char *name)
@@ -183,9 +239,10 @@ static bool receive(struct doorbell *d, int fd, struct bell_event *e)
 		return true;
 	}
 	e->note = got.note;
-	if (n == (ssize_t)sizeof(got.note))
+	if (n == (ssize_t)sizeof(got.note)) {
+		keep_known(d, e);
 		queue_put(d, e);
-	else
+	} else
 		event_drop(e);
 	close(fd);
 	return true;
@@ -286,6 +343,7 @@ int doorbell_open(const struct mms_header *h, struct doorbell **ret)
 	d->listen_fd = d->epoll_fd = d->stop_fd = -1;
 	d->last = &d->first;
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->rang, NULL);
 	int r = open_all(d, h);
 	if (r < 0) {
 		doorbell_close(d);
@@ -326,7 +384,9 @@ void doorbell_close(struct doorbell *d)
 	for (int i = 0; i < 3; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	pthread_cond_destroy(&d->rang);
 	pthread_mutex_destroy(&d->lock);
+	free(d->known);
 	free(d);
 }
 

@@ -43,6 +43,10 @@ void doorbell_close(struct doorbell *d);
 int doorbell_watch(struct doorbell *d, int pidfd, uint32_t key);
 void doorbell_unwatch(struct doorbell *d, int pidfd);
 
+/* Who rang with that number: its pid, and the identity of its pidfd (st_ino).  Waits
+ * a little for a bell that may not have been heard yet.  False: not known. */
+bool doorbell_known(struct doorbell *d, uint64_t number, pid_t *ret_pid, uint64_t *ret_id);
+
 /* Oldest event first; false when there is none. */
 bool doorbell_take(struct doorbell *d, struct bell_event *ret);
 

@@ -375,6 +375,7 @@ static void merge(struct drain *d, uint64_t horizon)
 			order_add(&d->order, &s->source);
 	}
 	order_merge(&d->order, d->order.horizon);
+	batch_flush(d);
 	if (d->order.horizon > d->done)
 		d->done = d->order.horizon;
 }
@@ -451,10 +452,15 @@ uint64_t drain_round_at(struct drain *d, uint64_t stamp)
 	return n;
 }
 
-uint64_t drain_round(struct drain *d)
+uint64_t drain_horizon(struct drain *d)
 {
 	stamp_refine(&d->clock);
-	return drain_round_at(d, stamp_now(&d->clock));
+	return stamp_now(&d->clock);
+}
+
+uint64_t drain_round(struct drain *d)
+{
+	return drain_round_at(d, drain_horizon(d));
 }
 
 void drain_process_gone(struct drain *d, uint64_t number)

@@ -48,7 +48,10 @@ void drain_close(struct drain *d);
  * records delivered. */
 uint64_t drain_round(struct drain *d);
 
-/* The same with a given full stamp as "now" (tests). */
+/* Now, as a full stamp for drain_round_at, which may come a little later. */
+uint64_t drain_horizon(struct drain *d);
+
+/* The same with a given full stamp as "now". */
 uint64_t drain_round_at(struct drain *d, uint64_t stamp);
 
 /* The process (one image) has ended: what it left is read to its end in the

@@ -34,14 +34,13 @@ static struct model_process *process_of(struct feed *f, struct order_writer *w, 
 	return p;
 }
 
-static void feed_heap(void *arg, struct order_writer *w, const struct order_heap *e)
+static inline void feed_one(struct feed *f, const struct order_heap *e)
 {
-	struct feed *f = arg;
+	struct order_writer *w = e->w;
 	struct model_process *p = process_of(f, w, e->t_ns);
 
 	if (!p)
 		return;
-	w->look_ahead = live_ahead_is_worth(p->live);
 	if (f->raw)
 		f->raw(f->raw_arg, w, e);
 	switch (e->op) {
@@ -62,9 +61,34 @@ static void feed_heap(void *arg, struct order_writer *w, const struct order_heap
 	}
 }
 
-static void feed_ahead(void *arg, struct order_writer *w, uint64_t far, uint64_t near)
+#define AHEAD_FAR 16u /* events */
+#define AHEAD_NEAR 8u
+
+static void look_ahead(const struct order_heap *e, size_t n, size_t i)
 {
-	model_ahead(w->user, far, near);
+	if (i + AHEAD_FAR < n && e[i + AHEAD_FAR].w->user)
+		model_ahead_far(e[i + AHEAD_FAR].w->user, e[i + AHEAD_FAR].address);
+	if (i + AHEAD_NEAR < n && e[i + AHEAD_NEAR].w->user)
+		model_ahead_near(e[i + AHEAD_NEAR].w->user, e[i + AHEAD_NEAR].address);
+}
+
+static bool is_large(const struct order_heap *e)
+{
+	const struct model_process *p = e->w->user;
+
+	return p && model_is_large(p);
+}
+
+static void feed_heap(void *arg, const struct order_heap *e, size_t n)
+{
+	/* Where more than one process is among them, a guess. */
+	bool large = is_large(&e[0]) || is_large(&e[n / 2]) || is_large(&e[n - 1]);
+
+	for (size_t i = 0; i < n; i++) {
+		if (large)
+			look_ahead(e, n, i);
+		feed_one(arg, &e[i]);
+	}
 }
 
 /* ---- long records ---- */
@@ -361,7 +385,7 @@ static void feed_thread_read(void *arg, struct order_writer *w)
 void feed_init(struct feed *f, struct model *m)
 {
 	*f = (struct feed){
-		.sink = { .arg = f, .heap = feed_heap, .note = feed_note, .ahead = feed_ahead, .process_begin = feed_process_begin,
+		.sink = { .arg = f, .heap = feed_heap, .note = feed_note, .process_begin = feed_process_begin,
 			.process_read = feed_process_read, .thread_read = feed_thread_read, .round = feed_round },
 		.model = m };
 }

@@ -2,13 +2,14 @@
  * judge.c - the verdicts over the blocks of a process that ends.
  *
  *	target                          collector
- *	ROOTS, reach = ASKED  ------->  judge_is_asked, drain_round
- *	waits                           READING: copy_read
+ *	ROOTS, reach = ASKED  ------->  copy_read in reader.c, or here (LATER)
+ *	waits                           READING
  *	goes on and ends      <-------  DONE
  *	                                copy_roots, reach_classify
  *
  * The target stands still for as long as its memory is copied and no longer:
- * the thread that ends it waits, its others are stopped.
+ * the thread that ends it waits, its others are stopped.  The copy of one that
+ * is alone is made by reader.c, which has nothing else to do.
  */
 #include "collect/judge.h"
 
@@ -30,7 +31,7 @@ void judge_init(struct judge *j, const struct mms_session *session, struct model
 
 bool judge_is_asked(struct judge *j)
 {
-	uint32_t n = atomic_load(&j->session->header->n_reach);
+	uint32_t n = reader_left(j->reader);
 	bool asked = n != j->n_seen;
 
 	j->n_seen = n;
@@ -69,7 +70,7 @@ static const char *reason(int error)
 
 /* Its other threads go on while one waits: all are stopped, and their
  * registers are roots.  By a thread of ours that ends, see freeze.h. */
-struct reading {
+struct stopping {
 	struct copy *c;
 	struct model_process *p;
 	const struct stamp_clock *clock;
@@ -81,7 +82,7 @@ struct reading {
 
 static void *read_stopped(void *arg)
 {
-	struct reading *r = arg;
+	struct stopping *r = arg;
 	struct freeze f;
 
 	r->stopped = freeze_stop(&f, r->pid, r->proc_fd) == 0;
@@ -104,7 +105,7 @@ static bool is_alone(const struct model_process *p)
 }
 
 /* Which threads live is asked of /proc, so before it goes on. */
-static int read_memory(struct reading *r, struct store *store)
+static int read_memory(struct stopping *r, struct store *store)
 {
 	pthread_t thread;
 
@@ -146,10 +147,8 @@ static int keep_verdicts(struct model_process *p, const struct blocks *b, bool u
 	return 0;
 }
 
-static int classify(const struct judge *j, const struct reading *reading, const struct space *sp)
+static int classify(const struct judge *j, struct copy *c, struct model_process *p, bool unsure, const struct space *sp)
 {
-	struct copy *c = reading->c;
-	struct model_process *p = reading->p;
 	struct blocks b;
 	struct reach_totals totals;
 	int r = blocks_list(&b, p, c, j->stacks);
@@ -159,16 +158,21 @@ static int classify(const struct judge *j, const struct reading *reading, const 
 	if (r == 0)
 		r = reach_classify(b.block, b.n, c->pieces, c->n_pieces, c->roots, c->n_roots, &totals);
 	if (r == 0)
-		r = keep_verdicts(p, &b, reading->unsure);
+		r = keep_verdicts(p, &b, unsure);
 	blocks_done(&b);
 	return r;
 }
 
-static void judge_one(const struct judge *j, struct mms_process *slot, struct model_process *p,
+static const struct space *known_space(const struct spaces *spaces, uint64_t number)
+{
+	return numbered_find(&spaces->space, number);
+}
+
+static void judge_one(struct judge *j, struct mms_process *slot, struct model_process *p,
 	const struct watch_process *w, const struct space *sp, struct store *store)
 {
 	struct copy c = { .areas = NULL };
-	struct reading reading = { .c = &c, .p = p, .clock = j->clock,
+	struct stopping reading = { .c = &c, .p = p, .clock = j->clock,
 		.proc_fd = w ? w->proc_fd : -1, .pid = w ? w->pid : 0 };
 
 	answer(slot, MMS_REACH_READING);
@@ -177,10 +181,12 @@ static void judge_one(const struct judge *j, struct mms_process *slot, struct mo
 		reading.stamp = stamp_now(j->clock);
 	p->judged_ns = stamp_full_ns(j->clock, reading.stamp);
 	answer(slot, MMS_REACH_DONE);
-	if (reading.stopped) /* what its threads did until then */
+	if (reading.stopped) { /* what its threads did until then */
 		drain_round_at(j->drain, reading.stamp);
+		j->drained = reading.stamp;
+	}
 	if (r == 0)
-		r = classify(j, &reading, sp);
+		r = classify(j, &c, p, reading.unsure, sp);
 	if (r < 0 && store)
 		store_coverage(store, p->number, "unclassified", p->live_blocks, reason(r));
 	copy_done(&c);
@@ -196,7 +202,7 @@ void judge_round(struct judge *j, const struct watch *w, const struct spaces *sp
 	struct mms_process *slot;
 
 	for (uint32_t i = 0; (slot = mms_process_slot(j->session, i)); i++) {
-		if (atomic_load(&slot->reach) != MMS_REACH_ASKED)
+		if (atomic_load(&slot->reach) != MMS_REACH_LATER)
 			continue;
 		struct model_process *p = model_process_find(j->model, slot->number);
 		if (!again && (!p || !p->roots_sp || !process_of(w, p->number))) {
@@ -204,12 +210,83 @@ void judge_round(struct judge *j, const struct watch *w, const struct spaces *sp
 			continue;
 		}
 		if (p && p->live_blocks && p->roots_sp && !atomic_load(&j->session->header->no_reach))
-			judge_one(j, slot, p, process_of(w, p->number),
-				numbered_find(&spaces->space, p->number), store);
+			judge_one(j, slot, p, process_of(w, p->number), known_space(spaces, p->number), store);
 		else
 			answer(slot, MMS_REACH_DONE);
 	}
 	j->later_ns = !later ? 0 : j->later_ns ? j->later_ns : now;
+}
+
+/* ---- what the reader copied ---- */
+
+/* False: what the process said of itself has not been read yet. */
+static bool judge_copied(const struct judge *j, struct reading *x, const struct spaces *spaces, struct store *store)
+{
+	struct model_process *p = model_process_find(j->model, x->number);
+	int r = x->result;
+
+	if (!p || !p->roots_sp)
+		return false;
+	if (!p->live_blocks || atomic_load(&j->session->header->no_reach))
+		return true;
+	p->judged_ns = stamp_full_ns(j->clock, x->stamp);
+	if (r == 0)
+		r = copy_threads(&x->copy, -1, p);
+	if (r == 0)
+		r = classify(j, &x->copy, p, false, known_space(spaces, p->number));
+	if (r < 0 && store)
+		store_coverage(store, p->number, "unclassified", p->live_blocks, reason(r));
+	return true;
+}
+
+static void judge_kept(struct judge *j, const struct spaces *spaces, struct store *store, uint64_t now_ns)
+{
+	struct reading **link = &j->kept;
+
+	while (*link) {
+		struct reading *x = *link;
+
+		if (!judge_copied(j, x, spaces, store) && now_ns - stamp_full_ns(j->clock, x->stamp) < LATER_NS) {
+			link = &x->next;
+			continue;
+		}
+		*link = x->next;
+		reading_free(x);
+	}
+}
+
+uint64_t judge_drain(struct judge *j, const struct spaces *spaces, struct store *store)
+{
+	/* Before the list is looked at: whoever is put there later goes on later. */
+	uint64_t now = drain_horizon(j->drain), n = 0;
+	struct reading *x;
+
+	while (j->reader && (x = reader_take(j->reader))) {
+		if (x->stamp > j->drained) {
+			n += drain_round_at(j->drain, x->stamp);
+			j->drained = x->stamp;
+		}
+		x->next = j->kept;
+		j->kept = x;
+		judge_kept(j, spaces, store, stamp_full_ns(j->clock, now));
+	}
+	if (now > j->drained) {
+		n += drain_round_at(j->drain, now);
+		j->drained = now;
+	}
+	judge_kept(j, spaces, store, stamp_full_ns(j->clock, now));
+	return n;
+}
+
+void judge_done(struct judge *j)
+{
+	reader_free(j->reader);
+	while (j->kept) {
+		struct reading *x = j->kept;
+
+		j->kept = x->next;
+		reading_free(x);
+	}
 }
 
 /* Blocks of the process that nothing is known of. */

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "collect/reader.h"
 #include "collect/spaces.h"
 #include "collect/watch.h"
 
@@ -16,22 +17,31 @@ struct judge {
 	struct drain *drain;
 	const struct stamp_clock *clock;
 	const struct stack_source *stacks;
-	uint32_t n_seen; /* of header->n_reach */
+	struct reader *reader; /* NULL in recover */
+	struct reading *kept; /* was copied; what it said of itself has not been read yet */
+	uint64_t drained; /* stamp */
+	uint32_t n_seen; /* of those that the reader left to us */
 	uint64_t later_ns; /* since when somebody asks whom we do not know yet; 0: nobody */
 };
 
 void judge_init(struct judge *j, const struct mms_session *session, struct model *m, struct drain *drain,
 	const struct stack_source *stacks);
 
-/* Asked before a drain_round; what was published before the question has then
+/* Begins a round: drains to each copy that was made, puts the verdicts into the
+ * model, then drains to the moment of the call.  Returns the records. */
+uint64_t judge_drain(struct judge *j, const struct spaces *spaces, struct store *store);
+
+/* Asked before judge_drain; what was published before the question has then
  * been fed to the model when judge_round is called.  Also while later_ns. */
 bool judge_is_asked(struct judge *j);
 
-/* Reads who asks, lets them go, and puts the verdicts into the model.  store
- * may be NULL: reasons are not told then. */
+/* Reads whom the reader left to us, lets them go, and puts the verdicts into the
+ * model.  store may be NULL: reasons are not told then. */
 void judge_round(struct judge *j, const struct watch *w, const struct spaces *spaces, struct store *store);
 
 /* Before the store is finished: says whose blocks nobody judged. */
 void judge_finish(const struct judge *j, struct store *store);
+
+void judge_done(struct judge *j);
 
 #endif

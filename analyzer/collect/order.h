@@ -31,15 +31,16 @@ struct order_writer {
 	uint32_t pid, tid; /* as the thread sees itself */
 	uint64_t tcb;      /* its thread pointer */
 	void *user;        /* the sink's own, NULL at first */
-	bool look_ahead;   /* set by the sink: it wants ahead() for this thread */
 };
 
 struct order_heap {
-	enum mms_op op; /* never an _EXT form */
-	uint32_t stack;
+	struct order_writer *w;
 	uint64_t address, size; /* size 0 where the op has none */
 	uint64_t t_ns;
+	uint32_t stack;
+	uint32_t op; /* enum mms_op, never an _EXT form */
 };
+#define ORDER_BATCH 256u
 
 /* A long record; payload is valid during the call only and may be shorter
  * than its struct when the record is damaged: check `bytes`. */
@@ -53,7 +54,9 @@ struct order_note {
 
 struct order_sink {
 	void *arg;
-	void (*heap)(void *arg, struct order_writer *w, const struct order_heap *e);
+	/* n events in their order, at most ORDER_BATCH; what other calls tell
+	 * came after all events before. */
+	void (*heap)(void *arg, const struct order_heap *e, size_t n);
 	void (*note)(void *arg, struct order_writer *w, const struct order_note *n);
 	/* A process slot was filled: comes before the process's first record,
 	 * in time order with everybody else's.  The slot is live shared memory. */
@@ -67,10 +70,6 @@ struct order_sink {
 	/* End of a round: everything up to horizon_ns has been delivered.
 	 * UINT64_MAX at the end of all. */
 	void (*round)(void *arg, uint64_t horizon_ns);
-	/* Addresses of two records that come later, if they come: the nearer one
-	 * was the farther some calls before.  A hint for the caches; called only
-	 * for writers with look_ahead, so it may be NULL. */
-	void (*ahead)(void *arg, struct order_writer *w, uint64_t far, uint64_t near);
 };
 
 /* One thread's records as order sees them. */

@@ -26,6 +26,7 @@
 #define BASE_MARGIN (1ull << 20)  /* ticks: 6 ms at 2.6 GHz */
 #define LAST_MARGIN (1ull << 28)  /* 1.6 s: this process may stand still between its clock and the news of a death */
 #define ANCHOR_MARGIN (1ull << 35) /* 3.5 minutes of the 28 */
+#define ANCHOR_LAG (ANCHOR_MARGIN + ANCHOR_MARGIN / 2) /* so far behind a record it may be */
 #define LOOK_SHORT 16u   /* slots behind the frontier looked at each time */
 #define LOOK_LONG 400u   /* after 100 ms without a record: the longest record */
 
@@ -250,12 +251,11 @@ bool stream_next(struct stream *s)
 }
 
 /* Time of the record: it never runs backwards, whatever the stamps do. */
-static inline __attribute__((always_inline)) uint64_t event_ns(struct stream *s)
+static uint64_t event_ns(struct drain *d, uint64_t ticks)
 {
-	struct drain *d = s->d;
-	uint64_t t_ns = stamp_ns(&d->clock, s->source.ticks);
+	uint64_t t_ns = stamp_ns(&d->clock, ticks);
 
-	d->stats.n_late += s->source.ticks < d->done;
+	d->stats.n_late += ticks < d->done;
 	if (t_ns > d->last_ns)
 		d->last_ns = t_ns;
 	return d->last_ns;
@@ -269,51 +269,47 @@ static void deliver_long(struct stream *s, const struct slot *slot, uint32_t n)
 		.stack = mms_w0_stack(atomic_load_explicit(&slot->w0, memory_order_relaxed)),
 		.payload = slot + 1,
 		.bytes = (n - 1) * sizeof(*slot),
-		.t_ns = event_ns(s),
+		.t_ns = event_ns(d, s->source.ticks),
 	};
 
 	d->cells[s->cell].keep |= note.type == MMS_LONG_PROCESS || note.type == MMS_LONG_MODULE ||
 		note.type == MMS_LONG_CONTEXT;
+	batch_flush(d);
 	d->sink->note(d->sink->arg, &s->who, &note);
+}
+
+/* Place for one event more. */
+static inline __attribute__((always_inline)) struct order_heap *batch_add(struct drain *d)
+{
+	if (__builtin_expect(d->n_batch == ORDER_BATCH, 0))
+		batch_flush(d);
+	return &d->batch[d->n_batch++];
 }
 
 static void deliver_heap(struct stream *s, const struct slot *slot, uint32_t op)
 {
-	struct drain *d = s->d;
-	struct order_heap e = {
-		.op = (enum mms_op)op,
-		.stack = mms_w0_stack(atomic_load_explicit(&slot->w0, memory_order_relaxed)),
+	struct order_heap *e = batch_add(s->d);
+
+	*e = (struct order_heap){
+		.w = &s->who,
 		.address = mms_w1_ptr(slot->w1),
 		.size = mms_w1_size(slot->w1),
-		.t_ns = event_ns(s),
+		.t_ns = event_ns(s->d, s->source.ticks),
+		.stack = mms_w0_stack(atomic_load_explicit(&slot->w0, memory_order_relaxed)),
+		.op = op,
 	};
-
 	if (op >= MMS_OP_MALLOC_EXT) {
 		const struct mms_ext *x = (const struct mms_ext *)(const void *)(slot + 1);
 
-		e.op = (enum mms_op)(op - MMS_OP_MALLOC_EXT + MMS_OP_MALLOC);
-		e.address = x->address;
-		e.size = x->size;
+		e->op = op - MMS_OP_MALLOC_EXT + MMS_OP_MALLOC;
+		e->address = x->address;
+		e->size = x->size;
 	}
-	d->sink->heap(d->sink->arg, &s->who, &e);
 }
 
-#define AHEAD_FAR 160u  /* ten slots */
-#define AHEAD_NEAR 80u
-
-/* What stands in a slot ahead may be anything: it is only a hint. */
-static uint64_t hint_at(const struct stream *s, uint32_t at)
+static bool is_plain(uint64_t w1)
 {
-	return mms_w1_ptr(__atomic_load_n(&slot_of(s, at)->w1, __ATOMIC_RELAXED));
-}
-
-static void look_ahead(struct stream *s)
-{
-	struct drain *d = s->d;
-
-	if (s->at + AHEAD_FAR < MMS_BLOCK_END)
-		d->sink->ahead(d->sink->arg, &s->who, hint_at(s, s->at + AHEAD_FAR),
-			hint_at(s, s->at + AHEAD_NEAR));
+	return mms_w1_op(w1) - 1 < MMS_OP_MALLOC_EXT - 1;
 }
 
 /* The record at the offset; moves past it. */
@@ -321,19 +317,14 @@ static void deliver(struct stream *s)
 {
 	struct drain *d = s->d;
 	const struct slot *slot = slot_of(s, s->at);
-	uint32_t op = mms_w1_op(slot->w1), n = 1;
+	uint32_t op = mms_w1_op(slot->w1), n = op ? slots_of(op, mms_w1_size(slot->w1)) : 0;
 
-	if (__builtin_expect(op - 1 >= MMS_OP_MALLOC_EXT - 1, 0)) {
-		n = op ? slots_of(op, mms_w1_size(slot->w1)) : 0;
-		if (!n || (op >= MMS_OP_LONG && s->at + n * 16 > MMS_BLOCK_END)) {
-			d->stats.n_bad++;
-			op = MMS_OP_PAD;
-			n = 1;
-		}
-		d->cells[s->cell].dirty = true;
+	if (!n || (op >= MMS_OP_LONG && s->at + n * 16 > MMS_BLOCK_END)) {
+		d->stats.n_bad++;
+		op = MMS_OP_PAD;
+		n = 1;
 	}
-	if (s->who.look_ahead)
-		look_ahead(s);
+	d->cells[s->cell].dirty |= !is_plain(slot->w1);
 	if (op == MMS_OP_LONG)
 		deliver_long(s, slot, n);
 	else if (op != MMS_OP_PAD)
@@ -342,6 +333,48 @@ static void deliver(struct stream *s)
 	s->at += n * 16;
 	s->prev = s->source.ticks;
 	anchor_raise(s, s->prev);
+}
+
+/* Heap records of one slot each, the usual ones, up to what is none.  The
+ * first is known to be there and due.  s->at is then behind the last.  What
+ * deliver() does, with all that stays the same in registers. */
+static void run_plain(struct stream *s, uint64_t limit)
+{
+	struct drain *d = s->d;
+	const struct stamp_clock clock = d->clock;
+	const uint64_t done = d->done;
+	uint64_t ticks = s->source.ticks, last_ns = d->last_ns, w1 = slot_of(s, s->at)->w1, w0, n_late = 0;
+	uint32_t at = s->at, gen = s->gen;
+
+	w0 = atomic_load_explicit(&slot_of(s, at)->w0, memory_order_relaxed);
+	do {
+		struct order_heap *e = batch_add(d);
+		uint64_t t_ns = stamp_ns(&clock, ticks);
+
+		last_ns = t_ns > last_ns ? t_ns : last_ns;
+		n_late += ticks < done;
+		e->w = &s->who;
+		e->address = mms_w1_ptr(w1);
+		e->size = mms_w1_size(w1);
+		e->t_ns = last_ns;
+		e->stack = mms_w0_stack(w0);
+		e->op = mms_w1_op(w1);
+		at += 16;
+		s->prev = ticks;
+		if (__builtin_expect(ticks - s->anchor > ANCHOR_LAG, 0))
+			anchor_raise(s, ticks);
+		if (at >= MMS_BLOCK_END)
+			break;
+		w0 = atomic_load_explicit(&slot_of(s, at)->w0, memory_order_acquire);
+		if (mms_w0_gen(w0) != gen)
+			break;
+		w1 = slot_of(s, at)->w1;
+		ticks = extend(s, w0);
+	} while (ticks <= limit && is_plain(w1));
+	d->last_ns = last_ns;
+	d->stats.n_late += n_late;
+	d->stats.n_records += (at - s->at) / 16;
+	s->at = at;
 }
 
 /* ---- late records ---- */
@@ -403,7 +436,10 @@ bool stream_run(struct order_source *source, uint64_t limit)
 	struct stream *s = (struct stream *)(void *)source;
 
 	do {
-		deliver(s);
+		if (is_plain(slot_of(s, s->at)->w1))
+			run_plain(s, limit);
+		else
+			deliver(s);
 		if (!next_record(s))
 			return false;
 	} while (source->ticks <= limit);

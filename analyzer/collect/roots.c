@@ -133,6 +133,8 @@ static bool thread_lives(int proc_fd, const struct model_process *p, const struc
 {
 	char path[32];
 
+	if (proc_fd < 0)
+		return false;
 	if (p->ns_pid != p->pid) /* its numbers are not ours */
 		return !t->end_ns;
 	snprintf(path, sizeof(path), "task/%u", t->tid);

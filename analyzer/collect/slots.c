@@ -65,6 +65,7 @@ static bool begin_run(struct order_source *source, uint64_t limit)
 	d->processes[b->slot].begun = true;
 	if (t_ns > d->last_ns)
 		d->last_ns = t_ns;
+	batch_flush(d);
 	d->sink->process_begin(d->sink->arg, slot, d->last_ns);
 	return false;
 }

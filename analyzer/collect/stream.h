@@ -100,6 +100,8 @@ struct drain {
 	bool finishing;      /* everything counts as dead */
 	bool clock_unknown;  /* finishing a session whose clock was another one */
 	uint32_t n_freed;    /* blocks since the last wake */
+	uint32_t n_batch;    /* heap events that the sink does not have yet */
+	struct order_heap batch[ORDER_BATCH];
 
 	struct cell cells[MMS_MAX_CELLS];
 	struct stream *buckets[STREAM_BUCKETS];
@@ -125,6 +127,13 @@ struct drain {
 
 /* The current block has been read as far as it goes. */
 void block_finished(struct stream *s);
+/* The sink gets the heap events that wait: before each other call of it. */
+static inline void batch_flush(struct drain *d)
+{
+	if (d->n_batch)
+		d->sink->heap(d->sink->arg, d->batch, d->n_batch);
+	d->n_batch = 0;
+}
 
 /* ---- read.c ---- */
 

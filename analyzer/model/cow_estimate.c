@@ -7,6 +7,7 @@
 #include <math.h>
 
 #define FEW 30u /* pieces; the sum of more is near enough to normal */
+#define ENOUGH 6u /* of these the spread says what others are like */
 #define Z 1.959963984540054 /* 97.5 % of the normal distribution */
 
 /* 97.5 % of Student's distribution (Cornish and Fisher's expansion). */
@@ -47,22 +48,32 @@ static unsigned most_pieces(unsigned y, double p)
 	return low;
 }
 
-/* Pieces that have something, and the most that one has. */
-struct found {
-	unsigned n;
-	double most;
-};
-
-static void find(struct found *f, double x)
+static void find(struct cow_found_in *f, double x)
 {
 	f->n += x > 0;
 	f->most = fmax(f->most, x);
 }
 
-/* So many more may be in pieces that were not watched; 0 where many have some. */
-static double unseen(const struct found *f, double p, double most_of_a_piece)
+void cow_tally_add(struct cow_tally *t, uint64_t a, uint64_t x, uint64_t most)
 {
-	return f->n >= FEW ? 0 : (most_pieces(f->n, p) - f->n) * (f->n ? f->most : most_of_a_piece);
+	double size = (double)a, found = (double)x;
+
+	t->n++;
+	t->a += size;
+	t->x += found;
+	t->xx += found * found;
+	t->xa += found * size;
+	t->aa += size * size;
+	t->most = fmax(t->most, (double)most);
+	find(&t->hits, found);
+	find(&t->rest, (double)most - found);
+}
+
+/* So many more may be in pieces that were not watched; 0 where many have some,
+ * or most of them. */
+static double unseen(const struct cow_found_in *f, double n, double p, double most_of_a_piece)
+{
+	return f->n >= FEW || (n >= ENOUGH && 2.0 * f->n > n) ? 0 : (most_pieces(f->n, p) - f->n) * (f->n ? f->most : most_of_a_piece);
 }
 
 static struct cow_range whole(double point, double low, double high)
@@ -74,45 +85,27 @@ static struct cow_range whole(double point, double low, double high)
 	return r;
 }
 
-struct cow_range cow_estimate_ratio(const struct cow_cluster *c, size_t n, uint64_t all_pages, double p, uint64_t per_page)
+struct cow_range cow_tally_ratio(const struct cow_tally *t, uint64_t all_of_it, double p, uint64_t most_unseen)
 {
-	struct found hits = { 0, 0 }, rest = { 0, 0 };
-	double a = 0, x = 0, squares = 0, most = 0;
+	double a = t->a, x = t->x, all = fmax((double)all_of_it, a), out = (double)most_unseen;
 
-	for (size_t i = 0; i < n; i++) {
-		a += (double)c[i].pages;
-		x += (double)c[i].hits;
-		most = fmax(most, (double)(c[i].pages * per_page));
-		find(&hits, (double)c[i].hits);
-		find(&rest, (double)(c[i].pages * per_page) - (double)c[i].hits);
-	}
-	double all = fmax((double)all_pages, a), out = (all - a) * (double)per_page;
 	if (a == 0)
 		return whole(0, 0, out);
-	for (size_t i = 0; i < n; i++)
-		squares += pow((double)c[i].hits - x / a * (double)c[i].pages, 2);
-	unsigned few = hits.n < rest.n ? hits.n : rest.n;
-	double freedom = few < FEW ? few - 1.0 : (double)n - 1;
-	double off = n < 2 ? out : all / a * sqrt((1 - a / all) * (double)n / ((double)n - 1) * squares) *
-		student(fmax(freedom, 1));
-	double low = all / a * x - off, high = all / a * x + off;
+	double r = x / a, squares = fmax(t->xx - 2 * r * t->xa + r * r * t->aa, 0);
+	unsigned few = t->hits.n < t->rest.n ? t->hits.n : t->rest.n;
+	double freedom = few < FEW ? few - 1.0 : t->n - 1;
+	double off = t->n < 2 ? out : all / a * sqrt((1 - a / all) * t->n / (t->n - 1) * squares) * student(fmax(freedom, 1));
+	double low = all * r - off, high = all * r + off;
 	if (all > a) {
-		high = fmax(high, x + unseen(&hits, p, most));
-		low = fmin(low, x + out - unseen(&rest, p, most));
+		high = fmax(high, x + unseen(&t->hits, t->n, p, t->most));
+		low = fmin(low, x + out - unseen(&t->rest, t->n, p, t->most));
 	}
-	return whole(all / a * x, fmax(low, x), fmin(high, x + out));
+	return whole(all * r, fmax(low, x), fmin(high, x + out));
 }
 
-struct cow_range cow_estimate_sum(const struct cow_cluster *c, size_t n, double p, uint64_t piece_pages)
+struct cow_range cow_tally_sum(const struct cow_tally *t, double p, uint64_t piece)
 {
-	struct found hits = { 0, 0 };
-	double x = 0, squares = 0;
+	double x = t->x, off = sqrt((1 - p) * t->xx) / p * student(t->hits.n > 1 ? t->hits.n - 1.0 : 1);
 
-	for (size_t i = 0; i < n; i++) {
-		x += (double)c[i].hits;
-		squares += (double)c[i].hits * (double)c[i].hits;
-		find(&hits, (double)c[i].hits);
-	}
-	double off = sqrt((1 - p) * squares) / p * student(hits.n > 1 ? hits.n - 1.0 : 1);
-	return whole(x / p, fmax(x / p - off, x), fmax(x / p + off, x + unseen(&hits, p, (double)piece_pages)));
+	return whole(x / p, fmax(x / p - off, x), fmax(x / p + off, x + unseen(&t->hits, INFINITY, p, (double)piece)));
 }

@@ -19,14 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mmscope/record.h>
+
+#include "model/cow_set.h"
 #include "model/index.h"
 
-struct set {
-	struct cow_run *run;
-	uint64_t *before; /* pages in the runs before this one */
-	size_t n;
-	bool known;
-};
+#define PIECE_BYTES (2ull << 20)
+#define PIECE_PAGES 512u
 
 enum which { SHARED, PARENT, CHILD, BOTH, BROKEN, IDENTICAL, COUNTER, N_SETS };
 
@@ -42,9 +41,20 @@ struct compared {
 	uint32_t bytes;
 };
 
+/* Of a row, where the sets are of a part: the piece that is gone through now. */
+struct part {
+	uint64_t all;            /* bytes of all blocks */
+	uint64_t unseen;         /* pages of blocks that lie in other pieces, each block by itself */
+	uint64_t piece, bytes, hits[COW_SITE_RANGES];
+	struct cow_tally tally[COW_SITE_RANGES];
+};
+
 struct cow_sites {
-	struct set set[N_SETS];
+	struct cow_set set[N_SETS];
 	uint64_t page_size;
+	uint32_t share; /* 0: the sets are of all */
+	struct part *part; /* beside the rows; with a share */
+	size_t parts_room;
 	struct block *block;
 	size_t n_blocks, blocks_room;
 	bool sorted, no_memory;
@@ -56,8 +66,6 @@ struct cow_sites {
 	struct index stacks; /* stack -> row */
 	struct cow_totals totals;
 };
-
-/* ---- sets ---- */
 
 static bool room_for(void *array, size_t *room, size_t n, size_t size)
 {
@@ -74,119 +82,17 @@ static bool room_for(void *array, size_t *room, size_t n, size_t size)
 	return true;
 }
 
-static void set_done(struct set *s)
-{
-	free(s->run);
-	free(s->before);
-	*s = (struct set){ .n = 0 };
-}
-
-/* Counts the pages before each run. */
-static bool set_index(struct set *s)
-{
-	uint64_t pages = 0;
-
-	s->before = malloc((s->n + 1) * sizeof(*s->before));
-	if (!s->before)
-		return false;
-	for (size_t i = 0; i < s->n; i++) {
-		s->before[i] = pages;
-		pages += s->run[i].n;
-	}
-	s->before[s->n] = pages;
-	s->known = true;
-	return true;
-}
-
-static bool set_copy(struct set *s, const struct cow_run *run, size_t n)
-{
-	if (!run)
-		return true;
-	s->run = malloc((n + 1) * sizeof(*s->run));
-	if (!s->run)
-		return false;
-	if (n)
-		memcpy(s->run, run, n * sizeof(*run));
-	s->n = n;
-	return set_index(s);
-}
-
-static bool set_append(struct set *s, size_t *room, uint64_t page, uint64_t n)
-{
-	if (s->n && s->run[s->n - 1].page + s->run[s->n - 1].n == page) {
-		s->run[s->n - 1].n += n;
-		return true;
-	}
-	if (!room_for(&s->run, room, s->n, sizeof(*s->run)))
-		return false;
-	s->run[s->n++] = (struct cow_run){ page, n };
-	return true;
-}
-
-/* The set of pages that lie in both (all) or in one of them. */
-static bool set_join(struct set *to, const struct set *a, const struct set *b, bool all)
-{
-	size_t i = 0, k = 0, room = 0;
-	uint64_t at = 0;
-
-	if (!a->known || !b->known)
-		return true;
-	while (i < a->n || k < b->n) {
-		uint64_t a_from = i < a->n ? a->run[i].page : UINT64_MAX, b_from = k < b->n ? b->run[k].page : UINT64_MAX;
-		uint64_t a_to = i < a->n ? a_from + a->run[i].n : UINT64_MAX, b_to = k < b->n ? b_from + b->run[k].n : UINT64_MAX;
-		uint64_t from = a_from < b_from ? a_from : b_from;
-		if (from < at)
-			from = at;
-		/* Up to here nothing begins or ends. */
-		bool in_a = a_from <= from, in_b = b_from <= from;
-		uint64_t to_page = in_a ? a_to : a_from, other = in_b ? b_to : b_from;
-		if (other < to_page)
-			to_page = other;
-		if ((all ? in_a && in_b : in_a || in_b) && !set_append(to, &room, from, to_page - from))
-			return false;
-		at = to_page;
-		i += a_to == at;
-		k += b_to == at;
-	}
-	return set_index(to);
-}
-
-/* Pages of the set below `page`. */
-static uint64_t set_below(const struct set *s, uint64_t page)
-{
-	size_t low = 0, high = s->n;
-
-	while (low < high) { /* the first run that does not begin below */
-		size_t middle = (low + high) / 2;
-
-		if (s->run[middle].page < page)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (!low)
-		return 0;
-	uint64_t inside = page - s->run[low - 1].page;
-	return s->before[low - 1] + (inside < s->run[low - 1].n ? inside : s->run[low - 1].n);
-}
-
-/* Of the pages [from, to). */
-static uint64_t set_count(const struct set *s, uint64_t from, uint64_t to)
-{
-	return s->known && from < to ? set_below(s, to) - set_below(s, from) : 0;
-}
-
 /* ---- blocks ---- */
 
 static bool take_broken(struct cow_sites *cs, const struct cow_sets *sets)
 {
-	struct set *s = cs->set;
+	struct cow_set *s = cs->set;
 
 	cs->totals.parent_known = sets->parent != NULL;
 	cs->totals.child_known = sets->child != NULL;
-	return set_copy(&s[PARENT], sets->parent, sets->n_parent) && set_copy(&s[CHILD], sets->child, sets->n_child) &&
-		set_join(&s[BOTH], &s[PARENT], &s[CHILD], true) &&
-		set_join(&s[BROKEN], s[PARENT].known ? &s[PARENT] : &s[CHILD], s[CHILD].known ? &s[CHILD] : &s[PARENT], false);
+	return cow_set_copy(&s[PARENT], sets->parent, sets->n_parent) && cow_set_copy(&s[CHILD], sets->child, sets->n_child) &&
+		cow_set_join(&s[BOTH], &s[PARENT], &s[CHILD], true) &&
+		cow_set_join(&s[BROKEN], s[PARENT].known ? &s[PARENT] : &s[CHILD], s[CHILD].known ? &s[CHILD] : &s[PARENT], false);
 }
 
 struct cow_sites *cow_sites_new(const struct cow_sets *sets)
@@ -196,7 +102,9 @@ struct cow_sites *cow_sites_new(const struct cow_sets *sets)
 	if (!cs)
 		return NULL;
 	cs->page_size = sets->page_size;
-	if (!set_copy(&cs->set[SHARED], sets->shared, sets->n_shared) || !take_broken(cs, sets)) {
+	cs->share = sets->share < MMS_COW_SHARE_ALL ? sets->share : 0;
+	cs->totals.estimated = cs->share;
+	if (!cow_set_copy(&cs->set[SHARED], sets->shared, sets->n_shared) || !take_broken(cs, sets)) {
 		cow_sites_free(cs);
 		return NULL;
 	}
@@ -206,7 +114,7 @@ struct cow_sites *cow_sites_new(const struct cow_sets *sets)
 bool cow_sites_broken(struct cow_sites *cs, const struct cow_sets *sets, bool compared)
 {
 	for (int i = PARENT; i <= BROKEN; i++)
-		set_done(&cs->set[i]);
+		cow_set_done(&cs->set[i]);
 	cs->totals.compared = compared;
 	return take_broken(cs, sets);
 }
@@ -216,12 +124,13 @@ void cow_sites_free(struct cow_sites *cs)
 	if (!cs)
 		return;
 	for (size_t i = 0; i < N_SETS; i++)
-		set_done(&cs->set[i]);
+		cow_set_done(&cs->set[i]);
 	index_done(&cs->stacks);
 	free(cs->block);
 	free(cs->compared);
 	free(cs->row);
 	free(cs->next_page);
+	free(cs->part);
 	free(cs);
 }
 
@@ -236,12 +145,50 @@ static uint64_t page_after(const struct cow_sites *cs, const struct block *b)
 	return (b->address + (b->size ? b->size - 1 : 0)) / cs->page_size + 1;
 }
 
+/* The row of a stack; NULL: no memory. */
+static struct cow_site_row *row_of_stack(struct cow_sites *cs, uint32_t stack)
+{
+	uint32_t at = index_find(&cs->stacks, stack);
+
+	if (at != INDEX_NONE)
+		return &cs->row[at];
+	if (!room_for(&cs->row, &cs->rows_room, cs->n_rows, sizeof(*cs->row)) ||
+		!room_for(&cs->next_page, &cs->next_room, cs->n_rows, sizeof(*cs->next_page)) ||
+		(cs->share && !room_for(&cs->part, &cs->parts_room, cs->n_rows, sizeof(*cs->part))) ||
+		index_put(&cs->stacks, stack, (uint32_t)cs->n_rows)) {
+		cs->no_memory = true;
+		return NULL;
+	}
+	cs->next_page[cs->n_rows] = 0;
+	if (cs->share)
+		cs->part[cs->n_rows] = (struct part){ .piece = UINT64_MAX };
+	cs->row[cs->n_rows] = (struct cow_site_row){ .stack = stack };
+	return &cs->row[cs->n_rows++];
+}
+
+/* Counts it for its site; does it lie in a piece that the sets are of? */
+static bool is_in_part(struct cow_sites *cs, const struct block *b)
+{
+	struct cow_site_row *row = row_of_stack(cs, b->stack);
+	uint64_t end = b->address + (b->size ? b->size : 1), piece = b->address / PIECE_BYTES;
+
+	if (!row)
+		return false;
+	row->blocks++;
+	row->bytes += b->size;
+	cs->part[row - cs->row].all += end - b->address;
+	cs->part[row - cs->row].unseen += page_after(cs, b) - first_page(cs, b);
+	while (piece * PIECE_BYTES < end && !mms_cow_is_chosen(piece, cs->share))
+		piece++;
+	return piece * PIECE_BYTES < end;
+}
+
 void cow_sites_add(void *arg, uint64_t address, uint64_t size, uint32_t stack)
 {
 	struct cow_sites *cs = arg;
 	struct block b = { .address = address, .size = size, .stack = stack };
 
-	if (!set_count(&cs->set[SHARED], first_page(cs, &b), page_after(cs, &b)))
+	if (cs->share ? !is_in_part(cs, &b) : !cow_set_count(&cs->set[SHARED], first_page(cs, &b), page_after(cs, &b)))
 		return;
 	if (!room_for(&cs->block, &cs->blocks_room, cs->n_blocks, sizeof(b))) {
 		cs->no_memory = true;
@@ -262,24 +209,6 @@ static void sort_blocks(struct cow_sites *cs)
 	if (!cs->sorted && cs->n_blocks)
 		qsort(cs->block, cs->n_blocks, sizeof(*cs->block), by_address);
 	cs->sorted = true;
-}
-
-/* The row of a stack; NULL: no memory. */
-static struct cow_site_row *row_of_stack(struct cow_sites *cs, uint32_t stack)
-{
-	uint32_t at = index_find(&cs->stacks, stack);
-
-	if (at != INDEX_NONE)
-		return &cs->row[at];
-	if (!room_for(&cs->row, &cs->rows_room, cs->n_rows, sizeof(*cs->row)) ||
-		!room_for(&cs->next_page, &cs->next_room, cs->n_rows, sizeof(*cs->next_page)) ||
-		index_put(&cs->stacks, stack, (uint32_t)cs->n_rows)) {
-		cs->no_memory = true;
-		return NULL;
-	}
-	cs->next_page[cs->n_rows] = 0;
-	cs->row[cs->n_rows] = (struct cow_site_row){ .stack = stack };
-	return &cs->row[cs->n_rows++];
 }
 
 /* ---- what changed ---- */
@@ -349,25 +278,120 @@ static bool classify(struct cow_sites *cs)
 			if (cs->compared[i].class > class)
 				class = cs->compared[i].class;
 		cs->totals.pages[class]++;
-		if (class <= COW_COUNTER && !set_append(&cs->set[class == COW_COUNTER ? COUNTER : IDENTICAL],
+		if (class <= COW_COUNTER && !cow_set_append(&cs->set[class == COW_COUNTER ? COUNTER : IDENTICAL],
 			&room[class == COW_COUNTER], page, 1))
 			return false;
 	}
-	return set_index(&cs->set[IDENTICAL]) && set_index(&cs->set[COUNTER]);
+	return cow_set_index(&cs->set[IDENTICAL]) && cow_set_index(&cs->set[COUNTER]);
 }
 
 /* ---- rows ---- */
 
 static void count_pages(struct cow_sites *cs, struct cow_site_row *row, uint64_t from, uint64_t to)
 {
-	const struct set *s = cs->set;
+	const struct cow_set *s = cs->set;
 
-	row->pages_shared += set_count(&s[SHARED], from, to);
-	row->parent_broke += set_count(&s[PARENT], from, to);
-	row->child_broke += set_count(&s[CHILD], from, to);
-	row->both_broke += set_count(&s[BOTH], from, to);
-	row->identical_pages += set_count(&s[IDENTICAL], from, to);
-	row->counter_pages += set_count(&s[COUNTER], from, to);
+	row->pages_shared += cow_set_count(&s[SHARED], from, to);
+	row->parent_broke += cow_set_count(&s[PARENT], from, to);
+	row->child_broke += cow_set_count(&s[CHILD], from, to);
+	row->both_broke += cow_set_count(&s[BOTH], from, to);
+	row->identical_pages += cow_set_count(&s[IDENTICAL], from, to);
+	row->counter_pages += cow_set_count(&s[COUNTER], from, to);
+}
+
+/* What was found of a row in one piece goes to the rest. */
+static void close_piece(struct part *p)
+{
+	uint64_t most = p->bytes < PIECE_PAGES ? p->bytes : PIECE_PAGES;
+
+	for (int i = 0; i < COW_SITE_RANGES && p->bytes; i++)
+		cow_tally_add(&p->tally[i], p->bytes, p->hits[i], most > p->hits[i] ? most : p->hits[i]);
+	p->bytes = 0;
+	memset(p->hits, 0, sizeof(p->hits));
+}
+
+/* Pages [from, to) of a piece, for a row. */
+static void count_in_piece(struct cow_sites *cs, struct part *p, uint64_t piece, uint64_t from, uint64_t to, uint64_t bytes)
+{
+	static const enum which sets[COW_SITE_RANGES] = { SHARED, PARENT, CHILD, BOTH };
+
+	if (p->piece != piece)
+		close_piece(p);
+	p->piece = piece;
+	p->bytes += bytes;
+	for (int i = 0; i < COW_SITE_RANGES; i++)
+		p->hits[i] += cow_set_count(&cs->set[sets[i]], from, to);
+}
+
+static void count_block_in_part(struct cow_sites *cs, const struct block *b)
+{
+	struct cow_site_row *row = row_of_stack(cs, b->stack);
+	struct part *part = &cs->part[row - cs->row];
+	uint64_t *next = &cs->next_page[row - cs->row], end = b->address + (b->size ? b->size : 1);
+
+	for (uint64_t at = b->address, to; at < end; at = to) {
+		uint64_t piece = at / PIECE_BYTES, from = at / cs->page_size;
+		to = (piece + 1) * PIECE_BYTES < end ? (piece + 1) * PIECE_BYTES : end;
+		uint64_t after = (to - 1) / cs->page_size + 1;
+		if (!mms_cow_is_chosen(piece, cs->share))
+			continue;
+		count_in_piece(cs, part, piece, from > *next ? from : *next, after, to - at);
+		part->unseen -= after - from;
+		*next = after > *next ? after : *next;
+	}
+}
+
+/* Shared pages [from, to) that no block of a known stack lies on. */
+static void count_gap_in_part(struct cow_sites *cs, struct part *p, uint64_t from, uint64_t to)
+{
+	const struct cow_set *s = &cs->set[SHARED];
+	size_t i = from < to ? cow_set_runs_below(s, from) : s->n;
+
+	for (i -= i > 0; i < s->n && s->run[i].page < to; i++)
+		for (uint64_t at = s->run[i].page, end = at + s->run[i].n, next; at < end; at = next) {
+			uint64_t piece = at / PIECE_PAGES;
+			next = (piece + 1) * PIECE_PAGES < end ? (piece + 1) * PIECE_PAGES : end;
+			uint64_t first = at > from ? at : from, last = next < to ? next : to;
+			if (first < last)
+				count_in_piece(cs, p, piece, first, last, last - first);
+		}
+}
+
+static void count_gap(struct cow_sites *cs, uint32_t none, uint64_t from, uint64_t to)
+{
+	if (cs->share)
+		count_gap_in_part(cs, &cs->part[none], from, to);
+	else
+		count_pages(cs, &cs->row[none], from, to);
+}
+
+/* What the pieces say about all: the rows' figures. */
+static void estimate_rows(struct cow_sites *cs)
+{
+	double p = (double)cs->share / MMS_COW_SHARE_ALL;
+
+	for (size_t i = 0; i < cs->n_rows; i++) {
+		struct cow_site_row *row = &cs->row[i];
+		uint64_t *figure[COW_SITE_RANGES] = { &row->pages_shared, &row->parent_broke, &row->child_broke, &row->both_broke };
+		close_piece(&cs->part[i]);
+		for (int k = 0; k < COW_SITE_RANGES; k++) {
+			const struct cow_tally *t = &cs->part[i].tally[k];
+			row->range[k] = row->stack ? cow_tally_ratio(t, cs->part[i].all, p, cs->part[i].unseen)
+						   : cow_tally_sum(t, p, PIECE_PAGES);
+			*figure[k] = cs->part[i].tally[COW_SITE_SHARED].x > 0 ? row->range[k].point : 0;
+		}
+	}
+}
+
+/* Rows of which no page was seen go: they could be anything. */
+static void drop_unseen(struct cow_sites *cs)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < cs->n_rows; i++)
+		if (cs->row[i].pages_shared || !cs->row[i].stack)
+			cs->row[kept++] = cs->row[i];
+	cs->n_rows = kept;
 }
 
 static bool count_block(struct cow_sites *cs, const struct block *b)
@@ -377,9 +401,14 @@ static bool count_block(struct cow_sites *cs, const struct block *b)
 
 	if (!row)
 		return false;
+	if (cs->share) {
+		if (b->stack)
+			count_block_in_part(cs, b);
+		return true;
+	}
 	row->blocks++;
 	row->bytes += b->size;
-	if (!b->changed && set_count(&cs->set[BROKEN], from, to))
+	if (!b->changed && cow_set_count(&cs->set[BROKEN], from, to))
 		row->false_blocks++;
 	if (b->stack) {
 		uint64_t *next = &cs->next_page[row - cs->row];
@@ -418,10 +447,14 @@ int cow_sites_count(struct cow_sites *cs, const struct cow_site_row **ret_rows, 
 			return -ENOMEM;
 		if (!b->stack)
 			continue;
-		count_pages(cs, &cs->row[none], covered, first_page(cs, b));
+		count_gap(cs, none, covered, first_page(cs, b));
 		covered = to > covered ? to : covered;
 	}
-	count_pages(cs, &cs->row[none], covered, UINT64_MAX);
+	count_gap(cs, none, covered, UINT64_MAX);
+	if (cs->share) {
+		estimate_rows(cs);
+		drop_unseen(cs);
+	}
 	qsort(cs->row, cs->n_rows, sizeof(*cs->row), by_broken);
 	*ret_rows = cs->row;
 	*ret_n = cs->n_rows;
@@ -430,8 +463,8 @@ int cow_sites_count(struct cow_sites *cs, const struct cow_site_row **ret_rows, 
 
 struct cow_changes cow_sites_changes(const struct cow_sites *cs, uint64_t from, uint64_t to)
 {
-	struct cow_changes ret = { .identical_pages = set_count(&cs->set[IDENTICAL], from, to),
-		.counter_pages = set_count(&cs->set[COUNTER], from, to) };
+	struct cow_changes ret = { .identical_pages = cow_set_count(&cs->set[IDENTICAL], from, to),
+		.counter_pages = cow_set_count(&cs->set[COUNTER], from, to) };
 	size_t low = 0, high = cs->n_compared;
 
 	while (low < high) { /* the first page that does not lie below */

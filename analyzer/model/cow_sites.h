@@ -4,7 +4,9 @@
  * Pages come as sets, blocks as they were at the fork (model_blocks_at: the
  * parent's, which the child inherited).  A page counts once for every stack
  * that has a block on it; a block counts when at least one of its pages was
- * shared.
+ * shared.  Sets may be of some pieces of memory only: then counts are what the
+ * bytes of a stack's blocks in these pieces say about all its bytes
+ * (cow_estimate.h), and stacks of which no page was seen have no row.
  *
  *	cow_sites_new .. cow_sites_add * .. cow_sites_count
  *	cow_sites_new .. cow_sites_add * .. cow_sites_diff * .. cow_sites_broken
@@ -21,28 +23,29 @@
 #include <stdint.h>
 
 #include "model/cow_diff.h"
-
-/* Pages [page, page + n); page: address / page size.  A set is sorted and its
- * runs do not overlap. */
-struct cow_run {
-	uint64_t page, n;
-};
+#include "model/cow_estimate.h"
+#include "model/cow_set.h"
 
 /* What is not known has a NULL set; an empty set has n 0. */
 struct cow_sets {
 	const struct cow_run *shared, *parent, *child; /* child and parent: broken by them */
 	size_t n_shared, n_parent, n_child;
 	uint32_t page_size;
+	uint32_t share; /* of MMS_COW_SHARE_ALL: mms_cow_is_chosen says what the sets are of; 0: of all */
 };
+
+/* Figures of a site that are estimates where the sets are of a part. */
+enum cow_site_range { COW_SITE_SHARED, COW_SITE_PARENT, COW_SITE_CHILD, COW_SITE_BOTH, COW_SITE_RANGES };
 
 struct cow_site_row {
 	uint32_t stack; /* 0: pages without a block of a known stack */
 	uint64_t pages_shared, parent_broke, child_broke, both_broke;
-	uint64_t blocks, bytes; /* at the fork, on shared pages */
+	uint64_t blocks, bytes; /* at the fork, on shared pages; where the sets are of a part: all of the site */
 	/* Of pages that were compared; cow_totals.compared tells whether any was. */
 	uint64_t false_blocks; /* on broken pages, themselves unchanged */
 	uint64_t bytes_changed;
 	uint64_t identical_pages, counter_pages;
+	struct cow_range range[COW_SITE_RANGES]; /* of the first four; nothing where the sets are of all */
 };
 
 /* Sums over all compared pages; a page that two sides broke counts once, with
@@ -50,6 +53,7 @@ struct cow_site_row {
 struct cow_totals {
 	bool parent_known, child_known; /* the sets were there */
 	bool compared; /* at least one page was */
+	bool estimated; /* the sets were of a part */
 	uint64_t bytes_changed;
 	uint64_t pages[N_COW_CLASSES];
 };

@@ -38,8 +38,10 @@ struct model *model_new(void)
 
 	if (m)
 		m->lineage = calloc(1, sizeof(*m->lineage));
-	if (m && m->lineage)
+	if (m && m->lineage) {
+		m->series_worth = SERIES_WORTH_BYTES;
 		return m;
+	}
 	free(m);
 	return NULL;
 }

@@ -3,10 +3,11 @@
  *
  * Swiss groups of 16 (one byte of hash each, compared with one SSE2
  * instruction), 16-byte entries and 8 bytes of extension per slot: 25 bytes a
- * slot, 31..47 per live block.  Large tables are 64 segments by the top bits
- * of the hash which grow one at a time (by half), so that no single step
- * takes long.  A table is nothing until its first block and 400 bytes until
- * its 13th: sessions have hundreds of processes that hardly allocate.
+ * slot, 30..44 per live block.  Large tables are 64 segments by the top bits
+ * of the hash which grow one at a time (by half), each at another moment, so
+ * that no single step takes long and all of them together are never just grown.
+ * A table is nothing until its first block and 400 bytes until its 14th:
+ * sessions have hundreds of processes that hardly allocate.
  */
 #ifndef MODEL_LIVE_H
 #define MODEL_LIVE_H
@@ -26,16 +27,17 @@ struct live_block {
 #define LIVE_THREAD_MASK 0xffffffu
 
 struct live_segment {
-	uint8_t *control; /* 16 per group; the entries and extensions follow */
+	struct live_group *group; /* live_group.h */
 	uint32_t n_groups;
 	uint32_t n_used;    /* live */
 	uint32_t n_deleted; /* slots that a probe must pass */
-	uint32_t limit;     /* of the two together: load 0.8 */
+	uint32_t limit;     /* of the two together: load 0.85 */
 };
 
 struct live_table {
 	struct live_segment one;       /* while small */
 	struct live_segment *segments; /* LIVE_SEGMENTS of them, or &one */
+	uint32_t segment_mask;         /* their number - 1 */
 	uint64_t n;
 	/* Blocks that do not fit the packed form (address above 2^48, 1 TiB and
 	 * more, site above 2^24): practically never, so a plain array. */
@@ -52,9 +54,8 @@ int live_insert(struct live_table *t, const struct live_block *b);
 bool live_find(const struct live_table *t, uint64_t address, struct live_block *ret);
 
 /* The address will be asked for soon: brings its memory near.  First `far`, a
- * few events later `near`.  Worth it for tables that no cache holds. */
+ * few events later `near`.  Worth it for tables that no cache holds, of so many blocks. */
 #define LIVE_AHEAD_WORTH 20000u
-static inline bool live_ahead_is_worth(const struct live_table *t) { return t->n > LIVE_AHEAD_WORTH; }
 void live_ahead_far(const struct live_table *t, uint64_t address);
 void live_ahead_near(const struct live_table *t, uint64_t address);
 

@@ -9,46 +9,68 @@
  * realloc: between begin and end the old block is in flight: out of the live
  * table, since its address may be given out again at once, but still counted,
  * so that the total does not dip and a failure is undone exactly.
+ *
+ * Millions of events a second come here.  The usual ones (is_plain) run through
+ * one function without a call: what they touch is a group of the live table, the
+ * site and the process.
  */
-#include "model/process.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct thread_state *thread_state(struct model_process *p, uint32_t thread, uint64_t t_ns)
+#include "model/count.h"
+#include "model/live_group.h"
+
+#define INLINE static inline __attribute__((always_inline)) /* part of every event */
+
+/* What every event does first: position of its thread.  INDEX_NONE: no memory. */
+INLINE uint32_t begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t t_ns)
 {
-	uint32_t at = thread_at(p, thread, t_ns);
+	struct process_state *st = p->state;
+	uint32_t at;
+
+	if (t_ns > m->now_ns)
+		m->now_ns = t_ns;
+	at = thread_at(p, thread, t_ns);
+	if (__builtin_expect(at == INDEX_NONE, 0))
+		m->n_dropped++;
+	if (__builtin_expect((st->n_early | st->n_pending) != 0, 0))
+		pair_expire(m, p, t_ns);
+	return at;
+}
+
+/* The same for events that are not the usual ones. */
+static struct thread_state *begin_rare(struct model *m, struct model_process *p, uint32_t thread, uint64_t t_ns)
+{
+	uint32_t at = begin(m, p, thread, t_ns);
 
 	return at == INDEX_NONE ? NULL : &p->state->thread_state[at];
 }
 
-#define INLINE static inline __attribute__((always_inline)) /* part of every event */
-
-/* What every event does first.  NULL: no memory. */
-INLINE struct thread_state *begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t t_ns)
+/* Nothing waits for a partner, blocks count for themselves and nobody wants to
+ * know what is freed. */
+INLINE bool is_plain(const struct model_process *p)
 {
-	struct process_state *st = p->state;
-	struct thread_state *th;
+	const struct process_state *st = p->state;
 
-	if (t_ns > m->now_ns)
-		m->now_ns = t_ns;
-	th = thread_state(p, thread, t_ns);
-	if (!th)
-		m->n_dropped++;
-	if (__builtin_expect(st->n_early || st->n_pending, 0))
-		pair_expire(m, p, t_ns);
-	return th;
+	return !(st->n_early | st->n_pending | p->sampled | st->ghosting);
 }
 
-INLINE void alloc(struct model *m, struct model_process *p, struct thread_state *th,
-	struct live_block *b, bool realloc_in)
+INLINE const struct estimate_part *one_block(struct estimate_part *part, uint64_t size)
 {
+	*part = (struct estimate_part){ .blocks = 1, .bytes = size };
+	return part;
+}
+
+static __attribute__((noinline)) void alloc_rare(struct model *m, struct model_process *p, uint32_t at,
+	const struct live_block *b, bool realloc_in)
+{
+	struct thread_state *th = &p->state->thread_state[at];
 	bool again = th->last_alloc == b->address;
 	int r;
 
 	th->last_alloc = b->address;
-	if (__builtin_expect(p->state->n_early, 0) && pair_early_match(m, p, b, realloc_in)) {
+	if (p->state->n_early && pair_early_match(m, p, b, realloc_in)) {
 		th->last_alloc = 0;
 		return;
 	}
@@ -65,14 +87,23 @@ INLINE void alloc(struct model *m, struct model_process *p, struct thread_state 
 INLINE void alloc_event(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
 	uint64_t size, uint32_t stack, uint64_t t_ns, bool realloc_in)
 {
-	struct thread_state *th = begin(m, p, thread, t_ns);
+	uint32_t at = begin(m, p, thread, t_ns);
 	struct live_block b = { .address = address, .size = size, .t_ns = t_ns, .thread = thread };
+	struct estimate_part part;
 
-	if (!th || !address)
+	if (at == INDEX_NONE || !address)
 		return;
 	b.site = site_at(m, p, stack, t_ns);
-	if (b.site != INDEX_NONE)
-		alloc(m, p, th, &b, realloc_in);
+	if (b.site == INDEX_NONE)
+		return;
+	if (__builtin_expect(!is_plain(p) || !live_insert_home(p->live, &b), 0)) {
+		struct live_block rare = b;
+
+		alloc_rare(m, p, at, &rare, realloc_in);
+		return;
+	}
+	p->state->thread_state[at].last_alloc = address;
+	count_in(m, p, p->sites[b.site], &p->threads[at], &b, one_block(&part, size), realloc_in);
 }
 
 void model_alloc(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
@@ -81,26 +112,41 @@ void model_alloc(struct model *m, struct model_process *p, uint32_t thread, uint
 	alloc_event(m, p, thread, address, size, stack, t_ns, false);
 }
 
-void model_release(struct model *m, struct model_process *p, uint32_t thread, uint64_t address, bool alone,
-	uint64_t t_ns)
+static __attribute__((noinline)) void release_rare(struct model *m, struct model_process *p, uint32_t thread,
+	uint64_t address, bool temporary, uint64_t t_ns)
 {
-	struct thread_state *th = begin(m, p, thread, t_ns);
 	struct live_block b;
 
-	if (!th || !address)
+	if (p->state->n_pending && pair_pending_free(m, p, address, thread, temporary, t_ns))
 		return;
-	bool temporary = p->sampled ? alone : th->last_alloc == address;
-	th->last_alloc = 0;
-	if (__builtin_expect(p->state->n_pending, 0) &&
-		pair_pending_free(m, p, address, thread, temporary, t_ns))
-		return;
-	if (__builtin_expect(!live_take(p->live, address, &b), 0)) {
+	if (!live_take(p->live, address, &b)) {
 		pair_early_add(m, p, address, thread, false, t_ns);
 		return;
 	}
 	if (p->n_threads > 1)
 		pair_note_free(p->state, address, thread, t_ns);
 	count_free(m, p, &b, thread, temporary, t_ns);
+}
+
+void model_release(struct model *m, struct model_process *p, uint32_t thread, uint64_t address, bool alone,
+	uint64_t t_ns)
+{
+	uint32_t at = begin(m, p, thread, t_ns);
+	struct live_block b;
+	struct estimate_part part;
+
+	if (at == INDEX_NONE || !address)
+		return;
+	struct thread_state *th = &p->state->thread_state[at];
+	bool temporary = p->sampled ? alone : th->last_alloc == address;
+	th->last_alloc = 0;
+	if (__builtin_expect(!is_plain(p) || !live_take_home(p->live, address, &b), 0)) {
+		release_rare(m, p, thread, address, temporary, t_ns);
+		return;
+	}
+	if (p->n_threads > 1)
+		pair_note_free(p->state, address, thread, t_ns);
+	count_out(m, p, p->sites[b.site], &b, one_block(&part, b.size), thread, temporary, t_ns);
 }
 
 /* A begin that never got its end (longjmp out of a realloc): the block lives. */
@@ -116,7 +162,7 @@ static void flight_forget_oldest(struct model *m, struct model_process *p, struc
 
 void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, uint64_t t_ns)
 {
-	struct thread_state *th = begin(m, p, thread, t_ns);
+	struct thread_state *th = begin_rare(m, p, thread, t_ns);
 	struct process_state *st = p->state;
 	struct flight f = { .kind = FLIGHT_KNOWN };
 	bool taken = false;
@@ -152,7 +198,7 @@ void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thre
 void model_realloc_end(struct model *m, struct model_process *p, uint32_t thread, uint64_t address,
 	uint64_t size, uint32_t stack, uint64_t t_ns)
 {
-	struct thread_state *th = begin(m, p, thread, t_ns);
+	struct thread_state *th = begin_rare(m, p, thread, t_ns);
 
 	if (th && th->n_flights) {
 		struct flight *f = &th->flights[--th->n_flights];
@@ -195,7 +241,7 @@ static void flight_undo(struct model *m, struct model_process *p, uint32_t threa
 
 void model_realloc_fail(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, bool freed, uint64_t t_ns)
 {
-	struct thread_state *th = begin(m, p, thread, t_ns);
+	struct thread_state *th = begin_rare(m, p, thread, t_ns);
 	struct flight f;
 
 	if (!th || !flight_take(th, old, &f))
@@ -213,10 +259,19 @@ void model_realloc_fail(struct model *m, struct model_process *p, uint32_t threa
 		pair_free_unknown(p, f.block.address);
 }
 
-void model_ahead(const struct model_process *p, uint64_t far, uint64_t near)
+bool model_is_large(const struct model_process *p)
 {
-	live_ahead_far(p->live, far);
-	live_ahead_near(p->live, near);
+	return p->live->n > LIVE_AHEAD_WORTH;
+}
+
+void model_ahead_far(const struct model_process *p, uint64_t address)
+{
+	live_ahead_far(p->live, address);
+}
+
+void model_ahead_near(const struct model_process *p, uint64_t address)
+{
+	live_ahead_near(p->live, address);
 }
 
 void model_round(struct model *m, uint64_t horizon_ns)

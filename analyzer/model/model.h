@@ -51,25 +51,27 @@ struct site_left {
 /* Totals of one stack in one process.  "Peak" is the composition at the
  * process's peak, exact (PIPELINE: epoch scheme). */
 struct heap_site {
-	/* What every event touches comes first. */
+	/* What every event touches: two cache lines. */
 	uint32_t stack;
 	uint32_t last_thread;
 	uint64_t alloc_blocks, alloc_bytes;
 	uint64_t free_blocks, free_bytes;
 	uint64_t live_blocks, live_bytes;
 	uint64_t own_peak_bytes;
+
 	uint64_t at_peak_blocks, at_peak_bytes, epoch; /* private to sites.c */
 	uint64_t min_size, max_size;
 	uint64_t first_ns, last_ns;
-	uint64_t life_ns_sum; /* of freed blocks */
 	struct series *series; /* live bytes; NULL until it is worth one */
-	uint64_t peak_blocks, peak_bytes; /* valid after model_settle() */
+
+	uint64_t life_ns_sum; /* of freed blocks */
 	uint64_t temporary_blocks;
 	uint64_t cross_frees;
 	uint64_t realloc_in;
-	uint32_t life_hist[LIFE_BUCKETS];
+	uint64_t peak_blocks, peak_bytes; /* valid after model_settle() */
 	struct sampled_sums *sampled; /* NULL: every block was recorded */
 	struct site_left *left; /* in a sum of processes whose blocks were all recorded */
+	uint32_t life_hist[LIFE_BUCKETS];
 };
 
 struct model_thread {
@@ -213,6 +215,7 @@ struct model {
 	uint64_t now_ns; /* time of the latest event */
 	uint64_t n_dropped;      /* events for which there was no memory */
 	uint32_t n_series;       /* sites that have one */
+	uint64_t series_worth;   /* live bytes from which on a site gets one */
 	struct lineage *lineage; /* private to lineage.c */
 };
 
@@ -279,9 +282,11 @@ void model_realloc_fail(struct model *m, struct model_process *p, uint32_t threa
  * bytes; 0: all of them, as at its begin. */
 void model_sampling(struct model *m, struct model_process *p, uint32_t thread, uint64_t interval, uint64_t t_ns);
 
-/* Events of this address come in a while (far), soon (near): a hint.  False:
- * the process's blocks fit the caches, the hint is not worth its time. */
-void model_ahead(const struct model_process *p, uint64_t far, uint64_t near);
+/* An event of this address comes in a while (far), soon (near): a hint.  Worth
+ * it for a process whose blocks fit no cache. */
+bool model_is_large(const struct model_process *p);
+void model_ahead_far(const struct model_process *p, uint64_t address);
+void model_ahead_near(const struct model_process *p, uint64_t address);
 
 /* Counts it, and keeps it where there is room. */
 void model_alloc_failed(struct model *m, const struct model_failure *failure);

@@ -4,7 +4,7 @@
  *
  *   model.c    events: alloc, release, realloc
  *   pair.c     what does not fit at once: early frees, pending allocations
- *   sites.c    totals: process, thread, site, peak, lifetimes, series
+ *   sites.c    totals: process, thread, site, peak, lifetimes, series (count.h)
  *   sampled.c  what a sampled block counts for
  *   inherit.c  blocks that came over a fork
  *   lineage.c  processes, threads, modules, forks
@@ -98,7 +98,7 @@ struct open_fork {
 
 struct process_state {
 	struct index stacks;  /* stack id -> position in sites */
-	uint32_t *dense;      /* the same + 1 for ids below n_dense, 0: none; NULL: few sites */
+	uint32_t *dense;      /* the same + 1 for ids below n_dense, 0: none */
 	uint32_t n_dense;
 	struct index threads; /* thread number -> position in threads */
 	size_t sites_capacity, threads_capacity;
@@ -179,8 +179,14 @@ void threads_merge(struct model_process *p, uint64_t now_ns);
 
 /* ---- sites.c ---- */
 
-/* Position in p->sites; makes it.  INDEX_NONE: no memory. */
-uint32_t site_at(struct model *m, struct model_process *p, uint32_t stack, uint64_t t_ns);
+/* A site gets a series when it first has this much live. */
+#define SERIES_WORTH_BYTES 16384u
+
+/* Position in p->sites; makes it.  INDEX_NONE: no memory.  count.h has site_at,
+ * the short way. */
+uint32_t site_find(struct model *m, struct model_process *p, uint32_t stack, uint64_t t_ns);
+void process_series_begin(struct model_process *p, uint64_t t_ns);
+void site_series_begin(struct model *m, struct heap_site *s, uint64_t t_ns);
 void count_alloc(struct model *m, struct model_process *p, const struct live_block *b, bool realloc_in);
 /* thread: who frees. */
 void count_free(struct model *m, struct model_process *p, const struct live_block *b, uint32_t thread,

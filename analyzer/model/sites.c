@@ -9,23 +9,19 @@
  * that did not change since the peak is what it was then (PIPELINE 4).  Of
  * equal peaks the first one counts.
  */
-#include "model/process.h"
+#include "model/count.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/series.h"
-
 #define SERIES_WIDTH_NS 10000000u /* 10 ms */
 /* A site gets a series when it first has this much live; the bound doubles
  * with each 512 series, so that they stay below a few MiB in all. */
-#define SERIES_WORTH_BYTES 16384u
 #define SERIES_STEP 512u
 
-/* With many sites the look-up by hash misses the caches at every allocation.
- * Ids are given out in order: a plain array of them is a fifth of the memory,
- * and at most 96 bytes a site. */
-#define DENSE_FROM 512u /* sites */
+/* The look-up by hash takes longer, and misses the caches where there are many
+ * sites.  Ids are given out in order: a plain array of them is a fifth of the
+ * memory, and at most 96 bytes a site. */
 #define DENSE_IDS 16u   /* ids a site */
 
 static void dense_note(struct model_process *p, uint32_t stack)
@@ -35,7 +31,7 @@ static void dense_note(struct model_process *p, uint32_t stack)
 
 	if (stack < st->n_dense)
 		st->dense[stack] = (uint32_t)p->n_sites;
-	if (stack < st->n_dense || p->n_sites < DENSE_FROM || stack / DENSE_IDS >= p->n_sites)
+	if (stack < st->n_dense || stack / DENSE_IDS >= p->n_sites)
 		return;
 	uint32_t *dense = realloc(st->dense, n * sizeof(*dense));
 	if (!dense)
@@ -70,7 +66,7 @@ static struct heap_site *site_new(struct model_process *p, uint32_t stack, uint6
 	return s;
 }
 
-uint32_t site_at(struct model *m, struct model_process *p, uint32_t stack, uint64_t t_ns)
+uint32_t site_find(struct model *m, struct model_process *p, uint32_t stack, uint64_t t_ns)
 {
 	struct process_state *st = p->state;
 	uint32_t at = st->site_at;
@@ -89,110 +85,38 @@ uint32_t site_at(struct model *m, struct model_process *p, uint32_t stack, uint6
 	return at;
 }
 
-/* Before any change of what is live at the site. */
-static void site_touch(const struct process_state *st, struct heap_site *s)
+void process_series_begin(struct model_process *p, uint64_t t_ns)
 {
-	if (s->epoch == st->epoch)
-		return;
-	s->at_peak_blocks = s->live_blocks;
-	s->at_peak_bytes = s->live_bytes;
-	if (s->sampled)
-		s->sampled->at_peak = s->sampled->live;
-	s->epoch = st->epoch;
+	p->series = series_new(t_ns, SERIES_WIDTH_NS);
+	if (p->series)
+		series_put(p->series, t_ns, p->live_bytes);
 }
 
-static bool is_worth_series(const struct model *m, const struct heap_site *s)
-{
-	return s->live_bytes >= (uint64_t)SERIES_WORTH_BYTES << (m->n_series / SERIES_STEP);
-}
-
-static __attribute__((noinline, cold)) void site_series_begin(struct model *m, struct heap_site *s, uint64_t t_ns)
+void site_series_begin(struct model *m, struct heap_site *s, uint64_t t_ns)
 {
 	s->series = series_new(t_ns, SERIES_WIDTH_NS);
-	m->n_series += s->series != NULL;
-}
-
-static inline __attribute__((always_inline)) void note_series(struct model *m, struct model_process *p, struct heap_site *s, uint64_t t_ns)
-{
-	if (!p->series)
-		p->series = series_new(t_ns, SERIES_WIDTH_NS);
-	if (p->series)
-		series_note(p->series, t_ns, p->live_bytes);
-	if (!s->series && __builtin_expect(is_worth_series(m, s), 0))
-		site_series_begin(m, s, t_ns);
-	if (s->series)
-		series_note(s->series, t_ns, s->live_bytes);
+	if (!s->series)
+		return;
+	m->n_series++;
+	m->series_worth = (uint64_t)SERIES_WORTH_BYTES << (m->n_series / SERIES_STEP);
+	series_put(s->series, t_ns, s->live_bytes);
 }
 
 void count_alloc(struct model *m, struct model_process *p, const struct live_block *b, bool realloc_in)
 {
-	struct process_state *st = p->state;
-	struct heap_site *s = p->sites[b->site];
 	struct model_thread *th = &p->threads[thread_at(p, b->thread, b->t_ns)];
 	struct estimate_part part = part_of(p, b);
 
-	site_touch(st, s);
-	s->alloc_blocks += part.blocks;
-	s->alloc_bytes += part.bytes;
-	s->live_blocks += part.blocks;
-	s->live_bytes += part.bytes;
-	s->realloc_in += realloc_in ? part.blocks : 0;
-	s->min_size = b->size < s->min_size ? b->size : s->min_size;
-	s->max_size = b->size > s->max_size ? b->size : s->max_size;
-	s->own_peak_bytes = s->live_bytes > s->own_peak_bytes ? s->live_bytes : s->own_peak_bytes;
-	s->last_ns = b->t_ns;
-	s->last_thread = b->thread;
-	th->alloc_blocks += part.blocks;
-	th->alloc_bytes += part.bytes;
-	p->alloc_blocks += part.blocks;
-	p->alloc_bytes += part.bytes;
-	p->live_blocks += part.blocks;
-	p->live_bytes += part.bytes;
-	if (__builtin_expect(p->sampled, 0))
-		sampled_alloc(m, p, s, &part);
-	if (p->live_bytes > p->peak_bytes) {
-		p->peak_bytes = p->live_bytes;
-		p->peak_blocks = p->live_blocks;
-		p->peak_ns = b->t_ns;
-		p->sums.peak = p->sums.live;
-		st->epoch++;
-	}
-	note_series(m, p, s, b->t_ns);
-}
-
-static unsigned life_bucket(uint64_t life_ns)
-{
-	unsigned bucket = life_ns ? 63 - (unsigned)__builtin_clzll(life_ns) : 0;
-
-	return bucket < LIFE_BUCKETS ? bucket : LIFE_BUCKETS - 1;
+	count_in(m, p, p->sites[b->site], th, b, &part, realloc_in);
 }
 
 void count_free(struct model *m, struct model_process *p, const struct live_block *b, uint32_t thread,
 	bool temporary, uint64_t t_ns)
 {
-	struct process_state *st = p->state;
-	struct heap_site *s = p->sites[b->site];
-	uint64_t life_ns = t_ns > b->t_ns ? t_ns - b->t_ns : 0;
 	struct estimate_part part = part_of(p, b);
 
-	site_touch(st, s);
-	s->free_blocks += part.blocks;
-	s->free_bytes += part.bytes;
-	s->live_blocks -= part.blocks;
-	s->live_bytes -= part.bytes;
-	s->life_ns_sum += life_ns * part.blocks;
-	s->life_hist[life_bucket(life_ns)] += (uint32_t)part.blocks;
-	s->temporary_blocks += temporary ? part.blocks : 0;
-	s->cross_frees += ((thread ^ b->thread) & LIVE_THREAD_MASK) ? part.blocks : 0;
-	s->last_ns = t_ns;
-	s->last_thread = thread;
-	p->free_blocks += part.blocks;
-	p->live_blocks -= part.blocks;
-	p->live_bytes -= part.bytes;
-	if (__builtin_expect(p->sampled, 0))
-		sampled_free(p, s, &part);
-	note_series(m, p, s, t_ns);
-	if (st->ghosting)
+	count_out(m, p, p->sites[b->site], b, &part, thread, temporary, t_ns);
+	if (p->state->ghosting)
 		inherit_freed(p, b, t_ns);
 }
 

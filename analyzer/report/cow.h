@@ -64,27 +64,33 @@ void cow_head_json(struct json *j, const char *key, const struct cow *c);
 
 /* ---- parts of a fork, read when they are shown ---- */
 
+/* Of a figure that is an estimate, by the name of its column; 95 %. */
+struct cow_interval {
+	char name[16];
+	int64_t low, high;
+};
+
+#define COW_WITHIN 4 /* pages_shared, parent_broke, child_broke, both_broke */
+
 struct cow_area {
 	uint64_t start, end;
 	char perms[5];
 	char *kind, *name; /* never NULL */
 	int64_t stack_id, shared, parent, child, both, huge, changed, identical, counters;
+	struct cow_interval within[COW_WITHIN];
+	size_t n_within;
 };
 
 struct cow_place {
 	int64_t stack_id;   /* 0: pages without a block of a known stack */
 	char id[32];
 	int64_t shared, parent, child, both, blocks, bytes, false_blocks, changed, identical, counters;
+	struct cow_interval within[COW_WITHIN];
+	size_t n_within;
 };
 
 struct cow_point {
 	int64_t t_ns, parent, child, both, new_parent, new_child;
-};
-
-/* Of a figure that is an estimate, by the name of its column; 95 %. */
-struct cow_interval {
-	char name[16];
-	int64_t low, high;
 };
 
 struct cow_parts {

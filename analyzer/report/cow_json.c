@@ -15,6 +15,23 @@ static void known(struct json *j, const char *key, int64_t value)
 		json_i64(j, key, value);
 }
 
+/* null: the figures are no estimates. */
+static void intervals_json(struct json *j, const struct cow_interval *x, size_t n)
+{
+	if (n == 0) {
+		json_null(j, "intervals");
+		return;
+	}
+	json_object(j, "intervals");
+	for (size_t i = 0; i < n; i++) {
+		json_object(j, x[i].name);
+		json_i64(j, "low", x[i].low);
+		json_i64(j, "high", x[i].high);
+		json_end(j);
+	}
+	json_end(j);
+}
+
 static void areas_json(struct json *j, struct answer *a, const struct cow_parts *p, size_t limit)
 {
 	json_array(j, "vmas");
@@ -34,6 +51,7 @@ static void areas_json(struct json *j, struct answer *a, const struct cow_parts 
 		known(j, "bytes_changed", x->changed);
 		known(j, "identical_pages", x->identical);
 		known(j, "counter_pages", x->counters);
+		intervals_json(j, x->within, x->n_within);
 		answer_stack_json(j, answer_stack(a, x->stack_id));
 		json_end(j);
 	}
@@ -57,24 +75,8 @@ static void places_json(struct json *j, struct answer *a, const struct cow_parts
 		known(j, "bytes_changed", x->changed);
 		known(j, "identical_pages", x->identical);
 		known(j, "counter_pages", x->counters);
+		intervals_json(j, x->within, x->n_within);
 		answer_stack_json(j, answer_stack(a, x->stack_id));
-		json_end(j);
-	}
-	json_end(j);
-}
-
-/* null: the figures are no estimates. */
-static void intervals_json(struct json *j, const struct cow_parts *p)
-{
-	if (p->n_intervals == 0) {
-		json_null(j, "intervals");
-		return;
-	}
-	json_object(j, "intervals");
-	for (size_t i = 0; i < p->n_intervals; i++) {
-		json_object(j, p->interval[i].name);
-		json_i64(j, "low", p->interval[i].low);
-		json_i64(j, "high", p->interval[i].high);
 		json_end(j);
 	}
 	json_end(j);
@@ -156,7 +158,7 @@ static void fork_json(struct json *j, struct answer *a, const struct cow_fork *f
 	known(j, "arm_parent_ns", f->arm_parent_ns);
 	known(j, "arm_child_ns", f->arm_child_ns);
 	cow_parts_load(&p, a, f);
-	intervals_json(j, &p);
+	intervals_json(j, p.interval, p.n_intervals);
 	points_json(j, &p);
 	areas_json(j, a, &p, limit);
 	places_json(j, a, &p, limit);

@@ -133,6 +133,21 @@ const char *cow_method_text(const struct cow_fork *f)
 
 /* ---- parts ---- */
 
+/* "name low high;name low high ..." */
+static size_t read_within(struct cow_interval *x, const char *text)
+{
+	size_t n = 0;
+	for (int used = 0; text && n < COW_WITHIN; n++, text += used) {
+		long long low, high;
+		if (sscanf(text, "%15[a-z_] %lld %lld%n", x[n].name, &low, &high, &used) != 3)
+			break;
+		x[n].low = low;
+		x[n].high = high;
+		used += text[used] == ';';
+	}
+	return n;
+}
+
 static void read_area(struct cow_area *x, struct query *q)
 {
 	x->start = (uint64_t)query_int(q, 0);
@@ -149,6 +164,7 @@ static void read_area(struct cow_area *x, struct query *q)
 	x->changed = number(q, 11);
 	x->identical = number(q, 12);
 	x->counters = number(q, 13);
+	x->n_within = read_within(x->within, query_text(q, 14));
 }
 
 static void read_place(struct cow_place *x, struct query *q)
@@ -159,6 +175,7 @@ static void read_place(struct cow_place *x, struct query *q)
 	snprintf(x->id, sizeof(x->id), "%s", query_text(q, 1));
 	for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++)
 		*to[i] = number(q, 2 + (int)i);
+	x->n_within = read_within(x->within, query_text(q, 12));
 }
 
 static struct query *parts_query(struct answer *a, const char *sql, const struct cow_fork *f)

@@ -195,7 +195,8 @@ static void print_intervals(const struct cow_parts *p)
 				text_count(high, (uint64_t)p->interval[i].high));
 			between = ", ";
 		}
-	fprintf(s, ". Areas and sites, below, are counted in the part that was watched.");
+	fprintf(s, ". Areas and sites, below, are estimates as well, each with its interval; what has no page in the "
+		"watched part is left out.");
 	fclose(s);
 	render_paragraph(2, NULL, text);
 	free(text);
@@ -312,6 +313,39 @@ static char *area_text(struct answer *a, const struct cow_area *x)
 	return render_chain(answer_stack(a, x->stack_id), render_width());
 }
 
+/* "shared 900 to 1,102, parent 3 to 40"; to be freed. */
+static char *within_text(const struct cow_interval *x, size_t n)
+{
+	static const char *const words[][2] = {{"pages_shared", "shared"}, {"parent_broke", "parent"}, {"child_broke", "child"},
+		{"both_broke", "both"}};
+	char low[TEXT_NUMBER], high[TEXT_NUMBER], *text = xstrdup("");
+	for (size_t w = 0; w < COUNT(words); w++)
+		for (size_t i = 0; i < n; i++) {
+			if (strcmp(x[i].name, words[w][0]) != 0)
+				continue;
+			char *more = xasprintf("%s%s%s %s to %s", text, text[0] ? ", " : "", words[w][1],
+				text_count(low, (uint64_t)x[i].low), text_count(high, (uint64_t)x[i].high));
+			free(text);
+			text = more;
+		}
+	return text;
+}
+
+/* Each area of the table, with its intervals. */
+static void print_areas_within(struct answer *a, const struct cow_parts *p, size_t shown)
+{
+	for (size_t i = 0; i < shown; i++) {
+		if (!p->area[i].n_within)
+			continue;
+		char *name = area_text(a, &p->area[i]), *text = within_text(p->area[i].within, p->area[i].n_within);
+		char *line = xasprintf("%s, with 95 %% certainty: %s", name, text);
+		render_paragraph(4, NULL, line);
+		free(line);
+		free(text);
+		free(name);
+	}
+}
+
 static void print_areas(struct answer *a, const struct cow_parts *p, size_t limit)
 {
 	static const struct table_column columns[] = {{"shared", true}, {"parent", true}, {"child", true},
@@ -334,6 +368,7 @@ static void print_areas(struct answer *a, const struct cow_parts *p, size_t limi
 		free(text);
 	}
 	table_print(&t, 4);
+	print_areas_within(a, p, within(limit, p->n_areas));
 	print_rest(within(limit, p->n_areas), p->n_areas, "areas");
 }
 
@@ -368,6 +403,16 @@ static void print_changes(const struct cow_place *x)
 		text_count(counters, (uint64_t)x->counters));
 }
 
+static void print_place_within(const struct cow_place *x)
+{
+	if (!x->n_within)
+		return;
+	char *text = within_text(x->within, x->n_within), *line = xasprintf("With 95 %% certainty: %s", text);
+	render_paragraph(6, NULL, line);
+	free(line);
+	free(text);
+}
+
 static void print_places(struct answer *a, const struct cow_parts *p, size_t limit)
 {
 	if (p->n_places == 0)
@@ -378,6 +423,7 @@ static void print_places(struct answer *a, const struct cow_parts *p, size_t lim
 	for (size_t i = 0; i < within(limit, p->n_places); i++) {
 		print_place(a, &p->place[i]);
 		print_changes(&p->place[i]);
+		print_place_within(&p->place[i]);
 	}
 	print_rest(within(limit, p->n_places), p->n_places, "sites");
 }

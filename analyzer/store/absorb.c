@@ -134,6 +134,8 @@
 	" both_broke, new_parent, new_child FROM earlier.cow_sample;" \
 	"INSERT INTO cow_interval SELECT fork_id + (SELECT by FROM fork_shift), name, low, high" \
 	" FROM earlier.cow_interval;" \
+	"INSERT INTO cow_part_interval SELECT fork_id + (SELECT by FROM fork_shift), area, stack_id, name, low, high" \
+	" FROM earlier.cow_part_interval;" \
 	"DROP TABLE temp.fork_shift;" \
 	"UPDATE fork SET child_id = (SELECT p.id FROM process p WHERE p.parent_id = fork.parent_id" \
 	"   AND p.ns_pid = fork.child_pid AND p.begin_how = 'fork') WHERE child_id IS NULL;" \

@@ -112,3 +112,19 @@ int store_cow_interval(struct store *s, uint64_t fork, const char *name, uint64_
 	row_int(&r, high);
 	return store_run(s, &r);
 }
+
+int store_cow_part_interval(struct store *s, uint64_t fork, const struct store_cow_part *p)
+{
+	int error = begin(s);
+	struct row r = row_of(error ? NULL : store_statement(s, ST_COW_PART_INTERVAL));
+
+	if (error)
+		return error;
+	row_int(&r, fork);
+	row_int(&r, p->area);
+	row_int(&r, p->stack);
+	row_text(&r, p->name);
+	row_int(&r, p->low);
+	row_int(&r, p->high);
+	return store_run(s, &r);
+}

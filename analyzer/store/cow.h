@@ -54,4 +54,13 @@ int store_cow_sample(struct store *s, const struct store_cow_sample *c);
 /* 95 % interval of a figure of the fork's row, by the name of its column. */
 int store_cow_interval(struct store *s, uint64_t fork, const char *name, uint64_t low, uint64_t high);
 
+/* The same of a figure in a row beside it. */
+struct store_cow_part {
+	uint64_t area;    /* start of the row of cow_vma; 0: of a site */
+	uint32_t stack;   /* of the row of cow_site */
+	const char *name; /* column */
+	uint64_t low, high;
+};
+int store_cow_part_interval(struct store *s, uint64_t fork, const struct store_cow_part *p);
+
 #endif

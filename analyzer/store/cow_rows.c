@@ -4,11 +4,26 @@
  */
 #include "store.h"
 
+#include "cow.h"
 #include "model/cow_sites.h"
 
 /* Small sites of a fork beyond this many are left out: they hold a page or
  * two each, and a server may fork for every request. */
 #define SITES_OF_A_FORK 2000u
+
+static int write_ranges(struct store *s, int64_t fork_id, const struct cow_site_row *x, const struct cow_totals *totals)
+{
+	static const char *const names[COW_SITE_RANGES] = {"pages_shared", "parent_broke", "child_broke", "both_broke"};
+	const bool known[COW_SITE_RANGES] = {true, totals->parent_known, totals->child_known,
+		totals->parent_known && totals->child_known};
+	int error = 0;
+
+	for (int i = 0; !error && i < COW_SITE_RANGES; i++)
+		if (known[i])
+			error = store_cow_part_interval(s, (uint64_t)fork_id, &(struct store_cow_part){.stack = x->stack,
+				.name = names[i], .low = x->range[i].low, .high = x->range[i].high});
+	return error;
+}
 
 int store_write_cow_sites(struct store *s, int64_t fork_id, const struct cow_site_row *rows, size_t n,
 	const struct cow_totals *totals, const struct stack_source *stacks)
@@ -35,6 +50,8 @@ int store_write_cow_sites(struct store *s, int64_t fork_id, const struct cow_sit
 		row_maybe(&r, totals->compared, x->identical_pages);
 		row_maybe(&r, totals->compared, x->counter_pages);
 		error = store_run(s, &r);
+		if (!error && totals->estimated)
+			error = write_ranges(s, fork_id, x, totals);
 	}
 	return error;
 }

@@ -298,7 +298,8 @@ CREATE TABLE fork (
 	child_broke   INTEGER,
 	both_broke    INTEGER,                 -- by both: counted in each of the two above
 	still_shared  INTEGER,                 -- when watching ended
-	new_parent    INTEGER,                 -- pages that came after the fork: never COW
+	new_parent    INTEGER,                 -- pages that came after the fork: never COW; of a side without
+	                                       -- a last word, in the areas that it had at the fork
 	new_child     INTEGER,
 	copies        INTEGER,                 -- pages that the kernel copied
 	copies_low    INTEGER,
@@ -349,7 +350,8 @@ CREATE TABLE cow_site (
 	parent_broke INTEGER,
 	child_broke  INTEGER,
 	both_broke   INTEGER,
-	blocks       INTEGER NOT NULL,         -- live at the fork, on shared pages
+	blocks       INTEGER NOT NULL,         -- live at the fork, on shared pages; where a part was
+	                                       -- watched, all of the stack
 	bytes        INTEGER NOT NULL,
 	false_blocks INTEGER,                  -- on broken pages, themselves unchanged
 	bytes_changed INTEGER,
@@ -376,6 +378,17 @@ CREATE TABLE cow_interval (
 	low          INTEGER NOT NULL,
 	high         INTEGER NOT NULL,
 	PRIMARY KEY (fork_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- The same of the figures of its areas and sites.
+CREATE TABLE cow_part_interval (
+	fork_id      INTEGER NOT NULL REFERENCES fork(id),
+	area         INTEGER NOT NULL,         -- start of the row of cow_vma; 0: of cow_site
+	stack_id     INTEGER NOT NULL,         -- of the row of cow_site; 0 with an area
+	name         TEXT NOT NULL,            -- column
+	low          INTEGER NOT NULL,
+	high         INTEGER NOT NULL,
+	PRIMARY KEY (fork_id, area, stack_id, name)
 ) STRICT, WITHOUT ROWID;
 
 -- One row per tick and process, read from outside.

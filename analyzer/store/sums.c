@@ -60,6 +60,7 @@ static const char forks_go[] =
 	" watched_ns = s.watched_ns FROM temp.fork_sum s WHERE s.id = fork.id;"
 	"DROP TABLE temp.fork_sum;"
 	OF_FORKS("cow_vma") OF_FORKS("cow_site") OF_FORKS("cow_sample") OF_FORKS("cow_interval")
+	OF_FORKS("cow_part_interval")
 	"DELETE FROM fork WHERE id IN (SELECT id FROM temp.gone_fork);";
 
 static int insert(struct store *s, enum store_statement which, uint64_t a, uint64_t b)

@@ -59,6 +59,7 @@ static const char *const statement_text[N_STATEMENTS] = {
 		" bulk_pages = ?, watched_ns = ? WHERE id = ?",
 	[ST_COW_VMA] = "INSERT OR REPLACE INTO cow_vma VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_COW_INTERVAL] = "INSERT OR REPLACE INTO cow_interval VALUES (?,?,?,?)",
+	[ST_COW_PART_INTERVAL] = "INSERT OR REPLACE INTO cow_part_interval VALUES (?,?,?,?,?,?)",
 	[ST_COW_SAMPLE] = "INSERT OR REPLACE INTO cow_sample VALUES (?,?,?,?,?,?,?)",
 	[ST_TICK] = "INSERT OR REPLACE INTO sample VALUES (?,?,?,?,?,?,?,?,?,?)",
 	[ST_LIMIT] = "INSERT OR REPLACE INTO limit_point VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",

@@ -207,6 +207,7 @@ enum mms_cow_state {
 	MMS_COW_CLEAN = 2,
 	MMS_COW_WRITTEN_HUGE = 3, /* in a 2 MiB entry */
 	MMS_COW_CLEAN_HUGE = 4,
+	MMS_COW_FRESH = 5, /* not protected: in an area that came since */
 };
 
 /* A private writable area that a fork copied, as its parent tells. */
@@ -234,7 +235,7 @@ struct mms_cow_arm {
 	uint64_t cost_ns;
 	uint32_t side;        /* enum mms_cow_side */
 	int32_t error;        /* -errno: nothing is protected */
-	uint32_t areas;       /* of the address space */
+	uint32_t areas;       /* of the address space; 0: not counted (only the parent tells them) */
 	uint32_t refused;     /* areas with an error */
 	uint32_t chunks, chunks_armed; /* pieces of areas within 2 MiB of addresses, and those asked for */
 	uint64_t resident;    /* of `pages`, those not in swap */

@@ -103,6 +103,7 @@ enum mms_reach {
 	MMS_REACH_READING = 2, /* C: wait on, the end is near */
 	MMS_REACH_DONE = 3,    /* C: read, or not to be read */
 	MMS_REACH_COMPARE = 4, /* T: it waits, to be compared with its witnesses; then READING, DONE */
+	MMS_REACH_LATER = 5,   /* C: left to the main loop, which reads it when it comes to it */
 };
 
 /* Why it is not asked for. */
@@ -235,7 +236,7 @@ struct mms_header {
 	uint16_t thread_cell[MMS_THREAD_DIR];
 	uint16_t pad16;
 
-	_Atomic uint32_t n_reach; /* T: processes that asked to be read; C compares */
+	_Atomic uint32_t n_reach; /* T: processes that asked to be read; futex: C's reader waits here */
 	_Atomic uint32_t no_reach; /* K, then C: enum mms_no_reach; nobody asks */
 
 	char output[2048];     /* K: absolute path of the database, NUL-ended */

@@ -188,6 +188,8 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 	unsigned state = huge ? (written ? MMS_COW_WRITTEN_HUGE : MMS_COW_CLEAN_HUGE)
 			      : (written ? MMS_COW_WRITTEN : MMS_COW_CLEAN);
 
+	if (w->scan.fresh && !(categories & IS_WPALLOWED))
+		state = MMS_COW_FRESH;
 	if (!w->begun)
 		page_runs_begin(&w->runs, first);
 	w->begun = true;
@@ -280,7 +282,7 @@ static bool one_line(void *arg, const struct proc_map *m)
 
 	w->area = (struct mms_cow_area){ .prot = m->prot, .origin = (uint8_t)origin_next(&w->origin, m),
 		.name_length = (uint16_t)(m->name_length < 1024 ? m->name_length : 1024) };
-	if (w->arm)
+	if (w->arm && w->sink->area)
 		w->arm->areas++;
 	if (m->shared || m->start >> 47)
 		return true;
@@ -325,7 +327,7 @@ static int walk_areas(struct walk *w)
 
 	if (maps < 0)
 		return maps;
-	w->scan = (struct cow_scan){ .protect = w->arm != NULL, .region = s->region,
+	w->scan = (struct cow_scan){ .protect = w->arm != NULL, .fresh = !w->arm && w->way == WAY_PROTECT, .region = s->region,
 		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
 	w->scan.pagemap_fd = open_proc(w->pid, "/pagemap");
 	w->bits = (struct cow_bits){ .pagemap_fd = w->scan.pagemap_fd, .bit = w->bit, .entry = s->entry,
@@ -339,7 +341,9 @@ static int walk_areas(struct walk *w)
 		w->runs.arg = w->sink->arg;
 		w->origin.exe = getauxval(AT_PHDR);
 		w->origin.loader = getauxval(AT_BASE);
-		r = proc_maps_read(maps, s->text, sizeof(s->text), one_line, w);
+		/* Who tells no areas, and counts nothing beside them, wants those that can be written. */
+		r = (w->sink->area || w->share < SHARE_ALL ? proc_maps_read : proc_maps_writable)(maps, s->text,
+			sizeof(s->text), one_line, w);
 		mms_close(w->scan.pagemap_fd);
 		if (w->begun) {
 			page_runs_end(&w->runs);

@@ -26,10 +26,10 @@ static long ask(struct cow_scan *c, struct pm_scan_arg *arg)
 	unsigned out = IS_ZERO | (c->of_file ? IS_FILE : 0) | (c->protect && !c->no_guard ? IS_GUARD : 0);
 
 	arg->flags = c->protect ? SCAN_WP_MATCHING : 0;
-	arg->category_mask = IS_WPALLOWED | out;
+	arg->category_mask = (c->fresh ? 0 : IS_WPALLOWED) | out;
 	arg->category_inverted = out;
 	arg->category_anyof_mask = IS_PRESENT | IS_SWAPPED;
-	arg->return_mask = IS_PRESENT | IS_SWAPPED | IS_WRITTEN | IS_HUGE;
+	arg->return_mask = IS_PRESENT | IS_SWAPPED | IS_WRITTEN | IS_HUGE | IS_WPALLOWED;
 	return mms_ioctl(c->pagemap_fd, SCAN_IOCTL, arg);
 }
 

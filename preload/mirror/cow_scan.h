@@ -17,12 +17,13 @@
 struct cow_scan {
 	int pagemap_fd;
 	bool protect;  /* what is told is protected in the same step */
+	bool fresh;    /* pages that are not protected are told too: without IS_WPALLOWED */
 	bool of_file;  /* the area maps a file: pages that are the file's are left out */
 	bool no_guard; /* set when the kernel knows no PAGE_IS_GUARD (before 6.15) */
 	struct page_region *region; /* room for n_regions */
 	size_t n_regions;
 	/* A run of pages that are there (IS_PRESENT or IS_SWAPPED) and may be
-	 * protected; categories also has IS_WRITTEN and IS_HUGE. */
+	 * protected; categories also has IS_WRITTEN, IS_HUGE and IS_WPALLOWED. */
 	void (*run)(void *arg, uint64_t first, uint64_t n, unsigned categories);
 	void *arg;
 };

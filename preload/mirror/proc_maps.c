@@ -161,9 +161,9 @@ int proc_maps_read(int fd, char *buffer, size_t size, bool (*fn)(void *arg, cons
 	}
 }
 
-int proc_maps_query(int fd, uintptr_t address, char *name_buffer, size_t name_size, struct proc_map *ret)
+static int query(int fd, uint64_t flags, uintptr_t address, char *name_buffer, size_t name_size, struct proc_map *ret)
 {
-	struct procmap_query_arg q = { .size = sizeof q, .query_flags = QUERY_COVERING_OR_NEXT,
+	struct procmap_query_arg q = { .size = sizeof q, .query_flags = QUERY_COVERING_OR_NEXT | flags,
 		.query_addr = address, .vma_name_size = (uint32_t)name_size,
 		.vma_name_addr = (uint64_t)(uintptr_t)name_buffer };
 	long r = mms_ioctl(fd, QUERY_IOCTL, &q);
@@ -175,9 +175,14 @@ int proc_maps_query(int fd, uintptr_t address, char *name_buffer, size_t name_si
 		.prot = (uint8_t)((q.vma_flags & QUERY_READABLE ? PROT_READ : 0) |
 			(q.vma_flags & QUERY_WRITABLE ? PROT_WRITE : 0) |
 			(q.vma_flags & QUERY_EXECUTABLE ? PROT_EXEC : 0)),
-		.shared = (q.vma_flags & QUERY_SHARED) != 0, .name = name_buffer,
+		.shared = (q.vma_flags & QUERY_SHARED) != 0, .name = name_buffer ? name_buffer : "",
 		.name_length = q.vma_name_size ? q.vma_name_size - 1 : 0 };
 	return 0;
+}
+
+int proc_maps_query(int fd, uintptr_t address, char *name_buffer, size_t name_size, struct proc_map *ret)
+{
+	return query(fd, 0, address, name_buffer, name_size, ret);
 }
 
 /* The next area at or above `at`; a name that is too long is left out. */
@@ -188,13 +193,13 @@ static int next_area(int fd, uintptr_t at, char *name, size_t size, struct proc_
 	return r == -ENAMETOOLONG ? proc_maps_query(fd, at, NULL, 0, ret) : r;
 }
 
-int proc_maps_walk(int fd, char *buffer, size_t size, bool (*fn)(void *arg, const struct proc_map *map), void *arg)
+static int walk(int fd, uint64_t flags, char *buffer, size_t size, bool (*fn)(void *arg, const struct proc_map *map), void *arg)
 {
 	struct proc_map map;
 	uintptr_t at = 0;
 	int r;
 
-	while ((r = next_area(fd, at, buffer, size, &map)) == 0) {
+	while ((r = flags ? query(fd, flags, at, NULL, 0, &map) : next_area(fd, at, buffer, size, &map)) == 0) {
 		if (!fn(arg, &map))
 			return 0;
 		at = map.end;
@@ -202,4 +207,14 @@ int proc_maps_walk(int fd, char *buffer, size_t size, bool (*fn)(void *arg, cons
 	if (r == -ENOENT)
 		return 0;
 	return at == 0 ? proc_maps_read(fd, buffer, size, fn, arg) : r;
+}
+
+int proc_maps_walk(int fd, char *buffer, size_t size, bool (*fn)(void *arg, const struct proc_map *map), void *arg)
+{
+	return walk(fd, 0, buffer, size, fn, arg);
+}
+
+int proc_maps_writable(int fd, char *buffer, size_t size, bool (*fn)(void *arg, const struct proc_map *map), void *arg)
+{
+	return walk(fd, QUERY_WRITABLE, buffer, size, fn, arg);
 }

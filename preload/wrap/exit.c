@@ -35,8 +35,8 @@ bool process_is_own(void)
 
 /* A look takes 0.1 to 0.2 ms, half of it the kernel's.  The thousands of
  * little children of a script are not worth that: whoever lived shorter than
- * about 10 ms (25 million ticks of the processor) has touched little,
- * and tells its high-water mark alone.  The main process is always looked at. */
+ * about 10 ms (25 million ticks of the processor) has touched little, of our
+ * memory less than who forked it, and tells its high-water mark alone.  The main process is always looked at. */
 #define SHORT_TICKS 25000000u
 
 static bool worth_a_look(const struct mms_process *p)
@@ -76,9 +76,14 @@ void process_look(enum mms_look look)
 	cow_last_word(look);
 	if (doorbell_is_silent())
 		return;
-	uint64_t hiwater = worth_a_look(p) ? space_look(look) : 0;
-	p->self_bytes = own_bytes();
-	atomic_store_explicit(&p->hiwater_bytes, hiwater ? hiwater : mm_hiwater(), memory_order_relaxed);
+	uint64_t hiwater = 0;
+	if (worth_a_look(p)) {
+		hiwater = space_look(look);
+		p->self_bytes = own_bytes();
+	}
+	if (!hiwater)
+		hiwater = mm_hiwater(p->begin == MMS_BEGIN_FORK);
+	atomic_store_explicit(&p->hiwater_bytes, hiwater, memory_order_relaxed);
 }
 
 #define ASKED_NS 2000000000ull    /* a collector that does not answer is busy with others */
@@ -113,6 +118,7 @@ void process_be_read(struct mms_process *p, uint32_t state)
 		return;
 	atomic_store(&p->reach, state);
 	atomic_fetch_add(&h->n_reach, 1);
+	mms_futex_wake(&h->n_reach, 1);
 	atomic_fetch_add(&h->wake_seq, 1);
 	mms_futex_wake(&h->wake_seq, 1);
 	while (state != MMS_REACH_DONE && go_on_waiting(s, state, since_ns)) {

@@ -7,6 +7,7 @@ that know what they wrote.
     cow_rungs.py soft-dirty       the bits of a kernel that keeps them, without userfaultfd
     cow_rungs.py pfn              page frames, read by root, without either
     cow_rungs.py totals [FIRST [SEEDS]]   A5 on the last rung: counts of page faults, in a container
+    cow_rungs.py swap-witness, swap-pfn   pages in swap at the fork, and written ones that go there
     cow_rungs.py prefork          a witness for each child of one parent
     cow_rungs.py killed           the child is killed: up to the last look
     cow_rungs.py unseen           no wait, signal or descriptor tells of the witness
@@ -25,6 +26,7 @@ import time
 import contained
 import cow
 import mms
+import swapping
 from cow import check
 
 WITNESS = ('--cow', 'witness')
@@ -154,6 +156,44 @@ def totals(work, first=1, seeds=1):
                   (parent, child, plain))
             print('seed %d %s: parent %d, child %d faults; unwatched %d and %d; pages written %d and %d' % (
                 seed, pages, f['parent_faults'], f['child_faults'], *plain, *wrote))
+
+
+def swap(work, options, letters, **more):
+    """letters: what is told of a page that nobody wrote, the parent, the child, and both."""
+    program = cow.SWAP.replace('again = out(0, n)', 'again = out(768, 256)')
+    with swapping.swap_file():
+        out, db = run(work, '/usr/bin/python3', '-c', program, options=options, **more)
+    start, at_fork, *later = map(int, out.split())
+    if at_fork != 512 or not all(n > at_fork // 4 for n in later):
+        mms.skip('the kernel moved too little out: %s' % [at_fork, *later])
+    f, = db_forks(db)
+    row = db.execute('SELECT start, end, pages FROM cow_vma WHERE fork_id = ? AND start <= ? AND end > ?', (f['id'], start, start)).fetchone()
+    check('the area', row, tuple(f))
+    at = (start - row[0]) // 4096
+    seen = cow.letters(row[2], (row[1] - row[0]) // 4096)[at:at + 1024]
+    may = [letters[(i % 3 == 0) + 2 * (i % 4 == 0)] for i in range(1024)]
+    check('in swap at the fork: not shared', seen[:512] == '.' * 512, seen[:512])
+    check('never in swap', all(x in y for x, y in zip(seen[512:768], may[512:768])), seen[512:768])
+    lost = sum(x not in y for x, y in zip(seen[768:], may[768:]))
+    check('in swap at the end', all(x in y + 's' for x, y in zip(seen[768:], may[768:])), seen[768:])
+    check('it says so', '512 pages were in swap at the fork' in f['why'] and f['exact'] == 0, tuple(f))
+    check('the error is known', 0 < lost <= f['error_pages'], (lost, f['error_pages']))
+    print('%s: %d of the pages written later were in swap at the end, error at most %d' % (f['method'], lost, f['error_pages']))
+    return f
+
+
+def swap_witness(work):
+    f = swap(work, WITNESS, 'spcb')
+    check('method', f['method'] == 'witness', tuple(f))
+
+
+def swap_pfn(work):
+    soft, frames = machine()
+    if soft or not frames:
+        mms.skip('this kernel keeps soft-dirty bits' if soft else 'only who may administer the machine sees page frames')
+    # Of a page that both wrote the first to write made a copy, and the other was left alone with it.
+    f = swap(work, (), ('s', 'p', 'c', 'pc'), preexec_fn=contained.without_userfaultfd)
+    check('method', f['method'] == 'pfn', tuple(f))
 
 
 def db_forks(db):
@@ -320,7 +360,7 @@ def main():
     what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
     mms.need('/usr/bin/python3')
     work = mms.Work('cow-rungs')
-    {'witness': witness, 'bytes': bytes_, 'soft-dirty': soft_dirty, 'pfn': pfn, 'totals': totals, 'prefork': prefork, 'killed': killed, 'unseen': unseen,
+    {'witness': witness, 'bytes': bytes_, 'soft-dirty': soft_dirty, 'pfn': pfn, 'totals': totals, 'swap-witness': swap_witness, 'swap-pfn': swap_pfn, 'prefork': prefork, 'killed': killed, 'unseen': unseen,
      'ends': ends, 'none': none}[what](work, *rest)
     if not work.keep:
         import shutil

@@ -386,7 +386,8 @@ def forks(path):
             (1, 0x555500000000, 'heap', '[heap]', 0, (9000, 20, 9000, 8, 0)),
             (1, 0x7f0000000000, 'mapping', None, forked, (3000, 10, 530, 3, 512)),
             (2, 0x7f1000000000, 'mapping', None, table, (120000, 11000, 40, 30, 0)),
-            (2, 0x7f3000000000, 'library', '/usr/lib/x86_64-linux-gnu/libc.so.6', 0, (8840, 180, 10, 3, 0))):
+            (2, 0x7f3000000000, 'library', '/usr/lib/x86_64-linux-gnu/libc.so.6', 0, (8840, 180, 10, 3, 0)),
+            (3, 0x7f1000000000, 'mapping', None, table, (790000, 990, 2000, 0, 0))):
         m.insert('cow_vma', fork_id=fork, start=start, end=start + (64 << 20), perms='rw-p', kind=kind, name=name,
                  stack_id=stack, pages_shared=pages[0], parent_broke=pages[1], child_broke=pages[2], both_broke=pages[3],
                  huge=pages[4])
@@ -395,11 +396,16 @@ def forks(path):
             (1, small, 3, (2000, 10, 530, 3), 9000, 16, (8100, 3047, 507, 4)),
             (1, 0, None, (1200, 0, 4, 0), 0, 0, (0, 0, 0, 0)),
             (2, table, 2, (100000, 8192, 10, 8), 2, 32 << 20, None),
-            (2, objects, 1, (20000, 2000, 30, 20), 300000, 56, None)):
+            (2, objects, 1, (20000, 2000, 30, 20), 300000, 56, None),
+            (3, objects, 1, (780000, 980, 1900, 0), 50000000, 56, None)):
         compared = compared or (None,) * 4
         m.insert('cow_site', fork_id=fork, stack_id=stack, site_id=site, pages_shared=pages[0], parent_broke=pages[1],
                  child_broke=pages[2], both_broke=pages[3], blocks=blocks, bytes=blocks * size, false_blocks=compared[0],
                  bytes_changed=compared[1], identical_pages=compared[2], counter_pages=compared[3])
+    for area, stack, low_high in ((0x7f1000000000, 0, (785000, 790000, 700, 1280, 1804, 2200, 0, 90)),
+                                  (0, objects, (779000, 786432, 690, 1270, 1700, 2100, 0, 80))):
+        for i, name in enumerate(('pages_shared', 'parent_broke', 'child_broke', 'both_broke')):
+            m.insert('cow_part_interval', fork_id=3, area=area, stack_id=stack, name=name, low=low_high[2 * i], high=low_high[2 * i + 1])
     for i in range(25):
         part = (i + 1) / 25
         m.insert('cow_sample', fork_id=1, t_ns=100000000 + 50000000 * (i + 1), parent_broke=int(30 * part),

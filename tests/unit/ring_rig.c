@@ -75,9 +75,8 @@ void rig_long(uint32_t n, uint32_t seed)
 	emit_long(MMS_LONG_THREAD_NAME, 7, &note, sizeof(note), bytes, n / 2, bytes + n / 2, n - n / 2);
 }
 
-static void got_heap(void *arg, struct order_writer *w, const struct order_heap *e)
+static void got_event(struct rig *r, const struct order_heap *e)
 {
-	struct rig *r = arg;
 	uint32_t lane = (uint32_t)(e->address >> 36) - 1, i = (uint32_t)(e->address >> 4);
 	if (lane >= RIG_LANES || i >= RIG_LANE_MAX || e->address != address_of(lane, i)) {
 		r->lane[0].n_wrong++;
@@ -93,6 +92,12 @@ static void got_heap(void *arg, struct order_writer *w, const struct order_heap 
 	l->n_double += l->seen[i / 8] >> i % 8 & 1;
 	l->seen[i / 8] |= (uint8_t)(1u << i % 8);
 	l->n++;
+}
+
+static void got_heap(void *arg, const struct order_heap *e, size_t n)
+{
+	while (n--)
+		got_event(arg, e++);
 }
 
 static void got_note(void *arg, struct order_writer *w, const struct order_note *n)

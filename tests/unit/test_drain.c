@@ -21,7 +21,7 @@ struct seen {
 
 static struct seen seen;
 
-static void on_heap(void *arg, struct order_writer *w, const struct order_heap *e)
+static void on_event(const struct order_heap *e)
 {
 	CHECK(seen.n == 0 || e->t_ns >= seen.t_ns[seen.n - 1]);
 	if (seen.n < 20000) {
@@ -30,6 +30,13 @@ static void on_heap(void *arg, struct order_writer *w, const struct order_heap *
 	}
 	seen.last_op = e->op;
 	seen.last_size = e->size;
+}
+
+static void on_heap(void *arg, const struct order_heap *e, size_t n)
+{
+	CHECK(n > 0 && n <= ORDER_BATCH);
+	while (n--)
+		on_event(e++);
 }
 
 static void on_note(void *arg, struct order_writer *w, const struct order_note *n)

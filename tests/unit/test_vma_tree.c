@@ -323,6 +323,27 @@ static void test_walk_is_text(void)
 	close(fd);
 }
 
+static bool add_up_writable(void *arg, const struct proc_map *map)
+{
+	struct proc_map nameless = *map;
+
+	nameless.name_length = 0;
+	return !(map->prot & PROT_WRITE) || add_up(arg, &nameless);
+}
+
+static void test_writable_are_those_of_the_text(void)
+{
+	struct told by_query = { 0 }, by_text = { 0 };
+	int fd = open("/proc/self/maps", O_RDONLY);
+
+	CHECK_EQ(proc_maps_writable(fd, text, sizeof text, add_up_writable, &by_query), 0);
+	CHECK_EQ(proc_maps_read(fd, text, sizeof text, add_up_writable, &by_text), 0);
+	CHECK(by_text.n > 3);
+	CHECK_EQ(by_query.n, by_text.n);
+	CHECK_EQ(by_query.sum, by_text.sum);
+	close(fd);
+}
+
 /* A kernel without the question: the text is read. */
 static void test_walk_without_query(void)
 {
@@ -384,6 +405,7 @@ int main(int argc, char **argv)
 	REQUIRE(maps_fd >= 0);
 	make_areas();
 	test_walk_is_text();
+	test_writable_are_those_of_the_text();
 	test_walk_without_query();
 	for (unsigned seed = first; seed < first + seeds; seed++) {
 		random_state = seed;
