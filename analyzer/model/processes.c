@@ -182,7 +182,7 @@ static void take(struct summing *g, size_t at)
 		sum = NULL;
 	}
 	if (!sum)
-		return; /* no memory: it stays for now */
+		return; /* no memory: it stays, until the next time */
 	if (is_new) {
 		m->processes[at] = sum;
 		m->n_sums++;

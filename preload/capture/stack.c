@@ -111,7 +111,6 @@ static __attribute__((noinline)) uint32_t capture_small(const struct mms_session
 	return stack_intern(s, context, frames, unwind_walk(NULL, fp, frames, SMALL_DEPTH));
 }
 
-
 /* The level for a walk from fp, LEVELS when all are taken.  Levels are taken
  * in order; one whose frame is not above ours was left for good. */
 static __attribute__((noinline)) unsigned take_any_level(struct stack_thread *t, uintptr_t fp, uint32_t *ret_ticket)

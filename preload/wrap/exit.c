@@ -36,7 +36,8 @@ bool process_is_own(void)
 /* A look takes 0.1 to 0.2 ms, half of it the kernel's.  The thousands of
  * little children of a script are not worth that: whoever lived shorter than
  * about 10 ms (25 million ticks of the processor) has touched little, of our
- * memory less than who forked it, and tells its high-water mark alone.  The main process is always looked at. */
+ * memory less than who forked it, and tells its high-water mark alone.  The main
+ * process is always looked at. */
 #define SHORT_TICKS 25000000u
 
 static bool worth_a_look(const struct mms_process *p)

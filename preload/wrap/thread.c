@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include "base/doorbell.h"
 #include "base/enter.h"
@@ -43,23 +42,22 @@ WRAPPER int pthread_setname_np(pthread_t thread, const char *name)
 
 /* ---- a thread that was refused ---- */
 
-#define STACK_UNLIMITED (2u << 20) /* what libc takes then, nptl/pthreaddef.h */
-#define GUARD 4096u
-
 /* What libc would map; 0: the program gave a stack of its own. */
 static size_t stack_bytes(const pthread_attr_t *attr)
 {
-	struct rlimit limit;
-	size_t size = 0, guard = GUARD;
+	pthread_attr_t usual;
+	size_t size = 0, guard = 0;
 	void *at = NULL;
 
-	if (attr) {
-		if (pthread_attr_getstack(attr, &at, &size) != 0 || (uintptr_t)at + size != 0)
-			return 0;
-		pthread_attr_getguardsize(attr, &guard);
-	} else if (mms_getrlimit(RLIMIT_STACK, &limit) == 0) {
-		size = limit.rlim_cur == RLIM_INFINITY ? STACK_UNLIMITED : limit.rlim_cur;
-	}
+	if (!attr && pthread_attr_init(&usual) != 0)
+		return 0;
+	if (!attr)
+		attr = &usual;
+	if (pthread_attr_getstack(attr, &at, &size) != 0 || (uintptr_t)at + size != 0)
+		return 0;
+	/* Of one that has no size set this tells the usual one, getstack 0. */
+	pthread_attr_getstacksize(attr, &size);
+	pthread_attr_getguardsize(attr, &guard);
 	return size + guard;
 }
 

@@ -252,7 +252,8 @@ def check_refused(work, faults):
         ('maps', 'maps', [('v', 200 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB'),
         ('maps-data', 'maps', [('d', 200 * MIB)], 'RLIMIT_DATA', 'said so: RLIMIT_DATA.'),
     ]
-    cases += [('threads', 'threads', [('v', 300 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB')]
+    cases += [('threads', 'threads', [('v', 300 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB'),
+              ('usual', 'usual', [('s', 8 * MIB), ('v', 300 * MIB)], 'RLIMIT_AS', 'last one of 8.00 MiB')]
     if mode == '0':
         cases.append(('one', 'one', [], 'committed', 'the rule of vm.overcommit_memory=0 that no request exceed'))
     apart = start(work, 'noreserve', 'noreserve')

@@ -167,16 +167,18 @@ static void *sleeping(void *nothing)
 	return nothing;
 }
 
-/* Their stacks are promised, and not used. */
-static void threads(void)
+/* Their stacks are promised, and not used.  Bytes of each; 0: as many as usual. */
+static void threads(size_t stack)
 {
 	pthread_attr_t a;
 	pthread_t thread;
 
 	pthread_attr_init(&a);
-	pthread_attr_setstacksize(&a, MIB);
+	if (stack)
+		pthread_attr_setstacksize(&a, stack);
+	pthread_attr_getstacksize(&a, &stack);
 	while (pthread_create(&thread, &a, sleeping, NULL) == 0)
-		*progress += MIB;
+		*progress += stack;
 	usleep(300000);
 }
 
@@ -316,7 +318,9 @@ int main(int argc, char **argv)
 	else if (!strcmp(argv[1], "forks"))
 		forks((size_t)atoi(argv[3]) * MIB);
 	else if (!strcmp(argv[1], "threads"))
-		threads();
+		threads(MIB);
+	else if (!strcmp(argv[1], "usual"))
+		threads(0);
 	else if (!strcmp(argv[1], "locks"))
 		locks();
 	else if (!strcmp(argv[1], "space"))
