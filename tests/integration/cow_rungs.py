@@ -192,8 +192,9 @@ def swap_pfn(work):
     soft, frames = machine()
     if soft or not frames:
         mms.skip('this kernel keeps soft-dirty bits' if soft else 'only who may administer the machine sees page frames')
-    # Of a page that both wrote the first to write made a copy, and the other was left alone with it.
-    f = swap(work, (), ('s', 'p', 'c', 'pc'), preexec_fn=contained.without_userfaultfd)
+    # Of a page that both wrote the first to write made a copy, and the other was left alone with
+    # it; where the kernel still held the page (it was on its way to swap), that one copied, too.
+    f = swap(work, (), ('s', 'p', 'c', 'pcb'), preexec_fn=contained.without_userfaultfd)
     check('method', f['method'] == 'pfn', tuple(f))
 
 
