@@ -242,15 +242,14 @@ static bool due(struct spaces *s, const struct space *sp, uint64_t now_ns)
 	return !sp->look.on && now_ns >= sp->next_look_ns;
 }
 
-void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now,
-	const struct mms_mm *mm)
+void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now)
 {
 	struct space *sp = space_of(s, now->process);
 
 	if (!sp || sp->final || p->proc_fd < 0 || !due(s, sp, now->t_ns) || quiet(sp, now))
 		return;
 	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
-	int r = look_begin(s, sp, p->proc_fd, now->t_ns, mm);
+	int r = look_begin(s, sp, p->proc_fd, now->t_ns, &p->mm);
 	uint64_t took = clock_ns(CLOCK_MONOTONIC) - begin;
 	if (r == 0)
 		sp->look.scan.cost_ns = took;
