@@ -82,7 +82,7 @@ static uint64_t nap(const struct collector *c, uint64_t now_ns)
 	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
 	if (c->judge.more)
 		return 1;
-	if (c->judge.later_ns || c->judge.kept || c->spaces.looking || c->cows.later_ns)
+	if (c->judge.later_ns || c->judge.kept || c->spaces.looking || c->cows.waited_for)
 		return MS;
 	if (c->watch.n_alive == 0)
 		return 2 * MS;

@@ -27,7 +27,7 @@ struct watch_process *cow_outside(const struct cows *c, uint64_t number)
 	return p->gone_ns || p->proc_fd < 0 || p->image != number ? NULL : p;
 }
 
-bool cow_is_gone(struct cows *c, uint64_t number)
+bool cow_is_gone(const struct cows *c, uint64_t number)
 {
 	const struct watch *w = c->watch;
 	const struct watch_image *im = watch_image_find(w, number);

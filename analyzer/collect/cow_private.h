@@ -34,6 +34,7 @@ struct cow_side {
 	bool asked;       /* after the other side ended */
 	bool lost;        /* the protection was gone at the last look: only what was seen before counts */
 	uint64_t gone_ns; /* when it was first seen gone: its last word may still be on the way */
+	unsigned gone_round; /* number of that round */
 	int error;        /* why nothing is protected */
 	uint64_t cost_ns, window;
 	uint64_t faults_from, faults; /* minor faults at the fork, and latest; STORE_UNKNOWN */
@@ -109,6 +110,9 @@ struct cow_process {
 	bool asked_ok;
 	struct cow_area *areas;
 	size_t n_areas, areas_room;
+	bool stands;             /* still, to be compared: all that it told before is here */
+	uint64_t waits_ns;       /* for that, since then; 0: it does not */
+	unsigned n_waits;        /* rounds */
 	bool shows_frames;       /* it stands still for that, and forks then */
 	bool frames_new;         /* read, and its earlier forks were not told yet */
 	struct cow_frames *frames;
@@ -119,6 +123,8 @@ struct cow_process {
 	uint64_t parent_faults;  /* of who forked it, then; 0: not known */
 };
 
+/* Made where nothing was heard of it; NULL: no memory. */
+struct cow_process *cow_process_of(struct cows *c, uint64_t number);
 /* NULL: nothing was heard of it. */
 struct cow_process *cow_process_find(const struct cows *c, uint64_t number);
 void cow_process_done(struct cow_process *p);
@@ -184,7 +190,7 @@ void cow_frames_free(struct cow_frames *r);
 uint64_t cow_ask_faults(struct cows *c, uint64_t number);
 /* Tells a process that its latest watched fork is over. */
 void cow_tell_over(struct cows *c, const struct cow_fork *f, int side);
-bool cow_is_gone(struct cows *c, uint64_t number);
+bool cow_is_gone(const struct cows *c, uint64_t number);
 
 /* What was watched of a fork, and what it says about all pages. */
 struct cow_share {

@@ -298,7 +298,7 @@ static void feed_note(void *arg, struct order_writer *w, const struct order_note
 	bool vm = n->type >= MMS_LONG_MMAP && n->type <= MMS_LONG_SHMDT;
 	if (f->space && (vm || (n->type >= MMS_LONG_PAGES && n->type <= MMS_LONG_ALLOCATOR)))
 		f->space(f->space_arg, w, n);
-	if (f->cow && (n->type == MMS_LONG_FORK || (n->type >= MMS_LONG_COW_PAGES && n->type <= MMS_LONG_COW_FAULTS)))
+	if (f->cow && (n->type == MMS_LONG_FORK || (n->type >= MMS_LONG_COW_PAGES && n->type <= MMS_LONG_COW_STANDS)))
 		f->cow(f->cow_arg, w, n);
 }
 

@@ -117,6 +117,8 @@ enum mms_long {
 	MMS_LONG_COW_FRAMES = 55, /* no payload: COW_PAGES and COW_AREA follow, up to the COW_ARM of a
 	                           * fork that comes; their frames are read before it */
 	MMS_LONG_COW_FAULTS = 56, /* struct mms_cow_faults; the last record of a fork on each side */
+	MMS_LONG_COW_STANDS = 57, /* no payload: the process stands still to be compared (MMS_REACH_COMPARE),
+	                           * and what it told before this is all */
 	MMS_LONG_ROOTS = 60,     /* struct mms_roots: before the process asks to be read */
 	MMS_LONG_SAMPLING = 70,  /* struct mms_sampling: this thread's births from here on */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
