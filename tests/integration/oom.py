@@ -286,12 +286,17 @@ def check_too_many(work, faults):
     if group:
         own = Named(group)
         running.append(('pids', 'said so: pids.max of the cgroup', start(work, 'pids', 'threads', own)))
-    for kind, words, (p, db, _) in running:
+    for kind, words, (p, db, progress) in running:
         p.wait()
         mms.wait_finished(db)
         after = judge(db)['post_mortem'] or {}
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
         check_text(faults, db, words, 'the last one, a thread or process,')
+        if kind == 'pids':  # and before
+            begin, _ = end_of(db)
+            left = {l['path']: l for l in judge(db, begin + 0.9)['limits']}[group]['headroom_bytes']
+            print('pids.max: predicted %d, measured %d' % (left, reached(progress) / MIB))
+            faults.equal(left, reached(progress) / MIB, 'threads that may still be made')
     if group:
         own.remove()
 
