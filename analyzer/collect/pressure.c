@@ -60,6 +60,7 @@ struct look {
 	bool open, over;
 	unsigned place; /* index */
 	unsigned ticks;
+	bool executed; /* as was told by the tick before; what came may not join */
 	struct limit_process limits;
 	struct limit_points now, before;
 	uint64_t now_ns, before_ns;
@@ -446,8 +447,13 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 		l->now.n = 0;
 		l->limits.doubted = true;
 	}
-	if (was_refused(p, l, model))
+	const struct model_process *m = model_process_find(model, w->image);
+	bool executed = m && m->end == MMS_END_EXEC;
+	if (executed != l->executed)
+		l->limits.task_size = 0;
+	if (executed != l->executed || was_refused(p, l, model))
 		l->limits.doubted = true;
+	l->executed = executed;
 	l->image = w->image;
 	l->before = l->now;
 	l->before_ns = l->now_ns;
