@@ -39,8 +39,8 @@ enum limit_kind {
 	LIMIT_MEMLOCK,       /* RLIMIT_MEMLOCK */
 	LIMIT_TASK_SIZE,     /* end of the address space */
 	LIMIT_MAP_COUNT,     /* vm.max_map_count; counts areas, not bytes */
-	/* Count threads; looked at when one was refused (tasks.h): */
-	LIMIT_NPROC,         /* RLIMIT_NPROC: of the user */
+	/* Count threads (tasks.h): */
+	LIMIT_NPROC,         /* RLIMIT_NPROC: of the user; looked at when one was refused */
 	LIMIT_PIDS,          /* pids.max of a cgroup */
 	LIMIT_THREADS,       /* kernel.threads-max */
 };

@@ -8,8 +8,8 @@
  *
  *	tick  list | slice slice | 1 ms | slice slice slice | 1 ms | ... | rows
  *
- * a slice is as many bytes as are answered within 0.1 ms (measured, up to
- * 64 MiB), and after 0.25 ms of them (0.05 without CAP_SYS_NICE, hurry.c) the
+ * a slice is as many bytes as are answered within 0.1 ms (measured, up to 4 GiB,
+ * and 64 MiB of what is there), and after 0.25 ms of them (0.05 without CAP_SYS_NICE, hurry.c) the
  * collector empties the rings and sleeps: who sleeps often is seldom
  * interrupted.  When all looks of a tick are over,
  * there is none for 250 times what they took by the clock: 0.4 % of a processor
@@ -176,13 +176,16 @@ static int64_t look_slice(struct space *sp, uint64_t most)
 		const struct mms_area *a = &sp->coming.area[l->area].a;
 		uint64_t start = l->at > a->start ? l->at : a->start;
 		uint64_t end = a->end - start < most - done ? a->end : start + (most - done);
+		uintptr_t next = end;
 
-		int r = page_scan_range(&l->ask, &sp->coming_pages, start, end, PAGE_WANT_STATES, false);
+		int r = page_scan_part(&l->ask, &sp->coming_pages, start, end, PAGE_WANT_STATES, false, &next);
 		if (r < 0)
 			return r;
-		done += end - start;
-		l->at = end;
-		l->area += end == a->end;
+		done += next - start;
+		l->at = next;
+		l->area += next == a->end;
+		if (next < end)
+			break; /* there was much */
 	}
 	return (int64_t)done;
 }
@@ -212,7 +215,7 @@ static void look_on(struct spaces *s, struct space *sp)
 
 	if (took > SLICE_NS && s->slice > SLICE_MIN)
 		s->slice /= 2;
-	else if (took < SLICE_NS / 4 && s->slice < PAGE_SCAN_SLICE)
+	else if (took < SLICE_NS / 4 && s->slice < PAGE_SCAN_SPARSE)
 		s->slice *= 2;
 	l->scan.cost_ns += took;
 	if (n < 0)

@@ -41,6 +41,8 @@
 #define VICTIMS_NEAR 4 /* each second when a quarter of the limit is left */
 #define HUGE_SPLIT 512 /* a split huge page needs a page table: a 512th of it */
 #define MOVED_EVERY 16 /* ticks between looks for a change of cgroup */
+#define TASKS_EVERY 16 /* and at the number of threads, while there may be many more */
+#define TASKS_NEAR 4   /* a quarter of those there may be are left: at each tick */
 
 struct place {
 	struct cgroup_place *cgroups;
@@ -49,6 +51,8 @@ struct place {
 	struct limit_commit commit;
 	uint64_t before_ns;
 	uint64_t victims_ns, victims_cost_ns;
+	unsigned n_reads;
+	bool tasks_near;
 };
 
 /* What is kept of a living process; by its index in the watch. */
@@ -56,6 +60,7 @@ struct look {
 	bool open, over;
 	unsigned place; /* index */
 	unsigned ticks;
+	bool executed; /* as was told by the tick before; what came may not join */
 	struct limit_process limits;
 	struct limit_points now, before;
 	uint64_t now_ns, before_ns;
@@ -214,6 +219,22 @@ static void store_points(struct store *store, unsigned place, uint64_t process, 
 	}
 }
 
+/* How many more threads there may be. */
+static void read_tasks(struct place *place)
+{
+	size_t first = place->now.n;
+
+	if (!place->tasks_near && place->n_reads++ % TASKS_EVERY)
+		return;
+	tasks_read("", cgroup_place_text(place->cgroups), &place->now);
+	place->tasks_near = false;
+	for (size_t i = first; i < place->now.n; i++) {
+		const struct limit_point *l = &place->now.at[i];
+
+		place->tasks_near = place->tasks_near || limit_headroom(l) < (int64_t)(l->limit / TASKS_NEAR);
+	}
+}
+
 static void read_place(struct pressure *p, unsigned i, struct store *store, uint64_t now_ns)
 {
 	struct place *place = &p->places[i];
@@ -225,6 +246,7 @@ static void read_place(struct pressure *p, unsigned i, struct store *store, uint
 	place->now.n = 0;
 	place->read_ns = now_ns;
 	cgroup_place_read(place->cgroups, &place->now, &place->commit);
+	read_tasks(place);
 	store_points(store, i, 0, now_ns, &place->now, &place->before);
 }
 
@@ -409,7 +431,8 @@ static void look_at_tasks(const struct pressure *p, struct look *l, const struct
 
 		if (f->process != l->image || f->size || f->error != EAGAIN)
 			continue;
-		tasks_read(l->limits.folder_fd, cgroup_place_text(p->places[l->place].cgroups), &l->now);
+		tasks_read_user("", l->limits.folder_fd, &l->now);
+		tasks_read("", cgroup_place_text(p->places[l->place].cgroups), &l->now);
 		return;
 	}
 }
@@ -424,8 +447,13 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 		l->now.n = 0;
 		l->limits.doubted = true;
 	}
-	if (was_refused(p, l, model))
+	const struct model_process *m = model_process_find(model, w->image);
+	bool executed = m && m->end == MMS_END_EXEC;
+	if (executed != l->executed)
+		l->limits.task_size = 0;
+	if (executed != l->executed || was_refused(p, l, model))
 		l->limits.doubted = true;
+	l->executed = executed;
 	l->image = w->image;
 	l->before = l->now;
 	l->before_ns = l->now_ns;

@@ -310,8 +310,13 @@ static void judge_scarce(struct oom *o)
 {
 	for (size_t i = 0; i < o->n_limits; i++) {
 		const struct oom_limit *l = &o->limits[i];
-		if (l != o->binding && l->special && l->n_points && l->usage > 0 && l->headroom >= 0 && is_scarce(l))
-			because(o, OOM_ELEVATED, "%s is nearly used up", l->path);
+		char *name;
+		if (l == o->binding || !(l->special || l->threads) || !l->n_points || l->usage == 0 || l->headroom < 0 ||
+			!is_scarce(l))
+			continue;
+		name = oom_limit_name(l);
+		because(o, OOM_ELEVATED, "%s is nearly used up", name);
+		free(name);
 	}
 }
 

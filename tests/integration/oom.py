@@ -242,6 +242,22 @@ def check_others(work, faults):
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
 
 
+def check_32(work, faults):
+    """A 32-bit program, which is looked at from outside: 4 GiB less two pages."""
+    program = os.path.join(mms.PROGRAMS, 'space_32')
+    if not os.path.exists(program) or subprocess.call([program], stderr=subprocess.DEVNULL) != 2:
+        print('32-bit address space not tested: such programs cannot be built or run here')
+        return
+    db, progress = work.path('space_32.db'), work.path('space_32.progress')
+    command = ['/bin/sh', '-c', 'exec "$@"', 'sh', program, 'space', progress]
+    subprocess.run([mms.MMSCOPE, 'run', '-o', db, '--'] + command, env=mms.environment(), check=True)
+    mms.wait_finished(db)
+    begin = mms.rows(db, "SELECT begin_ns FROM process WHERE exe LIKE '%space_32'")[0]['begin_ns'] / 1e9
+    limits = {l['kind']: l for l in judge(db, begin + 0.9)['limits']}
+    faults.equal(limits['task_size']['limit_bytes'], 0xffffe000, '32-bit: end of the address space')
+    near(faults, '32-bit address space', limits['task_size']['headroom_bytes'], reached(progress))
+
+
 def check_refused(work, faults):
     """Which limit said no, to requests of all kinds."""
     with open('/proc/sys/vm/overcommit_memory') as f:
@@ -286,12 +302,17 @@ def check_too_many(work, faults):
     if group:
         own = Named(group)
         running.append(('pids', 'said so: pids.max of the cgroup', start(work, 'pids', 'threads', own)))
-    for kind, words, (p, db, _) in running:
+    for kind, words, (p, db, progress) in running:
         p.wait()
         mms.wait_finished(db)
         after = judge(db)['post_mortem'] or {}
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
         check_text(faults, db, words, 'the last one, a thread or process,')
+        if kind == 'pids':  # and before
+            begin, _ = end_of(db)
+            left = {l['path']: l for l in judge(db, begin + 0.9)['limits']}[group]['headroom_bytes']
+            print('pids.max: predicted %d, measured %d' % (left, reached(progress) / MIB))
+            faults.equal(left, reached(progress) / MIB, 'threads that may still be made')
     if group:
         own.remove()
 
@@ -540,6 +561,7 @@ def main():
             check_cgroups(work, faults)
             check_rlimits(work, faults)
             check_others(work, faults)
+            check_32(work, faults)
             check_areas(work, faults)
         else:
             {'cow': check_cow, 'flat': check_flat, 'refused': check_refused, 'killed': check_killed,

@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "collect/cgroups.h"
+#include "collect/tasks.h"
 #include "mirror/mm.h"
 
 #define MIB (1ull << 20)
@@ -441,6 +442,58 @@ static void test_process(void)
 	close(fd);
 }
 
+static uint64_t left_of(const struct limit_points *p, enum limit_kind kind, const char *path)
+{
+	char full[256];
+
+	snprintf(full, sizeof full, "%s%s", *path == '/' ? root : "", path);
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->at[i].kind == kind && !strcmp(p->at[i].path, full))
+			return (uint64_t)limit_headroom(&p->at[i]);
+	}
+	return LIMIT_NONE;
+}
+
+/* Threads: of two cgroups of v1, one of v2, the machine, and the user, whose
+ * processes are 7 and 8; 9 is another's. */
+static void test_tasks(void)
+{
+	struct limit_points p = { .n = 0 };
+	char folder[128];
+
+	put_file("/proc/loadavg", "0.20 0.18 0.12 3/180 11206\n");
+	put_file("/proc/sys/kernel/threads-max", "1000\n");
+	put_file("/sys/fs/cgroup/pids/a/pids.max", "60\n");
+	put_file("/sys/fs/cgroup/pids/a/pids.current", "50\n");
+	put_file("/sys/fs/cgroup/pids/a/b/pids.max", "max\n");
+	put_file("/sys/fs/cgroup/pids/a/b/pids.current", "40\n");
+	put_file("/sys/fs/cgroup/pids/a/b/c/pids.max", "64\n");
+	put_file("/sys/fs/cgroup/pids/a/b/c/pids.current", "30\n");
+	put_file("/sys/fs/cgroup/x/pids.max", "8\n");
+	put_file("/sys/fs/cgroup/x/pids.current", "8\n");
+	tasks_read(root, "8:pids:/a/b/c\n4:memory:/\n0::/x\n", &p);
+	CHECK_EQ(p.n, 4);
+	CHECK_EQ(left_of(&p, LIMIT_PIDS, "/sys/fs/cgroup/pids/a"), 10);
+	CHECK_EQ(left_of(&p, LIMIT_PIDS, "/sys/fs/cgroup/pids/a/b/c"), 34);
+	CHECK_EQ(left_of(&p, LIMIT_PIDS, "/sys/fs/cgroup/x"), 0);
+	CHECK_EQ(left_of(&p, LIMIT_THREADS, "kernel.threads-max"), 820);
+	put_file("/proc/7/status", "Name:\tx\nUid:\t1000\t1000\nThreads:\t3\nCapEff:\t0000000000000000\n");
+	put_file("/proc/8/status", "Name:\ty\nUid:\t1000\t1000\nThreads:\t4\n");
+	put_file("/proc/9/status", "Name:\tz\nUid:\t1001\t1001\nThreads:\t5\n");
+	put_file("/proc/7/limits", "Max processes             40                   40                   processes \n");
+	snprintf(folder, sizeof folder, "%s/proc/7", root);
+	int fd = open(folder, O_PATH | O_DIRECTORY);
+	REQUIRE(fd >= 0);
+	p.n = 0;
+	tasks_read_user(root, fd, &p);
+	CHECK_EQ(left_of(&p, LIMIT_NPROC, "RLIMIT_NPROC"), 33);
+	put_file("/proc/7/status", "Name:\tx\nUid:\t1000\t1000\nThreads:\t3\nCapEff:\t0000000001000000\n");
+	p.n = 0;
+	tasks_read_user(root, fd, &p);
+	CHECK_EQ(p.n, 0); /* CAP_SYS_RESOURCE: not held to it */
+	close(fd);
+}
+
 int main(void)
 {
 	char command[64];
@@ -453,6 +506,7 @@ int main(void)
 	test_commit();
 	test_v1_hidden();
 	test_process();
+	test_tasks();
 	snprintf(command, sizeof command, "rm -rf %s", root);
 	CHECK_EQ(system(command), 0);
 	return check_done();
