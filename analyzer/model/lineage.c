@@ -123,7 +123,7 @@ struct model_process *process_new(const struct model *m, uint64_t number)
 	if (!memory)
 		return NULL;
 	p = &memory->process;
-	p->number = number;
+	p->number = p->family = number;
 	p->state = &memory->state;
 	p->live = &memory->live;
 	p->state->epoch = 1;
@@ -377,7 +377,7 @@ void model_fork_seen(struct model *m, const struct model_fork *f)
 	struct model_process *child = child_before(m, f);
 
 	if (!parent || !model_reserve(&m->forks, &m->lineage->forks_capacity, m->n_forks, sizeof(*f))) {
-		m->n_dropped++;
+		model_dropped(m);
 		return;
 	}
 	m->forks[m->n_forks] = *f;

@@ -153,6 +153,12 @@ bool merge_add(struct model *m, struct model_process *sum, struct model_process 
 /* Bytes of the process that are definitely or indirectly lost. */
 uint64_t merge_lost(const struct model_process *p);
 
+/* An event for which there was no memory. */
+static inline void model_dropped(struct model *m)
+{
+	__atomic_fetch_add(&m->n_dropped, 1, __ATOMIC_RELAXED);
+}
+
 /* Grows *array (of *capacity items of `size` bytes) to hold n + 1. */
 bool model_reserve(void *array, size_t *capacity, size_t n, size_t size);
 
