@@ -91,6 +91,7 @@ void model_free(struct model *m)
 	for (size_t i = 0; i < m->n_modules; i++)
 		free(m->modules[i].path);
 	index_done(&m->lineage->processes);
+	free(m->lineage->active);
 	free(m->lineage);
 	free(m->processes);
 	free(m->modules);
@@ -141,14 +142,15 @@ struct model_process *model_process(struct model *m, uint64_t number)
 
 	if (p)
 		return p;
-	if (!model_reserve(&m->processes, &m->lineage->processes_capacity, m->n_processes, sizeof(p)))
+	if (!model_reserve(&m->processes, &m->lineage->processes_capacity, m->n_processes, sizeof(p)) ||
+		!model_reserve(&m->lineage->active, &m->lineage->active_capacity, m->lineage->n_active, sizeof(p)))
 		return NULL;
 	p = process_new(m, number);
 	if (!p || index_put(&m->lineage->processes, number, (uint32_t)m->n_processes) < 0) {
 		free(p);
 		return NULL;
 	}
-	m->processes[m->n_processes++] = p;
+	m->processes[m->n_processes++] = m->lineage->active[m->lineage->n_active++] = p;
 	return p;
 }
 

@@ -276,8 +276,11 @@ void model_ahead_near(const struct model_process *p, uint64_t address)
 
 void model_round(struct model *m, uint64_t horizon_ns)
 {
-	for (size_t i = 0; i < m->n_processes; i++) {
-		struct model_process *p = m->processes[i];
+	struct lineage *l = m->lineage;
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_active; i++) {
+		struct model_process *p = l->active[i];
 
 		if (p->state->n_early || p->state->n_pending)
 			pair_expire(m, p, horizon_ns);
@@ -285,7 +288,10 @@ void model_round(struct model *m, uint64_t horizon_ns)
 			inherit_round(p, horizon_ns);
 		if (p->n_threads > p->state->merge_at)
 			threads_merge(p, m->now_ns);
+		if (process_is_active(p->state))
+			l->active[n++] = p;
 	}
+	l->n_active = n;
 }
 
 void model_settle(struct model *m)

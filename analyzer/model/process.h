@@ -134,9 +134,17 @@ struct process_state {
 };
 
 struct lineage {
+	struct model_process **active; /* for which a round may have something to do */
+	size_t n_active, active_capacity;
 	struct index processes; /* number -> position */
 	size_t processes_capacity, modules_capacity, forks_capacity;
 };
+
+/* Its end has not been fed, or something of it still waits. */
+static inline bool process_is_active(const struct process_state *st)
+{
+	return !st->ended || st->n_early || st->n_pending || st->n_open_forks;
+}
 
 /* Not in the model yet.  NULL: no memory. */
 struct model_process *process_new(const struct model *m, uint64_t number);
