@@ -642,7 +642,6 @@ SELECT v.process_id, p.pid, printf('0x%x', v.start) AS start, printf('0x%x', v.e
        v.stack_id, v.born_ns, v.died_ns
 FROM vma v JOIN process p ON p.id = v.process_id;
 
-CREATE INDEX heap_site_site ON heap_site(site_id);
 CREATE INDEX vm_event_process ON vm_event(process_id, t_ns);
 
 CREATE VIEW v_sites AS
