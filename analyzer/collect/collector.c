@@ -173,6 +173,7 @@ void collector_flush(struct collector *c)
 		return;
 	uint64_t begin = collector_now(c);
 	apply_all(c);
+	spaces_pack(&c->spaces);
 	write_cost(c);
 	control_write(&c->control, c->store);
 	int r = store_flush(c->store, c->model, &c->stacks);
