@@ -201,8 +201,8 @@ static const char *limit_of(const struct cow_fork *f)
 {
 	return f->watch == MMS_WATCH_FRAMES ? "Page frames tell who copied a page: the write of a side that was left the page "
 					      "alone is not seen."
-		: f->watch == MMS_WATCH_SOFT_DIRTY ? "Soft-dirty bits count all pages of an area that grew as written, and whoever else "
-						     "uses them (CRIU) found them cleared."
+		: f->watch == MMS_WATCH_SOFT_DIRTY ? "Soft-dirty bits count all pages of an area that grew, or that the kernel joined to "
+						     "huge pages, as written, and whoever else uses them (CRIU) found them cleared."
 						   : NULL;
 }
 
