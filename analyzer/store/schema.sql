@@ -557,8 +557,8 @@ CREATE TABLE vma (
 	stack_id   INTEGER NOT NULL,           -- of the call that mapped it; 0: no call was seen
 	born_ns    INTEGER NOT NULL,
 	died_ns    INTEGER,                    -- NULL: there at the last look
-	present    INTEGER,                    -- pages in memory, the zero page left out
-	zero       INTEGER,                    -- pages read but never written
+	present    INTEGER,                    -- pages in memory, the zero page left out where it is told
+	zero       INTEGER,                    -- pages read but never written; NULL: the kernel does not tell
 	swapped    INTEGER,
 	huge       INTEGER,                    -- of the present ones, in 2 MiB entries
 	touched    INTEGER                     -- pages that were there at any look
