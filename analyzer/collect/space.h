@@ -84,6 +84,8 @@ struct space *space_of(struct spaces *s, uint64_t number);
 
 /* space_debts.c: the sums of the newest look. */
 void space_add_up(struct space *sp);
+/* space_notes.c: what the figures lack on this kernel. */
+void space_notes(const struct spaces *s);
 
 /* touches.c: the area as it is at a look; its list goes on as that of another;
  * the list as rows. */

@@ -44,8 +44,7 @@ void spaces_done(struct spaces *s);
 void spaces_note(struct spaces *s, const struct order_writer *w, const struct order_note *n);
 
 /* Begins a look from outside, when it is due and something has changed. */
-void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now,
-	const struct mms_mm *mm);
+void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now);
 
 /* Goes on with what was begun, for 0.25 ms.  While `looking`, to be called
  * again in a millisecond. */

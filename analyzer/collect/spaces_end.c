@@ -169,6 +169,7 @@ void spaces_finish(struct spaces *s)
 	if (s->n_touches_cut)
 		store_coverage(*s->store, 0, "touches-cut", s->n_touches_cut,
 			"Areas of which it is not listed when they became real: the list was full.");
+	space_notes(s);
 	if (s->n_broken)
 		store_coverage(*s->store, 0, "looks-broken", s->n_broken,
 			"Last looks at an address space that did not arrive whole and were left out.");

@@ -25,6 +25,7 @@ void join_forget(struct join *j)
 		j->n[i] = 0;
 	j->in_use = j->quarantined = 0;
 	j->top = NULL;
+	j->epoch++;
 }
 
 void join_abandon(struct join *j)
@@ -35,6 +36,7 @@ void join_abandon(struct join *j)
 	j->quarantined = j->in_use;
 	j->in_use = 0;
 	j->top = NULL;
+	j->epoch++;
 	j->n_abandoned++;
 }
 
@@ -104,9 +106,12 @@ static uint64_t word_at(uint64_t at)
 struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root)
 {
 	/* Nearly all frames of nearly all stacks. */
-	if (f->mark & JOIN_PLAIN)
+	if (f->mark & JOIN_PLAIN) {
+		while (f - root >= 4 && join_stands(f - 1) && join_stands(f - 2) && join_stands(f - 3) && join_stands(f - 4))
+			f -= 4;
 		while (f > root && join_stands(f - 1))
 			f--;
+	}
 	for (; f > root; f--) {
 		const struct join_frame *older = f - 1;
 		if (f->mark & JOIN_STEP || (f->mark & JOIN_SAVED && word_at(older->sp - rule_rbp(f->rule)) != older->rbp))
@@ -115,6 +120,72 @@ struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root)
 			break;
 	}
 	return f;
+}
+
+static struct join_branch *branch_of(struct join *j, uint64_t pc, uint64_t sp)
+{
+	uint64_t h = (pc ^ sp << 20) * 0x9e3779b97f4a7c15ull;
+
+	return &j->branch[h >> 40 & j->branch_mask];
+}
+
+/* Is f as it was when `was` was copied from it? */
+static bool same_state(const struct join_frame *f, const struct join_frame *was)
+{
+	return f->sp == was->sp && f->hash == was->hash && f->key == was->key &&
+		!(f->mark & JOIN_LIVE && f->rbp != was->rbp);
+}
+
+struct join_frame *join_branched(struct join *j, void *const *fp, uint32_t context)
+{
+	struct join_branch *b = branch_of(j, (uintptr_t)fp[1], (uintptr_t)(fp + 2));
+	uint32_t n = __atomic_load_n(&b->n, __ATOMIC_RELAXED);
+
+	if (!n || b->epoch != j->epoch || b->at != j->current || b->keep > count(j, b->at))
+		return NULL;
+	struct join_frame *top = &b->frame[n - 1], *root = frames_of(j, b->at), *on = &root[b->keep - 1];
+	if (top->sp != (uintptr_t)(fp + 2) || top->key != (uintptr_t)fp[1] ||
+		(top->mark & JOIN_LIVE && top->rbp != (uintptr_t)fp[0]) || !same_state(on, b->frame))
+		return NULL;
+	if (j->generation != rules_generation() || j->context != context)
+		return NULL;
+	/* From the innermost outward: what lies beyond a difference may not be readable. */
+	if (join_confirm(top, b->frame) != b->frame || join_confirm(on, root) != root || rule_kind(root->rule) != RULE_END)
+		return NULL;
+	return top;
+}
+
+/* Keeps the frames of stack `at` that stand on its first `keep`.  Not while a walk
+ * may go on that was taken for abandoned: it may be reading the branch. */
+static void keep_branch(struct join *j, uint32_t at, uint32_t keep)
+{
+	const struct join_frame *from = frames_of(j, at) + keep - 1;
+	uint32_t n = count(j, at) - keep + 1;
+
+	if (count(j, at) <= keep || !keep || n > JOIN_BRANCH || j->quarantined || !join_id(&from[n - 1]))
+		return;
+	struct join_branch *b = branch_of(j, mms_node_pc(from[n - 1].key), from[n - 1].sp);
+	__atomic_store_n(&b->n, 0, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < n; i++)
+		b->frame[i] = from[i];
+	b->epoch = j->epoch;
+	b->at = at;
+	b->keep = keep;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&b->n, n, __ATOMIC_RELAXED);
+}
+
+/* A thread that walks much gets room for more branches: a forked child, and one
+ * that lives for a moment, pay for each page. */
+static void count_missed(struct join *j)
+{
+	if (!j->branch_mask)
+		j->branch_mask = JOIN_BRANCHES_FIRST - 1;
+	if (++j->branch_missed <= 8 * j->branch_mask || j->branch_mask + 1 >= JOIN_BRANCHES)
+		return;
+	j->branch_mask = 2 * j->branch_mask + 1;
+	j->branch_missed = 0;
 }
 
 /* A walk under way. */
@@ -270,6 +341,8 @@ static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 	struct join_frame *to = frames_of(j, at);
 
 	j->top = NULL;
+	count_missed(j);
+	keep_branch(j, at, (uint32_t)keep);
 	__atomic_store_n(&j->n[at], (uint32_t)keep, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < n_fresh; i++) {
 		struct join_frame *f = &to[keep + i];

@@ -14,6 +14,12 @@
  *
  * rbp matters at a frame (`live`) when a step from it or from an older frame
  * uses it before it is restored from the stack.
+ *
+ * A thread that allocates in several places in turn leaves the inner frames of
+ * one stack for those of another, and comes back.  What a walk replaces is kept
+ * as a branch, found by the innermost pc and sp: when the frame that it hangs on
+ * stands in the stack that is remembered now, the branch is confirmed like any
+ * frames, then that stack from there outward, and nothing is walked or written.
  */
 #ifndef CAPTURE_UNWIND_JOIN_H
 #define CAPTURE_UNWIND_JOIN_H
@@ -29,6 +35,9 @@
 #define JOIN_STACKS 8         /* coroutines want several */
 #define JOIN_DEPTH 4096u      /* frames of the first of them; deeper stacks are walked plainly */
 #define JOIN_DEPTH_OTHER 512u /* frames of each of the others */
+#define JOIN_BRANCH 12u       /* frames of a branch, with the one that it hangs on */
+#define JOIN_BRANCHES 256u    /* branches at most */
+#define JOIN_BRANCHES_FIRST 8u
 
 struct join_frame {
 	uint64_t sp, rbp;
@@ -52,6 +61,15 @@ static inline uint32_t join_id(const struct join_frame *f)
 	return f->mark & MMS_STACK_MASK;
 }
 
+/* Inner frames of a stack that others have replaced.  Zeroed: there is none. */
+struct join_branch {
+	uint32_t n;     /* frames; 0 while it is written */
+	uint32_t epoch; /* of struct join when it was: an older one is void */
+	uint32_t at;    /* the stack that it hangs on, */
+	uint32_t keep;  /* at its frame keep - 1: a copy of that is frame[0] */
+	struct join_frame frame[JOIN_BRANCH]; /* innermost last */
+};
+
 /* Zeroed memory is a valid one without any stack. */
 struct join {
 	uint64_t generation; /* of the rules that everything here follows from */
@@ -64,11 +82,15 @@ struct join {
 	                       * between walks the current one */
 	uint32_t quarantined; /* in use by a walk that was left, or may yet go on */
 	uint32_t n_abandoned; /* walks that were left */
+	uint32_t epoch;       /* of the branches */
 	uint32_t n[JOIN_STACKS]; /* frames of each stack; 0: nothing is remembered there */
+	uint32_t branch_mask;   /* number of places for branches - 1; 0: not begun */
+	uint32_t branch_missed; /* walks since they last grew */
 	/* frame[0] of each is the outermost.  The first stack is the one that short
 	 * processes use: it shares its page with what stands above. */
 	struct join_frame first[JOIN_DEPTH];
 	struct join_frame fresh[JOIN_DEPTH]; /* innermost first, while a walk is under way */
+	struct join_branch branch[JOIN_BRANCHES];
 	struct join_frame other[JOIN_STACKS - 1][JOIN_DEPTH_OTHER];
 };
 
@@ -110,6 +132,9 @@ static inline __attribute__((always_inline)) struct join_frame *join_same(
 			return NULL;
 	return top;
 }
+
+/* The same for a stack whose inner frames are a branch. */
+struct join_frame *join_branched(struct join *j, void *const *fp, uint32_t context);
 
 /* A walk that was under way has been left for good (siglongjmp), or so it
  * seems: what it had in hand is kept away from the next ones. */

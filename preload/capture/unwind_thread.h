@@ -27,6 +27,8 @@ static inline __attribute__((always_inline)) uint32_t unwind_same(struct unwind_
 	const struct join_frame *top = left == 1 ? NULL : join_same(&t->join, fp, context);
 
 	if (__builtin_expect(!top, 0))
+		top = left == 1 ? NULL : join_branched(&t->join, fp, context);
+	if (__builtin_expect(!top, 0))
 		return 0;
 	if (left && join_id(top))
 		t->audit_left = left - 1;
