@@ -19,6 +19,8 @@
 static const uint64_t flag_guessed = (uint64_t)MMS_NODE_GUESSED << 48;
 static const uint64_t flag_truncated = (uint64_t)MMS_NODE_TRUNCATED << 48;
 
+uint32_t join_forks;
+
 void join_forget(struct join *j)
 {
 	for (int i = 0; i < JOIN_STACKS; i++)
@@ -206,16 +208,28 @@ static void keep_branch(struct join *j, uint32_t at, uint32_t keep)
 	__atomic_store_n(&b->n, n, __ATOMIC_RELAXED);
 }
 
-/* A thread that walks much gets room for more branches: a forked child, and one
- * that lives for a moment, pay for each page. */
-static void count_missed(struct join *j)
+/* One more walk: is what it replaces kept?  Not by who lives for a moment, nor
+ * soon after a fork, which makes both sides pay for each page they write.  Who
+ * walks much gets room for more. */
+static bool keeps_branches(struct join *j)
 {
+	uint32_t forks = __atomic_load_n(&join_forks, __ATOMIC_RELAXED);
+
+	if (j->forks != forks) {
+		j->forks = forks;
+		j->n_walks = 0;
+	}
+	if (j->n_walks < JOIN_QUIET) {
+		j->n_walks++;
+		return false;
+	}
 	if (!j->branch_mask)
 		j->branch_mask = JOIN_BRANCHES_FIRST - 1;
-	if (++j->branch_missed <= 8 * j->branch_mask || j->branch_mask + 1 >= JOIN_BRANCHES)
-		return;
-	j->branch_mask = 2 * j->branch_mask + 1;
-	j->branch_missed = 0;
+	if (++j->branch_missed > 8 * j->branch_mask && j->branch_mask + 1 < JOIN_BRANCHES) {
+		j->branch_mask = 2 * j->branch_mask + 1;
+		j->branch_missed = 0;
+	}
+	return true;
 }
 
 /* A walk under way. */
@@ -371,8 +385,8 @@ static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 	struct join_frame *to = frames_of(j, at);
 
 	j->top = NULL;
-	count_missed(j);
-	keep_branch(j, at, (uint32_t)keep);
+	if (keeps_branches(j))
+		keep_branch(j, at, (uint32_t)keep);
 	__atomic_store_n(&j->n[at], (uint32_t)keep, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < n_fresh; i++) {
 		struct join_frame *f = &to[keep + i];
