@@ -208,6 +208,15 @@ static void keep_branch(struct join *j, uint32_t at, uint32_t keep)
 	__atomic_store_n(&b->n, n, __ATOMIC_RELAXED);
 }
 
+/* 150 KiB are too much for each of many threads. */
+static bool may_be_large(void)
+{
+	static uint32_t n_large;
+
+	return __atomic_load_n(&n_large, __ATOMIC_RELAXED) < JOIN_LARGE &&
+		__atomic_fetch_add(&n_large, 1, __ATOMIC_RELAXED) < JOIN_LARGE;
+}
+
 /* One more walk: is what it replaces kept?  Not by who lives for a moment, nor
  * soon after a fork, which makes both sides pay for each page they write.  Who
  * walks much gets room for more. */
@@ -226,7 +235,8 @@ static bool keeps_branches(struct join *j)
 	if (!j->branch_mask)
 		j->branch_mask = JOIN_BRANCHES_FIRST - 1;
 	if (++j->branch_missed > 8 * j->branch_mask && j->branch_mask + 1 < JOIN_BRANCHES) {
-		j->branch_mask = 2 * j->branch_mask + 1;
+		if (j->branch_mask + 1 != JOIN_BRANCHES_USUAL || may_be_large())
+			j->branch_mask = 2 * j->branch_mask + 1;
 		j->branch_missed = 0;
 	}
 	return true;

@@ -37,7 +37,9 @@
 #define JOIN_DEPTH 4096u      /* frames of the first of them; deeper stacks are walked plainly */
 #define JOIN_DEPTH_OTHER 512u /* frames of each of the others */
 #define JOIN_BRANCH 12u       /* frames of a branch, with the one that it hangs on */
-#define JOIN_BRANCHES 256u    /* branches at most */
+#define JOIN_BRANCHES 256u    /* branches at most, of the first JOIN_LARGE threads that want so many */
+#define JOIN_BRANCHES_USUAL 32u
+#define JOIN_LARGE 2u
 #define JOIN_BRANCHES_FIRST 8u
 #define JOIN_QUIET 1024u      /* walks from the start or a fork until branches are kept */
 
