@@ -150,8 +150,15 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 /* What a process told: it is credited, and forgotten. */
 static void take_told(struct cows *c, struct cow_process *p, uint64_t number, uint32_t how, bool whole)
 {
-	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .fresh = &p->fresh, .how = how,
-		.whole = whole });
+	struct page_plane joined = { .slot = NULL };
+
+	if (how == MMS_WATCH_WITNESS) {
+		cow_plane_add_common(&joined, &p->written, &p->huge);
+		cow_plane_take_away(&p->written, &joined);
+	}
+	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .fresh = &p->fresh,
+		.joined = &joined, .how = how, .whole = whole });
+	cow_plane_free(&joined);
 }
 
 /* Both sides have armed what the witness holds, or the parent had. */

@@ -23,6 +23,8 @@ enum cow_plane {
 	COW_NEW,     /* not armed, and written: never shared */
 	COW_SWAPPED, /* armed, and in swap at a look: neither being alone with a page nor its frame
 	              * tells anything from then on */
+	COW_JOINED,  /* armed, and joined by the kernel to a 2 MiB entry that this side has for itself: reads as
+	              * at the fork, and may have been written all the same */
 	COW_PLANES
 };
 
@@ -136,6 +138,7 @@ struct cow_found {
 	const struct page_plane *written, *clean;
 	const struct page_plane *fresh;   /* in areas that came since; or NULL */
 	const struct page_plane *swapped; /* MMS_WATCH_WITNESS: of these, in swap; or NULL */
+	const struct page_plane *joined;  /* MMS_WATCH_WITNESS: alone as a whole, in 2 MiB entries; or NULL */
 	uint32_t how;
 	bool whole;
 };
@@ -171,6 +174,9 @@ int cow_witness_open(struct cows *c, struct cow_fork *f);
 /* Compares what a side wrote, as it was last asked, with the witness; the side
  * should stand still. */
 void cow_witness_compare(struct cows *c, struct cow_fork *f, int side);
+/* The kernel made one 2 MiB entry of pages, whoever wrote them (khugepaged,
+ * MADV_COLLAPSE): those that read otherwise than at the fork were written. */
+void cow_witness_joined(const struct cows *c, struct cow_fork *f, int side, const struct page_plane *joined, bool newest);
 /* It is not needed any more, and ends. */
 void cow_witness_end(struct cow_fork *f);
 

@@ -183,6 +183,43 @@ void cow_witness_compare(struct cows *c, struct cow_fork *f, int side)
 	close(mem_fd);
 }
 
+static void compare_joined(const struct cow_fork *f, int mem_fd, uint64_t page, size_t n, struct page_plane *ret)
+{
+	static char before[PAGES_AT_ONCE * PAGE], after[PAGES_AT_ONCE * PAGE];
+	off_t at = (off_t)(page * PAGE);
+	ssize_t old = pread(f->witness.mem_fd, before, n * PAGE, at), new = pread(mem_fd, after, n * PAGE, at);
+	ssize_t both = old < new ? old : new;
+
+	for (size_t i = 0; both > 0 && i < (size_t)both / PAGE; i++)
+		if (memcmp(before + i * PAGE, after + i * PAGE, PAGE) != 0)
+			page_plane_set(ret, page + i, 1);
+}
+
+void cow_witness_joined(const struct cows *c, struct cow_fork *f, int side, const struct page_plane *joined, bool newest)
+{
+	const struct watch_process *p = cow_outside(c, f->side[side].process);
+	struct cow_side *s = &f->side[side];
+	struct page_plane doubt = { .slot = NULL }, differ = { .slot = NULL };
+	struct page_run r = { .first = 0 };
+	int mem_fd = p && f->witness.mem_fd >= 0 ? openat(p->proc_fd, "mem", O_RDONLY | O_CLOEXEC) : -1;
+
+	cow_plane_add_common(&doubt, joined, &s->plane[COW_ARMED]);
+	cow_plane_take_away(&doubt, &s->plane[COW_WRITTEN]);
+	while (mem_fd >= 0 && page_plane_run(&doubt, r.first + r.n, 1ull << 36, &r))
+		for (uint64_t done = 0; done < r.n; done += PAGES_AT_ONCE)
+			compare_joined(f, mem_fd, r.first + done, r.n - done < PAGES_AT_ONCE ? r.n - done : PAGES_AT_ONCE, &differ);
+	cow_plane_add_common(&s->plane[COW_WRITTEN], &differ, &differ);
+	if (newest)
+		cow_plane_add_common(&s->plane[COW_FIRST], &differ, &differ);
+	cow_plane_take_away(&doubt, &differ);
+	cow_plane_add_common(&s->plane[COW_JOINED], &doubt, &doubt);
+	cow_plane_take_away(&s->plane[COW_JOINED], &s->plane[COW_WRITTEN]);
+	cow_plane_free(&doubt);
+	cow_plane_free(&differ);
+	if (mem_fd >= 0)
+		close(mem_fd);
+}
+
 /* ---- who stands still to be compared ---- */
 
 bool cows_is_asked(struct cows *c)

@@ -109,7 +109,7 @@ static void count_pages(struct space *sp, struct mms_area *a)
 	const struct page_plane *plane = sp->coming_pages.plane;
 	uint64_t first = a->start >> 12, n = (a->end - a->start) >> 12;
 
-	a->known = 1;
+	a->known = sp->look.ask.no_ioctl ? MMS_AREA_PLAIN : MMS_AREA_KNOWN;
 	a->zero = (uint32_t)page_plane_count(&plane[PAGE_ZERO], first, n);
 	a->present = (uint32_t)page_plane_count(&plane[PAGE_PRESENT], first, n) - a->zero;
 	a->swapped = (uint32_t)page_plane_count(&plane[PAGE_SWAPPED], first, n);

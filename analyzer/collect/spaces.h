@@ -65,6 +65,9 @@ uint64_t spaces_calls(struct spaces *s, uint64_t process);
  * at the newest look.  False: there was no look that knew pages. */
 bool spaces_noreserve(struct spaces *s, uint64_t process, uint64_t *ret_bytes);
 
+/* Those that are over, in as little memory as their rows need. */
+void spaces_pack(struct spaces *s);
+
 /* Writes what is kept until the end: pages, sums, what was not seen. */
 void spaces_finish(struct spaces *s);
 

@@ -357,6 +357,11 @@ struct mms_pages {
 	uint32_t pad;
 };
 
+enum mms_area_known {
+	MMS_AREA_UNKNOWN = 0,
+	MMS_AREA_KNOWN = 1, /* its pages were looked at */
+	MMS_AREA_PLAIN = 2, /* but the kernel does not tell zero and huge pages from others (before 6.7) */
+};
 struct mms_area {
 	uint64_t start, end;
 	uint64_t pgoff;      /* file offset in pages */
@@ -370,7 +375,7 @@ struct mms_area {
 	uint16_t name_length;
 	uint16_t flags;      /* enum vma_flag */
 	uint8_t prot, origin;
-	uint8_t known;       /* 1: its pages were looked at */
+	uint8_t known;       /* enum mms_area_known */
 	uint8_t pad[5];
 };
 _Static_assert(sizeof(struct mms_area) == 88, "area payload");

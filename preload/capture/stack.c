@@ -24,7 +24,9 @@
 #define NESTED_DEPTH 2048u /* frames of a walk inside a walk: a handler's stack */
 #define SMALL_DEPTH 96     /* frames of a walk beyond them, or of a thread without state */
 #define CACHE_FIRST 512u   /* entries of 8 bytes: one page */
-#define CACHE_LAST 4096u
+#define CACHE_USUAL 4096u
+#define CACHE_LAST 65536u  /* of the first CACHE_LARGE threads that have more to do */
+#define CACHE_LARGE 2u
 
 #define LEVELS STACK_LEVELS
 
@@ -151,6 +153,15 @@ static uint32_t cached(struct stack_thread *t, uint64_t hash)
 	return known >> 24 == hash >> 24 ? (uint32_t)known & MMS_STACK_MASK : 0;
 }
 
+/* Half a MiB is too much for each of many threads. */
+static bool may_be_large(void)
+{
+	static _Atomic uint32_t n_large;
+
+	return atomic_load_explicit(&n_large, memory_order_relaxed) < CACHE_LARGE &&
+		atomic_fetch_add_explicit(&n_large, 1, memory_order_relaxed) < CACHE_LARGE;
+}
+
 /* One more miss.  The cache grows with the number of stacks that a thread
  * really uses, because each page of it is copied by a fork.  Called when no
  * other walk can have been in between: a hash and an id that do not belong
@@ -160,7 +171,8 @@ static void cache_missed(struct stack_thread *t, uint64_t hash, uint32_t id)
 	_Atomic uint64_t *entry = cache_entry(t, hash);
 
 	if (++t->cache_misses > t->cache_mask && t->cache_mask + 1 < CACHE_LAST) {
-		t->cache_mask = t->cache_mask * 2 + 1;
+		if (t->cache_mask + 1 != CACHE_USUAL || may_be_large())
+			t->cache_mask = t->cache_mask * 2 + 1;
 		t->cache_misses = 0;
 	}
 	if (id)

@@ -106,9 +106,12 @@ static uint64_t word_at(uint64_t at)
 struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root)
 {
 	/* Nearly all frames of nearly all stacks. */
-	if (f->mark & JOIN_PLAIN)
+	if (f->mark & JOIN_PLAIN) {
+		while (f - root >= 4 && join_stands(f - 1) && join_stands(f - 2) && join_stands(f - 3) && join_stands(f - 4))
+			f -= 4;
 		while (f > root && join_stands(f - 1))
 			f--;
+	}
 	for (; f > root; f--) {
 		const struct join_frame *older = f - 1;
 		if (f->mark & JOIN_STEP || (f->mark & JOIN_SAVED && word_at(older->sp - rule_rbp(f->rule)) != older->rbp))

@@ -443,7 +443,7 @@ static void end_area(struct look *l, bool known)
 	size_t length = strlen(name);
 
 	page_runs_end(&l->runs);
-	l->area.known = known;
+	l->area.known = !known ? MMS_AREA_UNKNOWN : l->scan.no_ioctl ? MMS_AREA_PLAIN : MMS_AREA_KNOWN;
 	l->area.name_length = (uint16_t)(length < 4096 ? length : 4096);
 	l->area.states_from = l->runs.first;
 	l->area.states_bytes = (uint32_t)l->runs.used;
