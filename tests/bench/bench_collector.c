@@ -6,9 +6,9 @@
  *   lifo    malloc and free in turn, the last address: what simple programs do
  *   random  a set of live blocks, a random one freed and given again
  *   threads the same from four threads in turn, runs of 8
- *   2 programs  the second, in two processes that have nothing to do with each
+ *   two/1, two/2  the second, in two processes that have nothing to do with each
  *           other, by one thread and by two: ns of time, best of five rounds, and
- *           ns of CPU of both in the same
+ *           in the last column ns of CPU of all threads in that one
  * Prints ns of CPU per record, records per second and bytes per live block of the
  * live table, for 1e3 to 1e7 live blocks.  Linked with jemalloc, as the
  * collector is.
@@ -192,8 +192,7 @@ static void two_programs(uint32_t n_live)
 	}
 	drain_stats(x.d, &stats);
 	for (uint32_t lanes = 1; lanes <= 2; lanes++)
-		printf("2 programs, %u thread%s %9u %8.1f %10.1f, %.1f ns of CPU\n", lanes, lanes > 1 ? "s" : " ", n_live,
-			best[lanes], 1e3 / best[lanes], cpu[lanes]);
+		printf("two/%u    %9u %8.1f %10.1f %10.1f\n", lanes, n_live, best[lanes], 1e3 / best[lanes], cpu[lanes]);
 	if (stats.lanes != 2)
 		printf("(there was never more than one thread)\n");
 	tear_down(&x);
