@@ -238,8 +238,9 @@ static void heard_ring(struct watch *w, struct bell_event *e, uint64_t now_ns)
 	struct watch_process *p = watch_process_find(w, e->pid, watch_pidfd_id(e->pidfd));
 	if (p) {
 		watch_close_fd(&e->pidfd);
-		/* /proc/PID is the same folder for all images of a process. */
-		if (p->proc_fd < 0)
+		/* /proc/PID is the same folder for all images of a process; of one that
+		 * is over and done with nobody would close it. */
+		if (p->proc_fd < 0 && (!p->gone_ns || p->pidfd >= 0))
 			p->proc_fd = e->proc_fd;
 		else
 			watch_close_fd(&e->proc_fd);
