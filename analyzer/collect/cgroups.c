@@ -20,6 +20,7 @@
 
 #define GROUPS_MAX 16
 #define VMSTAT_EVERY 16
+#define SELDOM 8 /* looks between two for what an administrator changes by hand */
 #define NAMESPACE_OF_INIT 4026531835u /* PROC_CGROUP_INIT_INO, include/linux/proc_ns.h */
 
 enum group_file { USAGE, LIMIT, HIGH, STAT, EVENTS, FAILURES, KERNEL, BOTH_USAGE, BOTH_LIMIT, PRESSURE, SWAP,
@@ -39,6 +40,7 @@ struct group {
 	char *path, *folder;
 	bool v2;
 	bool nearest; /* of its hierarchy */
+	bool unlimited; /* and another is nearer: asked seldom whether that is still so */
 	int fd[FILES];
 };
 
@@ -46,7 +48,8 @@ struct cgroup_place {
 	char *root, *text;
 	struct group group[GROUPS_MAX];
 	size_t n_groups;
-	unsigned n_reads;
+	unsigned n_reads, n_host_reads;
+	uint64_t overcommit; /* vm.overcommit_memory, read seldom */
 	bool hidden;
 	int meminfo_fd, vmstat_fd, pressure_fd, overcommit_fd, admin_fd, user_fd;
 };
@@ -326,7 +329,7 @@ static void read_soft(struct limit_points *ret, const struct group *g, uint64_t 
 		point->failures = limit_field(limit_text(g->fd[SWAP_EVENTS], swap_events, sizeof swap_events), "max");
 }
 
-static void read_group(struct limit_points *ret, const struct group *g)
+static void read_group(struct limit_points *ret, struct group *g)
 {
 	char stat[8192] = "", events[512];
 	uint64_t limit = number_of(g->fd[LIMIT]), high = number_of(g->fd[HIGH]), both = number_of(g->fd[BOTH_LIMIT]);
@@ -334,7 +337,8 @@ static void read_group(struct limit_points *ret, const struct group *g)
 	limit = limit >= LIMIT_UNLIMITED ? LIMIT_NONE : limit;
 	both = both >= LIMIT_UNLIMITED ? LIMIT_NONE : both;
 	bool limited = limit != LIMIT_NONE || high != LIMIT_NONE || both != LIMIT_NONE;
-	if (!limited && !g->nearest)
+	g->unlimited = !limited && !g->nearest;
+	if (g->unlimited)
 		return;
 	limit = limit == LIMIT_NONE && g->nearest ? LIMIT_UNLIMITED : limit;
 	uint64_t usage = number_of(g->fd[USAGE]), both_usage = number_of(g->fd[BOTH_USAGE]);
@@ -362,20 +366,26 @@ static void read_group(struct limit_points *ret, const struct group *g)
 		read_soft(ret, g, high, events, &(struct limit_point){ .usage = usage, .reclaimable = file });
 }
 
-static uint64_t kib(const char *text, const char *key)
+/* A number of meminfo: from the line of the last one on, for the text is long. */
+static uint64_t kib(const char *text, const char **at, const char *key)
 {
-	return zero_if_none(limit_field(text, key)) << 10;
+	const char *line = limit_line(*at, key);
+
+	line = line ? line : limit_line(text, key);
+	if (line)
+		*at = line;
+	return line ? zero_if_none(limit_field(line, key)) << 10 : 0;
 }
 
-static void read_commit(struct limit_points *ret, const struct cgroup_place *p, const char *meminfo,
+static void read_commit(struct limit_points *ret, const struct cgroup_place *p, uint64_t limit, uint64_t committed,
 	struct limit_commit *ret_commit)
 {
 	static const char *const path[] = { "vm.overcommit_memory=0", "vm.overcommit_memory=1" };
 	struct limit_commit *c = ret_commit;
 	uint64_t admin, user;
 
-	*c = (struct limit_commit){ .mode = number_of(p->overcommit_fd), .limit = kib(meminfo, "CommitLimit"),
-		.committed = kib(meminfo, "Committed_AS"), .admin_reserve = LIMIT_NONE, .user_reserve = LIMIT_NONE };
+	*c = (struct limit_commit){ .mode = p->overcommit, .limit = limit, .committed = committed,
+		.admin_reserve = LIMIT_NONE, .user_reserve = LIMIT_NONE };
 	if (c->mode < 2)
 		limit_put(ret, LIMIT_COMMITTED, path[c->mode], c->limit, c->committed, 0);
 	if (c->mode != 2)
@@ -391,7 +401,7 @@ static uint64_t host_kills(struct cgroup_place *p)
 {
 	char vmstat[16384];
 
-	if (p->n_groups && p->group[0].fd[EVENTS] >= 0 && p->n_reads++ % VMSTAT_EVERY)
+	if (p->n_groups && p->group[0].fd[EVENTS] >= 0 && p->n_host_reads++ % VMSTAT_EVERY)
 		return LIMIT_NONE;
 	return limit_field(limit_lines(p->vmstat_fd, vmstat, sizeof vmstat), "oom_kill");
 }
@@ -399,26 +409,34 @@ static uint64_t host_kills(struct cgroup_place *p)
 static void read_host(struct limit_points *ret, struct cgroup_place *p, struct limit_commit *ret_commit)
 {
 	char text[8192];
-	uint64_t total, available;
+	const char *at = limit_text(p->meminfo_fd, text, sizeof text);
+	uint64_t total = kib(text, &at, "MemTotal"), available = kib(text, &at, "MemAvailable");
+	uint64_t swap = kib(text, &at, "SwapTotal"), swap_free = kib(text, &at, "SwapFree");
+	uint64_t commit = kib(text, &at, "CommitLimit"), committed = kib(text, &at, "Committed_AS");
 
-	limit_text(p->meminfo_fd, text, sizeof text);
-	total = kib(text, "MemTotal") + kib(text, "SwapTotal");
-	available = kib(text, "MemAvailable") + kib(text, "SwapFree");
+	total += swap;
+	available += swap_free;
 	if (total >= available && total > 0) {
 		struct limit_point *point = limit_put(ret, LIMIT_HOST, "MemAvailable", total, total - available, 0);
 
 		if (point) {
 			point->oom_kills = host_kills(p);
-			point->swap = kib(text, "SwapTotal") - kib(text, "SwapFree");
+			point->swap = swap - swap_free;
 			read_pressure(point, p->pressure_fd);
 		}
 	}
-	read_commit(ret, p, text, ret_commit);
+	read_commit(ret, p, commit, committed, ret_commit);
 }
 
 void cgroup_place_read(struct cgroup_place *p, struct limit_points *ret, struct limit_commit *ret_commit)
 {
-	for (size_t i = 0; i < p->n_groups; i++)
-		read_group(ret, &p->group[i]);
+	bool all = p->n_reads++ % SELDOM == 0;
+
+	if (all)
+		p->overcommit = number_of(p->overcommit_fd);
+	for (size_t i = 0; i < p->n_groups; i++) {
+		if (all || !p->group[i].unlimited)
+			read_group(ret, &p->group[i]);
+	}
 	read_host(ret, p, ret_commit);
 }

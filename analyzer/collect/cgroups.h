@@ -23,7 +23,9 @@ const char *cgroup_place_text(const struct cgroup_place *p);
 bool cgroup_place_hidden(const struct cgroup_place *p);
 /* Limits of the groups and of the host; paths live as long as the place.  The
  * nearest group has a point even without a limit (LIMIT_UNLIMITED): whom the
- * kernel kills is counted there. */
+ * kernel kills is counted there.  Every number is of now, but each eighth read
+ * alone looks for a limit of an ancestor that had none, and for the overcommit
+ * mode. */
 void cgroup_place_read(struct cgroup_place *p, struct limit_points *ret, struct limit_commit *ret_commit);
 /* The folder of a group whose limit point has this path; NULL: the host. */
 const char *cgroup_place_folder(const struct cgroup_place *p, const char *path, bool *ret_v2);

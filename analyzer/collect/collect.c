@@ -7,7 +7,7 @@
  * finished, or "E" and a text that it is not.  Not for people: it is not
  * listed in --help.
  *
- * One loop in one thread: drain the rings, hear of processes, extend the
+ * One loop: drain the rings, hear of processes, extend the
  * session, write now and then, sleep on wake_seq.  It ends when the last
  * process of the session has ended, or on SIGTERM.  Targets see its death by
  * the robust mutex, so it may be killed at any moment.
@@ -82,7 +82,7 @@ static uint64_t nap(const struct collector *c, uint64_t now_ns)
 	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
 	if (c->judge.more)
 		return 1;
-	if (c->judge.later_ns || c->judge.kept || c->spaces.looking || c->cows.later_ns)
+	if (c->judge.later_ns || c->judge.kept || c->spaces.looking || c->cows.waited_for)
 		return MS;
 	if (c->watch.n_alive == 0)
 		return 2 * MS;
@@ -123,6 +123,7 @@ static bool round_once(struct collector *c)
 	}
 	drain_stats(c->drain, &d);
 	session_file_grow(&c->file, d.free_cells);
+	workers_step(&c->workers, c->file.session.header, c->drain, now);
 	if (n) {
 		c->last_record_ns = now;
 		c->dirty = true;
@@ -181,6 +182,8 @@ static int record(struct collector *c)
 	int r = doorbell_start(c->bell, h);
 	if (r == 0)
 		r = collector_begin(c);
+	if (r == 0)
+		workers_init(&c->workers, h, c->drain);
 	if (r == 0)
 		r = reader_start(&c->file.session, c->bell, drain_clock(c->drain), &c->judge.reader);
 	if (r == 0 && !(c->pressure = pressure_new()))

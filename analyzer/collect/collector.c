@@ -138,12 +138,15 @@ static void apply_all(struct collector *c)
 static void write_cost(struct collector *c)
 {
 	struct timespec cpu = {0};
+	struct drain_stats d;
 	uint64_t self_bytes = 0;
+	drain_stats(c->drain, &d);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
 	for (size_t i = 0; i < c->model->n_processes; i++)
 		if (c->model->processes[i]->self_bytes > self_bytes)
 			self_bytes = c->model->processes[i]->self_bytes;
 	store_meta_number(c->store, "collector_cpu_ns", (int64_t)cpu.tv_sec * 1000000000 + cpu.tv_nsec);
+	store_meta_number(c->store, "collector_threads", d.lanes ? d.lanes : 1);
 	store_meta_number(c->store, "preload_bytes", (int64_t)self_bytes);
 	store_meta_number(c->store, "session_bytes",
 		(int64_t)atomic_load(&c->file.session.header->n_cells_ready) << MMS_CELL_SHIFT);
@@ -170,6 +173,7 @@ void collector_flush(struct collector *c)
 		return;
 	uint64_t begin = collector_now(c);
 	apply_all(c);
+	spaces_pack(&c->spaces);
 	write_cost(c);
 	control_write(&c->control, c->store);
 	int r = store_flush(c->store, c->model, &c->stacks);

@@ -20,6 +20,7 @@
 #include "collect/snapshot.h"
 #include "collect/spaces.h"
 #include "collect/watch.h"
+#include "collect/workers.h"
 #include "model/model.h"
 #include "store/writer.h"
 
@@ -30,6 +31,7 @@ struct collector {
 	struct model *model;
 	struct feed feed;
 	struct drain *drain;
+	struct workers workers;
 	struct watch watch;
 	struct spaces spaces;
 	struct cows cows;

@@ -147,23 +147,21 @@ int copy_list(struct copy *c, int proc_fd)
 	return r < 0 ? r : c->no_memory ? -ENOMEM : c->n_areas == 0 ? -ESRCH : 0;
 }
 
-static void note_run(struct copy *c, uint64_t first, uint64_t n, unsigned states)
+static void note_run(struct copy *c, uint64_t first, uint64_t n, uint64_t states)
 {
 	enum mms_page_state state = states & PAGE_IS_SWAPPED ? MMS_PAGE_SWAPPED : states & PAGE_IS_ZERO ? MMS_PAGE_ZERO
 		: states & PAGE_IS_HUGE ? MMS_PAGE_HUGE : MMS_PAGE_PRESENT;
 
-	if (states & (PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_ZERO) &&
-		copy_room(c, &c->runs, c->n_runs, &c->runs_room, sizeof(*c->runs)))
+	if (copy_room(c, &c->runs, c->n_runs, &c->runs_room, sizeof(*c->runs)))
 		c->runs[c->n_runs++] = (struct copy_run){ first, n, state };
 }
 
-static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+static void one_run(struct copy *c, uint64_t first, uint64_t n, uint64_t states)
 {
-	struct copy *c = arg;
 	struct reach_memory *last = c->n_pieces ? &c->pieces[c->n_pieces - 1] : NULL;
 
 	note_run(c, first, n, states);
-	if (states & PAGE_IS_ZERO || !(states & (PAGE_IS_PRESENT | PAGE_IS_SWAPPED)))
+	if (states & PAGE_IS_ZERO)
 		return;
 	c->size += n << 12;
 	c->areas[c->scanned].resident += n << 12;
@@ -175,9 +173,15 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
 		c->pieces[c->n_pieces++] = (struct reach_memory){ first << 12, n << 12, NULL };
 }
 
+static void take_runs(void *arg, const struct page_told *run, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		one_run(arg, run[i].first, run[i].n, run[i].states);
+}
+
 static int list_pieces(struct copy *c, int proc_fd)
 {
-	struct page_scan scan = { .run = one_run, .run_arg = c };
+	struct page_scan scan = { .runs = take_runs, .runs_arg = c };
 	int r = 0;
 
 	scan.pagemap_fd = openat(proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);

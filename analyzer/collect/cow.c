@@ -17,6 +17,7 @@
 
 #define MS 1000000ull
 #define LAST_WORD (300 * MS) /* between a death and what the ring still has of it */
+#define LAST_ROUNDS 5u       /* and these: one may take long, and read nothing of it */
 #define PATIENCE (1000 * MS) /* with a side that neither ends nor can be asked */
 
 void cows_init(struct cows *c, struct model *m, struct watch *w, const struct stamp_clock *clock,
@@ -64,7 +65,7 @@ struct cow_process *cow_process_find(const struct cows *c, uint64_t number)
 	return numbered_find(&c->processes, number);
 }
 
-static struct cow_process *process_of(struct cows *c, uint64_t number)
+struct cow_process *cow_process_of(struct cows *c, uint64_t number)
 {
 	struct cow_process *p = cow_process_find(c, number);
 
@@ -149,8 +150,15 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 /* What a process told: it is credited, and forgotten. */
 static void take_told(struct cows *c, struct cow_process *p, uint64_t number, uint32_t how, bool whole)
 {
-	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .fresh = &p->fresh, .how = how,
-		.whole = whole });
+	struct page_plane joined = { .slot = NULL };
+
+	if (how == MMS_WATCH_WITNESS) {
+		cow_plane_add_common(&joined, &p->written, &p->huge);
+		cow_plane_take_away(&p->written, &joined);
+	}
+	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .fresh = &p->fresh,
+		.joined = &joined, .how = how, .whole = whole });
+	cow_plane_free(&joined);
 }
 
 /* Both sides have armed what the witness holds, or the parent had. */
@@ -273,7 +281,7 @@ static void note_fork(struct cows *c, uint64_t number, const struct order_note *
 
 void cows_note(struct cows *c, const struct order_writer *w, const struct order_note *n)
 {
-	struct cow_process *p = process_of(c, w->process);
+	struct cow_process *p = cow_process_of(c, w->process);
 
 	if (!p)
 		return;
@@ -296,6 +304,9 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 	case MMS_LONG_COW_TELL:
 		take_told(c, p, w->process, MMS_WATCH_WITNESS, false);
 		cow_told_drop(p);
+		break;
+	case MMS_LONG_COW_STANDS:
+		p->stands = true;
 		break;
 	case MMS_LONG_COW_FRAMES:
 		cow_told_drop(p); /* of a fork that failed */
@@ -328,7 +339,7 @@ static void find_child(struct cows *c, struct cow_fork *f)
 		s->faults = p->faults;
 }
 
-static bool side_ended(struct cows *c, const struct cow_fork *f, struct cow_side *s, uint64_t now_ns)
+static bool side_ended(const struct cows *c, const struct cow_fork *f, struct cow_side *s, uint64_t now_ns)
 {
 	bool waits = cow_is_compared(f) && s->armed; /* to be compared, after its last word */
 
@@ -337,9 +348,11 @@ static bool side_ended(struct cows *c, const struct cow_fork *f, struct cow_side
 	if (s->told || s->lost || s->died || (s->faults != STORE_UNKNOWN && !waits))
 		return true;
 	/* Its last word may still be in the ring. */
-	if (!s->gone_ns && cow_is_gone(c, s->process))
+	if (!s->gone_ns && cow_is_gone(c, s->process)) {
 		s->gone_ns = now_ns;
-	s->died = s->gone_ns && now_ns - s->gone_ns > LAST_WORD;
+		s->gone_round = c->n_rounds;
+	}
+	s->died = s->gone_ns && now_ns - s->gone_ns > LAST_WORD && c->n_rounds - s->gone_round > LAST_ROUNDS;
 	return s->died;
 }
 
@@ -361,7 +374,7 @@ static uint64_t clock_ns(void)
  * time at most. */
 static bool ask_side(struct cows *c, struct cow_fork *f, int side, uint64_t now_ns, bool may_wait)
 {
-	struct cow_process *p = process_of(c, f->side[side].process);
+	struct cow_process *p = cow_process_of(c, f->side[side].process);
 	uint64_t begin = clock_ns();
 
 	if (!p)
@@ -464,6 +477,7 @@ static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 
 void cows_round(struct cows *c, uint64_t now_ns)
 {
+	c->n_rounds++;
 	for (size_t i = c->first_open; i < c->n; i++) {
 		struct cow_fork *f = c->forks[i];
 

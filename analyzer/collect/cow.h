@@ -34,7 +34,8 @@ struct cows {
 	struct numbered processes; /* struct cow_process */
 	uint64_t page_bytes; /* of cow_vma.pages, so far */
 	uint32_t n_asked;  /* of header->n_reach: processes that asked to be compared */
-	uint64_t later_ns; /* since when one asks whom we do not know yet; 0: none */
+	unsigned n_rounds;
+	bool waited_for;   /* one asks, and something that it told is still on the way */
 };
 
 void cows_init(struct cows *c, struct model *m, struct watch *w, const struct stamp_clock *clock,
@@ -49,7 +50,7 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 
 /* Does somebody wait to be compared with its witness (mms_process.reach)?
  * Asked before a drain_round, so that what was told before the question is
- * known when cows_compare is called.  Also while later_ns. */
+ * known when cows_compare is called.  Also while waited_for. */
 bool cows_is_asked(struct cows *c);
 void cows_compare(struct cows *c, uint64_t now_ns);
 

@@ -27,7 +27,7 @@ struct watch_process *cow_outside(const struct cows *c, uint64_t number)
 	return p->gone_ns || p->proc_fd < 0 || p->image != number ? NULL : p;
 }
 
-bool cow_is_gone(struct cows *c, uint64_t number)
+bool cow_is_gone(const struct cows *c, uint64_t number)
 {
 	const struct watch *w = c->watch;
 	const struct watch_image *im = watch_image_find(w, number);
@@ -50,14 +50,19 @@ void cow_tell_over(struct cows *c, const struct cow_fork *f, int side)
 }
 
 struct found {
-	struct page_plane written, clean, swapped;
+	struct page_plane written, clean, swapped, joined;
+	uint32_t how; /* enum mms_watch */
 };
 
 static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 {
 	struct found *f = arg;
 
-	page_plane_set(categories & IS_WRITTEN ? &f->written : &f->clean, first, n);
+	bool joined = f->how == MMS_WATCH_WITNESS && categories & IS_HUGE && categories & IS_WRITTEN;
+
+	if (joined)
+		page_plane_set(&f->joined, first, n);
+	page_plane_set(categories & IS_WRITTEN && !joined ? &f->written : &f->clean, first, n);
 	if (categories & IS_SWAPPED)
 		page_plane_set(&f->swapped, first, n);
 }
@@ -149,7 +154,7 @@ static int ask_in_way(int pagemap_fd, uint32_t how, const struct range *range, s
 bool cow_ask(struct cows *c, uint64_t number, uint32_t how)
 {
 	struct watch_process *p = cow_outside(c, number);
-	struct found found = { .written = { .slot = NULL } };
+	struct found found = { .how = how };
 	size_t n;
 
 	if (!p)
@@ -166,11 +171,12 @@ bool cow_ask(struct cows *c, uint64_t number, uint32_t how)
 	bool some = found.written.n_set || found.clean.n_set;
 	if (r == 0 && some)
 		cow_credit(c, number, &(struct cow_found){ .written = &found.written, .clean = &found.clean,
-			.swapped = &found.swapped, .how = how, .whole = true });
+			.swapped = &found.swapped, .joined = &found.joined, .how = how, .whole = true });
 	/* Nothing is protected any more: it is ending, or closed the descriptor. */
 	cow_plane_free(&found.written);
 	cow_plane_free(&found.clean);
 	cow_plane_free(&found.swapped);
+	cow_plane_free(&found.joined);
 	return r == 0 && some;
 }
 

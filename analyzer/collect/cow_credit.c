@@ -48,7 +48,7 @@ static bool is_watched_by(const struct cow_fork *f, uint32_t how)
 	return f->watch != MMS_WATCH_FRAMES && (f->watch == MMS_WATCH_WITNESS) == (how == MMS_WATCH_WITNESS);
 }
 
-static void credit_side(struct cow_fork *f, int side, const struct cow_found *found, bool newest)
+static void credit_side(const struct cows *c, struct cow_fork *f, int side, const struct cow_found *found, bool newest)
 {
 	struct cow_side *s = &f->side[side];
 	const struct page_plane *swapped[SIDES] = { &f->side[PARENT].plane[COW_SWAPPED], &f->side[CHILD].plane[COW_SWAPPED] };
@@ -66,6 +66,8 @@ static void credit_side(struct cow_fork *f, int side, const struct cow_found *fo
 		find_new(f, s, found);
 	}
 	cow_plane_free(&now);
+	if (found->joined && found->joined->n_set)
+		cow_witness_joined(c, f, side, found->joined, newest);
 }
 
 void cow_credit(struct cows *c, uint64_t number, const struct cow_found *found)
@@ -83,7 +85,7 @@ void cow_credit(struct cows *c, uint64_t number, const struct cow_found *found)
 			if (found->whole && p && !kept)
 				keep_there(p, found->written, found->clean);
 			kept = true;
-			credit_side(f, side, found, p && p->newest == f);
+			credit_side(c, f, side, found, p && p->newest == f);
 			s->looked = s->looked || (found->whole && p);
 		}
 	}

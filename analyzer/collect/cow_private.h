@@ -23,6 +23,8 @@ enum cow_plane {
 	COW_NEW,     /* not armed, and written: never shared */
 	COW_SWAPPED, /* armed, and in swap at a look: neither being alone with a page nor its frame
 	              * tells anything from then on */
+	COW_JOINED,  /* armed, and joined by the kernel to a 2 MiB entry that this side has for itself: reads as
+	              * at the fork, and may have been written all the same */
 	COW_PLANES
 };
 
@@ -34,6 +36,7 @@ struct cow_side {
 	bool asked;       /* after the other side ended */
 	bool lost;        /* the protection was gone at the last look: only what was seen before counts */
 	uint64_t gone_ns; /* when it was first seen gone: its last word may still be on the way */
+	unsigned gone_round; /* number of that round */
 	int error;        /* why nothing is protected */
 	uint64_t cost_ns, window;
 	uint64_t faults_from, faults; /* minor faults at the fork, and latest; STORE_UNKNOWN */
@@ -109,6 +112,9 @@ struct cow_process {
 	bool asked_ok;
 	struct cow_area *areas;
 	size_t n_areas, areas_room;
+	bool stands;             /* still, to be compared: all that it told before is here */
+	uint64_t waits_ns;       /* for that, since then; 0: it does not */
+	unsigned n_waits;        /* rounds */
 	bool shows_frames;       /* it stands still for that, and forks then */
 	bool frames_new;         /* read, and its earlier forks were not told yet */
 	struct cow_frames *frames;
@@ -119,6 +125,8 @@ struct cow_process {
 	uint64_t parent_faults;  /* of who forked it, then; 0: not known */
 };
 
+/* Made where nothing was heard of it; NULL: no memory. */
+struct cow_process *cow_process_of(struct cows *c, uint64_t number);
 /* NULL: nothing was heard of it. */
 struct cow_process *cow_process_find(const struct cows *c, uint64_t number);
 void cow_process_done(struct cow_process *p);
@@ -130,6 +138,7 @@ struct cow_found {
 	const struct page_plane *written, *clean;
 	const struct page_plane *fresh;   /* in areas that came since; or NULL */
 	const struct page_plane *swapped; /* MMS_WATCH_WITNESS: of these, in swap; or NULL */
+	const struct page_plane *joined;  /* MMS_WATCH_WITNESS: alone as a whole, in 2 MiB entries; or NULL */
 	uint32_t how;
 	bool whole;
 };
@@ -165,6 +174,9 @@ int cow_witness_open(struct cows *c, struct cow_fork *f);
 /* Compares what a side wrote, as it was last asked, with the witness; the side
  * should stand still. */
 void cow_witness_compare(struct cows *c, struct cow_fork *f, int side);
+/* The kernel made one 2 MiB entry of pages, whoever wrote them (khugepaged,
+ * MADV_COLLAPSE): those that read otherwise than at the fork were written. */
+void cow_witness_joined(const struct cows *c, struct cow_fork *f, int side, const struct page_plane *joined, bool newest);
 /* It is not needed any more, and ends. */
 void cow_witness_end(struct cow_fork *f);
 
@@ -184,7 +196,7 @@ void cow_frames_free(struct cow_frames *r);
 uint64_t cow_ask_faults(struct cows *c, uint64_t number);
 /* Tells a process that its latest watched fork is over. */
 void cow_tell_over(struct cows *c, const struct cow_fork *f, int side);
-bool cow_is_gone(struct cows *c, uint64_t number);
+bool cow_is_gone(const struct cows *c, uint64_t number);
 
 /* What was watched of a fork, and what it says about all pages. */
 struct cow_share {

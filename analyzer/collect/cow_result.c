@@ -201,8 +201,8 @@ static const char *limit_of(const struct cow_fork *f)
 {
 	return f->watch == MMS_WATCH_FRAMES ? "Page frames tell who copied a page: the write of a side that was left the page "
 					      "alone is not seen."
-		: f->watch == MMS_WATCH_SOFT_DIRTY ? "Soft-dirty bits count all pages of an area that grew as written, and whoever else "
-						     "uses them (CRIU) found them cleared."
+		: f->watch == MMS_WATCH_SOFT_DIRTY ? "Soft-dirty bits count all pages of an area that grew, or that the kernel joined to "
+						     "huge pages, as written, and whoever else uses them (CRIU) found them cleared."
 						   : NULL;
 }
 
@@ -216,6 +216,12 @@ static uint64_t count_swapped(const struct cow_fork *f)
 	uint64_t n = p->n_set + c->n_set - both.n_set;
 	cow_plane_free(&both);
 	return n;
+}
+
+/* Of these the side may have written any, with what was there. */
+static uint64_t count_joined(const struct cow_fork *f)
+{
+	return f->side[PARENT].plane[COW_JOINED].n_set + f->side[CHILD].plane[COW_JOINED].n_set;
 }
 
 static void fill_why(struct cow_fork *f, double share)
@@ -254,8 +260,12 @@ static void fill_why(struct cow_fork *f, double share)
 			(unsigned long long)count_swapped(f));
 		r->exact = 0;
 	} else if (f->witness.no_zero) {
-		snprintf(f->why, sizeof(f->why), "This kernel does not tell the zero page: first writes to memory that was "
-			"only read count as broken.");
+		snprintf(f->why, sizeof(f->why), "This kernel does not tell the zero page, nor huge pages: first writes to memory "
+			"that was only read count as broken, and all pages that the kernel joined to huge ones.");
+		r->exact = 0;
+	} else if (count_joined(f)) {
+		snprintf(f->why, sizeof(f->why), "The kernel joined pages to huge ones: of %llu that read as at the fork it is "
+			"not known whether they were written.", (unsigned long long)count_joined(f));
 		r->exact = 0;
 	} else if (limit_of(f)) {
 		snprintf(f->why, sizeof(f->why), "%s", limit_of(f));
@@ -346,7 +356,8 @@ static void fill_watched(const struct cows *c, struct cow_fork *f, const struct 
 	r->arm_parent_ns = p->armed ? p->cost_ns : STORE_UNKNOWN;
 	r->arm_child_ns = k->armed && k->cost_ns ? k->cost_ns : STORE_UNKNOWN;
 	if (f->late != STORE_UNKNOWN)
-		r->error_pages = f->late + (p->armed ? p->window : 0) + (k->armed ? k->window : 0) + count_swapped(f);
+		r->error_pages = f->late + (p->armed ? p->window : 0) + (k->armed ? k->window : 0) + count_swapped(f) +
+			count_joined(f);
 	r->watched_ns = f->end_ns > f->t_ns ? f->end_ns - f->t_ns : 0;
 	fill_counts(f, s, share);
 	fill_copies(c, f, s, share);

@@ -24,7 +24,8 @@
 
 #define PAGE 4096u
 #define PAGES_AT_ONCE 64u
-#define LATER_NS 200000000ull /* for what the ring still has of a process that waits */
+#define LATER_NS 1000000000ull /* for what the ring still has of a process that waits */
+#define LATER_ROUNDS 20u /* and these: one may take long, and read nothing of it */
 
 static int open_of(int pid, const char *name)
 {
@@ -182,6 +183,43 @@ void cow_witness_compare(struct cows *c, struct cow_fork *f, int side)
 	close(mem_fd);
 }
 
+static void compare_joined(const struct cow_fork *f, int mem_fd, uint64_t page, size_t n, struct page_plane *ret)
+{
+	static char before[PAGES_AT_ONCE * PAGE], after[PAGES_AT_ONCE * PAGE];
+	off_t at = (off_t)(page * PAGE);
+	ssize_t old = pread(f->witness.mem_fd, before, n * PAGE, at), new = pread(mem_fd, after, n * PAGE, at);
+	ssize_t both = old < new ? old : new;
+
+	for (size_t i = 0; both > 0 && i < (size_t)both / PAGE; i++)
+		if (memcmp(before + i * PAGE, after + i * PAGE, PAGE) != 0)
+			page_plane_set(ret, page + i, 1);
+}
+
+void cow_witness_joined(const struct cows *c, struct cow_fork *f, int side, const struct page_plane *joined, bool newest)
+{
+	const struct watch_process *p = cow_outside(c, f->side[side].process);
+	struct cow_side *s = &f->side[side];
+	struct page_plane doubt = { .slot = NULL }, differ = { .slot = NULL };
+	struct page_run r = { .first = 0 };
+	int mem_fd = p && f->witness.mem_fd >= 0 ? openat(p->proc_fd, "mem", O_RDONLY | O_CLOEXEC) : -1;
+
+	cow_plane_add_common(&doubt, joined, &s->plane[COW_ARMED]);
+	cow_plane_take_away(&doubt, &s->plane[COW_WRITTEN]);
+	while (mem_fd >= 0 && page_plane_run(&doubt, r.first + r.n, 1ull << 36, &r))
+		for (uint64_t done = 0; done < r.n; done += PAGES_AT_ONCE)
+			compare_joined(f, mem_fd, r.first + done, r.n - done < PAGES_AT_ONCE ? r.n - done : PAGES_AT_ONCE, &differ);
+	cow_plane_add_common(&s->plane[COW_WRITTEN], &differ, &differ);
+	if (newest)
+		cow_plane_add_common(&s->plane[COW_FIRST], &differ, &differ);
+	cow_plane_take_away(&doubt, &differ);
+	cow_plane_add_common(&s->plane[COW_JOINED], &doubt, &doubt);
+	cow_plane_take_away(&s->plane[COW_JOINED], &s->plane[COW_WRITTEN]);
+	cow_plane_free(&doubt);
+	cow_plane_free(&differ);
+	if (mem_fd >= 0)
+		close(mem_fd);
+}
+
 /* ---- who stands still to be compared ---- */
 
 bool cows_is_asked(struct cows *c)
@@ -190,16 +228,19 @@ bool cows_is_asked(struct cows *c)
 	bool asked = n != c->n_asked;
 
 	c->n_asked = n;
-	return asked || c->later_ns;
+	return asked || c->waited_for;
 }
 
-/* False: something of it is still on the way; last: it is not waited for. */
-static bool compare(struct cows *c, uint64_t number, bool last)
+/* False: something of it is still on the way; last: it is not waited for.  Who
+ * is let go before all that it told is here would end uncompared: its fork may
+ * not even be known. */
+static bool compare(struct cows *c, struct cow_process *p, uint64_t number, bool last)
 {
-	struct cow_process *p = cow_process_find(c, number);
 	bool all = true;
 
-	if (p && p->shows_frames) {
+	if (!last && !p->stands)
+		return false;
+	if (p->shows_frames) {
 		if (!cow_outside(c, number) && !last)
 			return false; /* it has just begun: who it is is not heard yet */
 		cow_frames_note(c, p, number);
@@ -220,11 +261,27 @@ static bool compare(struct cows *c, uint64_t number, bool last)
 	return all;
 }
 
+/* Whether one that waits was answered, or is let go without. */
+static bool answer(struct cows *c, uint64_t number, uint64_t now_ns)
+{
+	struct cow_process *p = cow_process_of(c, number);
+
+	if (!p)
+		return true;
+	p->waits_ns = p->waits_ns ? p->waits_ns : now_ns;
+	bool last = now_ns - p->waits_ns > LATER_NS && ++p->n_waits > LATER_ROUNDS;
+	if (!compare(c, p, number, last) && !last)
+		return false;
+	p->stands = false;
+	p->waits_ns = p->n_waits = 0;
+	return true;
+}
+
 void cows_compare(struct cows *c, uint64_t now_ns)
 {
-	bool again = c->later_ns && now_ns - c->later_ns > LATER_NS, later = false;
 	struct mms_process *slot;
 
+	c->waited_for = false;
 	/* All at once: who waits unanswered gives up while others are compared. */
 	for (uint32_t i = 0; (slot = mms_process_slot(c->watch->session, i)); i++)
 		if (atomic_load(&slot->reach) == MMS_REACH_COMPARE)
@@ -234,13 +291,12 @@ void cows_compare(struct cows *c, uint64_t now_ns)
 		if (atomic_load(&slot->reach) != MMS_REACH_READING)
 			continue;
 		uint64_t number = slot->number;
-		if (!compare(c, number, again) && !again) {
-			later = true;
+		if (!answer(c, number, now_ns)) {
+			c->waited_for = true;
 			continue;
 		}
 		atomic_store(&slot->reach, MMS_REACH_DONE);
 		mms_futex_wake(&slot->reach, 1);
 		cow_frames_before(c, number);
 	}
-	c->later_ns = !later ? 0 : c->later_ns ? c->later_ns : now_ns;
 }

@@ -68,13 +68,14 @@ static size_t read_piece(struct look *l, uint64_t at, uint64_t end)
 	return n > 0 ? (size_t)n / 8 : 0;
 }
 
-static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+static void take_runs(void *arg, const struct page_told *run, size_t n)
 {
 	struct look *l = arg;
 
-	(void)first;
-	if (!(states & PAGE_IS_ZERO))
-		l->touched += n;
+	for (size_t i = 0; i < n; i++) {
+		if (!(run[i].states & PAGE_IS_ZERO))
+			l->touched += run[i].n;
+	}
 }
 
 static uint64_t untouched(struct look *l, uint64_t start, uint64_t end)
@@ -208,7 +209,7 @@ bool debts_look(const struct debts_ask *ask, struct debts *ret)
 
 	*ret = (struct debts){ 0 };
 	if (l)
-		*l = (struct look){ .scan = { .pagemap_fd = pagemap_fd, .run = one_run, .run_arg = l }, .ask = ask,
+		*l = (struct look){ .scan = { .pagemap_fd = pagemap_fd, .runs = take_runs, .runs_arg = l }, .ask = ask,
 			.d = ret };
 	bool good = maps && l && pagemap_fd >= 0 && look_at_areas(l, maps);
 	if (pagemap_fd >= 0)

@@ -44,7 +44,13 @@ struct drain *drain_open(const struct mms_session *session, const struct order_s
 	d->sink = sink;
 	d->rescan = true;
 	stamp_open(&d->clock, session->header);
-	order_init(&d->order);
+	pthread_mutex_init(&d->kept_lock, NULL);
+	for (uint32_t i = 0; i < LANES_MAX; i++) {
+		d->lane[i].d = d;
+		order_init(&d->lane[i].order);
+	}
+	d->nobody.lane = &d->lane[0];
+	d->lanes_max = 1;
 	return d;
 }
 
@@ -61,19 +67,22 @@ void drain_close(struct drain *d)
 			free(s);
 		}
 	slots_done(d);
-	order_done(&d->order);
+	lanes_done(d);
+	for (uint32_t i = 0; i < LANES_MAX; i++)
+		order_done(&d->lane[i].order);
+	pthread_mutex_destroy(&d->kept_lock);
 	free(d);
 }
 
 /* ---- giving back ---- */
 
-static void wake_waiting(struct drain *d)
+static void wake_waiting(struct lane *l)
 {
-	struct mms_header *h = d->session->header;
+	struct mms_header *h = l->d->session->header;
 
-	if (!d->n_freed)
+	if (!l->n_freed)
 		return;
-	d->n_freed = 0;
+	l->n_freed = 0;
 	atomic_fetch_add_explicit(&h->free_seq, 1, memory_order_seq_cst);
 	if (atomic_load_explicit(&h->n_waiting, memory_order_seq_cst))
 		mms_futex_wake(&h->free_seq, INT_MAX);
@@ -87,8 +96,9 @@ static void count_emptied(struct drain *d, const struct mms_block *b, const stru
 
 /* at: where reading ended.  A slot must not look valid in a later use: what
  * was not written is zeroed, and everything when payload lies in between. */
-static void block_recycle(struct drain *d, uint32_t cell, uint32_t at)
+static void block_recycle(struct lane *l, uint32_t cell, uint32_t at)
 {
+	struct drain *d = l->d;
 	struct mms_block *b = (struct mms_block *)(void *)mms_cell(d->session, cell);
 	struct cell *c = &d->cells[cell];
 	uint32_t saved = b->saved > MMS_BLOCK_FIRST ? b->saved : MMS_BLOCK_FIRST;
@@ -111,37 +121,42 @@ static void block_recycle(struct drain *d, uint32_t cell, uint32_t at)
 	 * again before more of the ring becomes memory of the target. */
 	if (atomic_load_explicit(&d->session->header->ring_hint, memory_order_relaxed) > cell)
 		atomic_store_explicit(&d->session->header->ring_hint, cell, memory_order_relaxed);
-	d->stats.n_blocks++;
-	if (++d->n_freed >= d->stats.ring_cells / 4)
-		wake_waiting(d);
+	l->stats.n_blocks++;
+	if (++l->n_freed >= d->stats.ring_cells / 4)
+		wake_waiting(l);
 }
 
-static void kept_release(struct drain *d, uint32_t n)
+static void kept_release(struct lane *l, uint32_t n)
 {
+	struct drain *d = l->d;
+
 	for (uint32_t i = 0; i < n; i++)
-		block_recycle(d, d->kept[i], d->cells[d->kept[i]].end);
+		block_recycle(l, d->kept[i], d->cells[d->kept[i]].end);
 	d->n_kept -= n;
 	memmove(d->kept, d->kept + n, d->n_kept * sizeof(*d->kept));
 }
 
 /* What a process is and which modules it has is written once: when the
  * collector is killed before the database has it, `recover` finds it here. */
-static void block_keep(struct drain *d, uint32_t cell, uint32_t at)
+static void block_keep(struct lane *l, uint32_t cell, uint32_t at)
 {
+	struct drain *d = l->d;
 	struct cell *c = &d->cells[cell];
 	uint32_t max = d->stats.ring_cells / 4 < KEPT_MAX ? d->stats.ring_cells / 4 : KEPT_MAX;
 
 	if (max == 0) {
-		block_recycle(d, cell, at);
+		block_recycle(l, cell, at);
 		return;
 	}
+	pthread_mutex_lock(&d->kept_lock);
 	if (d->n_kept >= max)
-		kept_release(d, d->n_kept - max + 1);
+		kept_release(l, d->n_kept - max + 1);
 	count_emptied(d, (const struct mms_block *)(const void *)mms_cell(d->session, cell), c);
 	c->uncounted = true;
 	c->use = CELL_KEPT;
 	c->end = at;
 	d->kept[d->n_kept++] = cell;
+	pthread_mutex_unlock(&d->kept_lock);
 }
 
 static void queue_pop(struct stream *s)
@@ -166,9 +181,9 @@ void block_finished(struct stream *s)
 		c->next = s->parked;
 		s->parked = s->cell;
 	} else if (c->keep && !s->d->finishing) {
-		block_keep(s->d, s->cell, s->at);
+		block_keep(s->family->lane, s->cell, s->at);
 	} else {
-		block_recycle(s->d, s->cell, s->at);
+		block_recycle(s->family->lane, s->cell, s->at);
 	}
 	queue_pop(s);
 }
@@ -181,7 +196,7 @@ static void unpark_all(struct stream *s)
 
 		s->parked = s->d->cells[cell].next;
 		holes_forget(s, cell);
-		block_recycle(s->d, cell, MMS_BLOCK_END);
+		block_recycle(s->family->lane, cell, MMS_BLOCK_END);
 	}
 }
 
@@ -201,7 +216,7 @@ static void late_read(struct stream *s)
 			continue;
 		}
 		*link = s->d->cells[cell].next;
-		block_recycle(s->d, cell, MMS_BLOCK_END);
+		block_recycle(s->family->lane, cell, MMS_BLOCK_END);
 	}
 }
 
@@ -273,6 +288,8 @@ static struct stream *stream_of(struct drain *d, const struct mms_block *b, uint
 	s->d = d;
 	s->who = (struct order_writer){ .process = b->process_number, .thread = b->thread_number,
 		.pid = b->pid, .tid = b->tid, .tcb = b->tcb };
+	s->family = &d->nobody;
+	s->process_slot = mms_owner_process(owner);
 	s->thread_slot_plus_1 = mms_owner_thread_plus_1(owner);
 	s->dead = d->finishing;
 	s->next = *bucket;
@@ -319,7 +336,7 @@ static void block_attach(struct drain *d, uint32_t cell, uint64_t owner)
 		b->gen = 1;
 		d->cells[cell].dirty = true;
 		d->stats.n_bad++;
-		block_recycle(d, cell, MMS_BLOCK_FIRST);
+		block_recycle(&d->lane[0], cell, MMS_BLOCK_FIRST);
 		return;
 	}
 	s = stream_of(d, b, owner);
@@ -361,10 +378,27 @@ static void blocks_scan(struct drain *d)
 
 /* ---- rounds ---- */
 
+/* A slot may be seen only after the first block was. */
+static void families_find(struct drain *d)
+{
+	for (struct stream *s = d->busy; s; s = s->next_busy) {
+		if (s->family->id)
+			continue;
+		s->family = slots_family(d, s->process_slot, s->who.process);
+		if (s->family->last_ns < d->nobody.last_ns)
+			s->family->last_ns = d->nobody.last_ns;
+	}
+}
+
 static void merge(struct drain *d, uint64_t horizon)
 {
+	families_find(d);
+	uint32_t n_lanes = lanes_plan(d);
+	uint64_t done = horizon;
+
 	/* A stream may find a hole while it is added, and hold the rest back. */
-	d->order.horizon = horizon;
+	for (uint32_t i = 0; i < n_lanes; i++)
+		d->lane[i].order.horizon = horizon;
 	slots_add_begins(d);
 	for (struct stream *s = d->busy; s; s = s->next_busy)
 		late_read(s);
@@ -372,12 +406,13 @@ static void merge(struct drain *d, uint64_t horizon)
 		if (!s->block)
 			queue_pop(s);
 		if (stream_next(s))
-			order_add(&d->order, &s->source);
+			order_add(&s->family->lane->order, &s->source);
 	}
-	order_merge(&d->order, d->order.horizon);
-	batch_flush(d);
-	if (d->order.horizon > d->done)
-		d->done = d->order.horizon;
+	lanes_merge(d, n_lanes);
+	for (uint32_t i = 0; i < n_lanes; i++)
+		done = d->lane[i].order.horizon < done ? d->lane[i].order.horizon : done;
+	if (done > d->done)
+		d->done = done;
 }
 
 static void stream_free(struct drain *d, struct stream *s)
@@ -423,6 +458,21 @@ static bool check_is_due(const struct drain *d)
 	return d->now >= d->check_ticks || d->stats.free_cells * 2 < d->stats.ring_cells;
 }
 
+/* What each lane counted. */
+static void stats_add(struct drain *d)
+{
+	for (uint32_t i = 0; i < LANES_MAX; i++) {
+		struct drain_stats *from = &d->lane[i].stats;
+
+		d->stats.n_records += from->n_records;
+		d->stats.n_blocks += from->n_blocks;
+		d->stats.n_late += from->n_late;
+		d->stats.n_holes += from->n_holes;
+		d->stats.n_bad += from->n_bad;
+		*from = (struct drain_stats){ 0 };
+	}
+}
+
 static uint64_t round_to(struct drain *d, uint64_t horizon)
 {
 	uint64_t before = d->stats.n_records;
@@ -438,7 +488,8 @@ static uint64_t round_to(struct drain *d, uint64_t horizon)
 	merge(d, horizon);
 	streams_sort_out(d);
 	slots_release(d);
-	wake_waiting(d);
+	wake_waiting(&d->lane[0]);
+	stats_add(d);
 	return d->stats.n_records - before;
 }
 
@@ -519,7 +570,7 @@ static void block_saved(struct drain *d, uint32_t cell, uint32_t at, uint64_t ti
 
 void drain_saved(struct drain *d)
 {
-	kept_release(d, d->n_kept);
+	kept_release(&d->lane[0], d->n_kept);
 	for (struct stream *s = d->busy; s; s = s->next_busy) {
 		if (s->block)
 			block_saved(d, s->cell, s->at, s->anchor);
@@ -527,6 +578,12 @@ void drain_saved(struct drain *d)
 			block_saved(d, i, MMS_BLOCK_END, 0);
 	}
 	atomic_store_explicit(&d->session->header->unsaved_slots, 0, memory_order_relaxed);
+}
+
+void drain_lanes(struct drain *d, uint32_t n, uint32_t n_blocks)
+{
+	d->lanes_max = n < LANES_MAX ? n : LANES_MAX;
+	d->lane_blocks = n_blocks;
 }
 
 void drain_stats(const struct drain *d, struct drain_stats *ret)

@@ -10,7 +10,8 @@
  *   loop: drain_round(d); ... drain_process_gone(d, number) ...
  *   drain_finish(d); drain_close(d);
  *
- * drain never sleeps and makes no system call but futex wakes (free_seq).
+ * drain makes no system call but futex wakes (free_seq), and sleeps only while
+ * another of its threads merges (drain_lanes).
  * It keeps n_full, wakes waiting targets, frees thread slots of dead threads
  * and the process slots of gone processes.  It does not extend the session:
  * drain_stats says how full the ring is, header->want what ran out.
@@ -27,6 +28,8 @@
 
 struct drain;
 
+#define LANES_MAX 4u
+
 struct drain_stats {
 	uint64_t n_records; /* delivered */
 	uint64_t n_blocks;  /* given back */
@@ -37,6 +40,8 @@ struct drain_stats {
 	uint64_t n_torn;    /* claimed by a process that died before the header */
 	uint32_t ring_cells, free_cells; /* at the end of the last round */
 	uint32_t threads; /* known and not yet gone */
+	uint32_t lanes;   /* the most that one round was merged by */
+	uint64_t n_shared; /* rounds that were merged by more than one */
 };
 
 /* The session and the sink must outlive the drain.  n_cells_mapped may grow
@@ -59,6 +64,12 @@ uint64_t drain_round_at(struct drain *d, uint64_t stamp);
 /* The process (one image) has ended: what it left is read to its end in the
  * next rounds, then its slot is given back (order_sink.process_read). */
 void drain_process_gone(struct drain *d, uint64_t number);
+
+/* From here on a round may be merged by up to n threads, this one included:
+ * processes that forked from each other by the same one.  The sink is called
+ * by several then (order_sink.share).  Only where blocks of more than one such
+ * family wait, n_blocks or more for each thread. */
+void drain_lanes(struct drain *d, uint32_t n, uint32_t n_blocks);
 
 /* The database now has all that was delivered: noted in the session, for
  * `recover` after this process was killed. */

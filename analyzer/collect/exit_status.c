@@ -88,8 +88,9 @@ int exit_status(int pidfd, int proc_fd, int *ret_wait_status)
 	int again = from_stat(proc_fd, ret_wait_status);
 	if (again != -ENODATA)
 		return again;
-	/* Reaped between the two questions. */
-	return from_pidfd(pidfd, ret_wait_status) == 0 ? 0 : -ENODATA;
+	/* Reaped between the two questions, or being reaped: the next one tells. */
+	r = from_pidfd(pidfd, ret_wait_status);
+	return r == 0 || r == -EAGAIN ? r : -ENODATA;
 }
 
 int pidfd_pid(int pidfd)

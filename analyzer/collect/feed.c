@@ -18,6 +18,7 @@ static struct model_process *process_of(struct feed *f, struct order_writer *w, 
 
 	if (p)
 		return p;
+	model_turn(f->model, t_ns);
 	p = model_process(f->model, w->process);
 	if (!p)
 		return NULL;
@@ -254,6 +255,8 @@ static void note_exit(struct note *c)
 static void feed_note(void *arg, struct order_writer *w, const struct order_note *n)
 {
 	struct feed *f = arg;
+
+	model_turn(f->model, n->t_ns);
 	struct note c = { .f = f, .p = process_of(f, w, n->t_ns), .w = w, .n = n };
 
 	if (!c.p)
@@ -298,7 +301,7 @@ static void feed_note(void *arg, struct order_writer *w, const struct order_note
 	bool vm = n->type >= MMS_LONG_MMAP && n->type <= MMS_LONG_SHMDT;
 	if (f->space && (vm || (n->type >= MMS_LONG_PAGES && n->type <= MMS_LONG_ALLOCATOR)))
 		f->space(f->space_arg, w, n);
-	if (f->cow && (n->type == MMS_LONG_FORK || (n->type >= MMS_LONG_COW_PAGES && n->type <= MMS_LONG_COW_FAULTS)))
+	if (f->cow && (n->type == MMS_LONG_FORK || (n->type >= MMS_LONG_COW_PAGES && n->type <= MMS_LONG_COW_STANDS)))
 		f->cow(f->cow_arg, w, n);
 }
 
@@ -321,9 +324,10 @@ void feed_process_slot(struct model_process *p, const struct mms_process *slot)
 static void feed_process_begin(void *arg, const struct mms_process *slot, uint64_t t_ns)
 {
 	struct feed *f = arg;
-	struct model_process *p = model_process(f->model, slot->number);
-	struct model_process *parent;
+	struct model_process *p, *parent;
 
+	model_turn(f->model, t_ns);
+	p = model_process(f->model, slot->number);
 	if (!p)
 		return;
 	p->ns_pid = slot->pid;
@@ -382,10 +386,28 @@ static void feed_thread_read(void *arg, struct order_writer *w)
 	w->user = NULL;
 }
 
+static uint64_t feed_family(void *arg, uint64_t process)
+{
+	const struct feed *f = arg;
+	const struct model_process *p = model_process_find(f->model, process);
+
+	return p ? p->family : 0;
+}
+
+static void feed_share(void *arg, order_turn *turn, uint64_t horizon_ns)
+{
+	struct feed *f = arg;
+
+	f->model->turn = turn;
+	if (horizon_ns > f->model->now_ns)
+		f->model->now_ns = horizon_ns;
+}
+
 void feed_init(struct feed *f, struct model *m)
 {
 	*f = (struct feed){
 		.sink = { .arg = f, .heap = feed_heap, .note = feed_note, .process_begin = feed_process_begin,
-			.process_read = feed_process_read, .thread_read = feed_thread_read, .round = feed_round },
+			.process_read = feed_process_read, .thread_read = feed_thread_read, .round = feed_round,
+			.family = feed_family, .share = feed_share },
 		.model = m };
 }

@@ -33,7 +33,7 @@ static void count(struct stream *s, uint64_t by)
 {
 	struct seen_process *p = slots_process(s->d, s->who.process);
 
-	s->d->stats.n_holes += by;
+	s->family->lane->stats.n_holes += by;
 	if (p)
 		p->lost += by;
 }

@@ -2,7 +2,7 @@
  * limit.c - see limit.h: the limits of one process, and the small files
  * that they are read from.
  *
- * Called by ticks.c and, over recorded trees, by tests.  Reads only.
+ * Called by pressure.c and, over recorded trees, by tests.  Reads only.
  */
 #include "collect/limit.h"
 
@@ -23,6 +23,10 @@
 #define MANY_AREAS 16384
 #define COUNT_EVERY 2000000000ull /* when they are few */
 #define COUNT_QUIET 5 /* times that, while nothing says that their number changed */
+/* What a process may have: how old that may be. */
+#define SET_OLD 10000000000ull
+#define SET_YOUNG 8 /* a share of the time since the first look */
+#define SET_NEAR 4  /* not old at all when less than this share of a limit is left */
 /* Ends of address spaces, arch/x86/include/asm/page_64_types.h, elf.h. */
 #define TASK_SIZE_64 0x7ffffffff000ull
 #define TASK_SIZE_32 0xffffe000ull
@@ -71,18 +75,26 @@ const char *limit_lines(int fd, char *buffer, size_t size)
 	return buffer;
 }
 
-uint64_t limit_field(const char *text, const char *key)
+const char *limit_line(const char *text, const char *key)
 {
 	size_t length = strlen(key);
 
 	for (const char *line = text; line && *line; line = strchr(line, '\n'), line += line != NULL) {
-		if (strncmp(line, key, length) || !line[length] || !strchr(" :\t", line[length]))
-			continue;
-		const char *value = line + length + strspn(line + length, " :\t");
-
-		return isdigit((unsigned char)*value) ? strtoull(value, NULL, 10) : LIMIT_NONE;
+		if (strncmp(line, key, length) == 0 && line[length] && strchr(" :\t", line[length]))
+			return line;
 	}
-	return LIMIT_NONE;
+	return NULL;
+}
+
+uint64_t limit_field(const char *text, const char *key)
+{
+	const char *value = limit_line(text, key);
+
+	if (!value)
+		return LIMIT_NONE;
+	value += strlen(key);
+	value += strspn(value, " :\t");
+	return isdigit((unsigned char)*value) ? strtoull(value, NULL, 10) : LIMIT_NONE;
 }
 
 struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, const char *path, uint64_t limit,
@@ -99,13 +111,13 @@ struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, cons
 
 void limit_process_init(struct limit_process *p, int folder_fd)
 {
-	*p = (struct limit_process){ .folder_fd = folder_fd, .status_fd = -1, .limits_fd = -1, .count_fd = -1,
+	*p = (struct limit_process){ .folder_fd = folder_fd, .limits_fd = -1, .count_fd = -1,
 		.map_count = LIMIT_NONE };
 }
 
 void limit_process_done(struct limit_process *p)
 {
-	int *fd[] = { &p->status_fd, &p->limits_fd, &p->count_fd };
+	int *fd[] = { &p->limits_fd, &p->count_fd };
 
 	for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++) {
 		if (*fd[i] >= 0)
@@ -205,13 +217,6 @@ static uint64_t soft_limit(const char *text, const char *name)
 	return isdigit((unsigned char)*line) ? strtoull(line, NULL, 10) : LIMIT_NONE;
 }
 
-static uint64_t kib(const char *status, const char *key)
-{
-	uint64_t v = limit_field(status, key);
-
-	return v == LIMIT_NONE ? LIMIT_NONE : v << 10;
-}
-
 static uint64_t max_map_count(struct limit_process *p)
 {
 	char text[64];
@@ -220,48 +225,82 @@ static uint64_t max_map_count(struct limit_process *p)
 	return isdigit((unsigned char)*text) ? strtoull(text, NULL, 10) : LIMIT_NONE;
 }
 
+static bool is_near(const struct limit_points *points, size_t first)
+{
+	for (size_t i = first; i < points->n; i++) {
+		const struct limit_point *l = &points->at[i];
+
+		if (l->kind != LIMIT_TASK_SIZE && limit_headroom(l) < (int64_t)(l->limit / SET_NEAR))
+			return true;
+	}
+	return false;
+}
+
+static void read_set(struct limit_process *p, uint64_t now_ns)
+{
+	char limits[4096], status[4096];
+	int fd = openat(p->folder_fd, "status", O_RDONLY | O_CLOEXEC);
+	const char *capabilities = strstr(limit_text(fd, status, sizeof status), "CapEff:");
+
+	if (fd >= 0)
+		close(fd);
+	kept_text(p, &p->limits_fd, "limits", limits, sizeof limits);
+	p->set = (struct limit_set){ .read_ns = now_ns, .as = soft_limit(limits, "Max address space"),
+		.data = soft_limit(limits, "Max data size"), .stack = soft_limit(limits, "Max stack size"),
+		.memlock = soft_limit(limits, "Max locked memory"), .map_count = max_map_count(p),
+		.administrates = capabilities == NULL ||
+			strtoull(capabilities + sizeof "CapEff:" - 1, NULL, 16) >> CAPABILITY_SYS_ADMIN & 1 };
+	p->doubted = false;
+}
+
 /* Mode 2 keeps memory back: for the administrator, and for others from a
  * process that is large (mm/util.c, __vm_enough_memory). */
-static void put_commit(const struct limit_commit *c, const char *status, uint64_t vm_size, struct limit_points *ret)
+static void put_commit(const struct limit_process *p, const struct limit_commit *c, uint64_t vm_size,
+	struct limit_points *ret)
 {
-	const char *capabilities = strstr(status, "CapEff:");
 	uint64_t kept = vm_size / RESERVE_SHARE;
 
 	if (c->mode != 2 || c->limit == LIMIT_NONE)
 		return;
 	kept = c->user_reserve != LIMIT_NONE && kept > c->user_reserve ? c->user_reserve : kept;
-	if (c->admin_reserve != LIMIT_NONE && capabilities &&
-		!(strtoull(capabilities + sizeof "CapEff:" - 1, NULL, 16) >> CAPABILITY_SYS_ADMIN & 1))
+	if (c->admin_reserve != LIMIT_NONE && !p->set.administrates)
 		kept += c->admin_reserve;
 	limit_put(ret, LIMIT_COMMIT, "vm.overcommit_memory=2", c->limit > kept ? c->limit - kept : 0, c->committed, 0);
 }
 
-bool limit_process_read(struct limit_process *p, uint64_t now_ns, const struct limit_commit *commit,
+static void put_all(const struct limit_process *p, const struct mms_mm *mm, const struct limit_commit *commit,
 	struct limit_points *ret)
 {
-	char status[4096], limits[4096];
+	put_commit(p, commit, mm->total, ret);
+	limit_put(ret, LIMIT_AS, "RLIMIT_AS", p->set.as, mm->total, 0);
+	limit_put(ret, LIMIT_DATA, "RLIMIT_DATA", p->set.data, mm->data, 0);
+	limit_put(ret, LIMIT_STACK, "RLIMIT_STACK", p->set.stack, mm->stack, 0);
+	limit_put(ret, LIMIT_MEMLOCK, "RLIMIT_MEMLOCK", p->set.memlock, mm->locked, 0);
+	limit_put(ret, LIMIT_TASK_SIZE, "address space", p->task_size, mm->total, 0);
+	limit_put(ret, LIMIT_MAP_COUNT, "vm.max_map_count", p->set.map_count, p->map_count, 0);
+}
 
-	kept_text(p, &p->status_fd, "status", status, sizeof status);
-	kept_text(p, &p->limits_fd, "limits", limits, sizeof limits);
-	uint64_t vm_size = kib(status, "VmSize");
-	if (vm_size == LIMIT_NONE) /* gone */
+bool limit_process_read(struct limit_process *p, uint64_t now_ns, const struct mms_mm *mm,
+	const struct limit_commit *commit, struct limit_points *ret)
+{
+	size_t first = ret->n;
+
+	if (mm->total == 0) /* gone */
 		return false;
-	p->data = kib(status, "VmData");
-	p->stack = kib(status, "VmStk");
-	p->anon = kib(status, "RssAnon");
-	p->swap = kib(status, "VmSwap");
-	p->rss = kib(status, "VmRSS");
-	p->page_tables = kib(status, "VmPTE");
-	p->threads = limit_field(status, "Threads");
+	if (!p->first_ns)
+		p->first_ns = now_ns;
 	if (!p->task_size)
 		p->task_size = task_size_of(p);
-	count_when_due(p, now_ns, vm_size);
-	put_commit(commit, status, vm_size, ret);
-	limit_put(ret, LIMIT_AS, "RLIMIT_AS", soft_limit(limits, "Max address space"), vm_size, 0);
-	limit_put(ret, LIMIT_DATA, "RLIMIT_DATA", soft_limit(limits, "Max data size"), p->data, 0);
-	limit_put(ret, LIMIT_STACK, "RLIMIT_STACK", soft_limit(limits, "Max stack size"), p->stack, 0);
-	limit_put(ret, LIMIT_MEMLOCK, "RLIMIT_MEMLOCK", soft_limit(limits, "Max locked memory"), kib(status, "VmLck"), 0);
-	limit_put(ret, LIMIT_TASK_SIZE, "address space", p->task_size, vm_size, 0);
-	limit_put(ret, LIMIT_MAP_COUNT, "vm.max_map_count", max_map_count(p), p->map_count, 0);
+	count_when_due(p, now_ns, mm->total);
+	uint64_t age = now_ns - p->set.read_ns;
+	bool due = !p->set.read_ns || p->doubted || age >= SET_OLD || age >= (now_ns - p->first_ns) / SET_YOUNG;
+	if (due)
+		read_set(p, now_ns);
+	put_all(p, mm, commit, ret);
+	if (!due && is_near(ret, first)) {
+		ret->n = first;
+		read_set(p, now_ns);
+		put_all(p, mm, commit, ret);
+	}
 	return true;
 }

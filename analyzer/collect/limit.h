@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <mmscope/record.h>
+
 #define LIMITS_MAX 48
 #define LIMIT_NONE UINT64_MAX /* unlimited, or not known */
 #define LIMIT_UNLIMITED 0x7ffffffffffff000ull /* what cgroup v1 says for no limit */
@@ -37,8 +39,8 @@ enum limit_kind {
 	LIMIT_MEMLOCK,       /* RLIMIT_MEMLOCK */
 	LIMIT_TASK_SIZE,     /* end of the address space */
 	LIMIT_MAP_COUNT,     /* vm.max_map_count; counts areas, not bytes */
-	/* Count threads; looked at when one was refused (tasks.h): */
-	LIMIT_NPROC,         /* RLIMIT_NPROC: of the user */
+	/* Count threads (tasks.h): */
+	LIMIT_NPROC,         /* RLIMIT_NPROC: of the user; looked at when one was refused */
 	LIMIT_PIDS,          /* pids.max of a cgroup */
 	LIMIT_THREADS,       /* kernel.threads-max */
 };
@@ -76,6 +78,8 @@ struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, cons
 /* The number behind a key at the start of a line ("VmSize:  12 kB" gives 12);
  * LIMIT_NONE when absent. */
 uint64_t limit_field(const char *text, const char *key);
+/* The line that begins with a key; NULL when absent. */
+const char *limit_line(const char *text, const char *key);
 /* Text of a kept descriptor from its beginning; "" when unreadable.  lines: of
  * a file that comes in several reads (vmstat). */
 const char *limit_text(int fd, char *buffer, size_t size);
@@ -91,21 +95,32 @@ struct limit_commit {
 	uint64_t admin_reserve, user_reserve; /* bytes kept back in mode 2 */
 };
 
+/* What a process may have at most, as it was read; a program seldom changes it. */
+struct limit_set {
+	uint64_t read_ns; /* 0: never */
+	uint64_t as, data, stack, memlock, map_count;
+	bool administrates; /* CAP_SYS_ADMIN */
+};
+
 /* A process's own files. */
 struct limit_process {
 	int folder_fd; /* /proc/PID; not owned */
-	int status_fd, limits_fd, count_fd; /* -1: not open yet; count_fd is max_map_count */
+	int limits_fd, count_fd; /* -1: not open yet; count_fd is max_map_count */
+	struct limit_set set;
+	uint64_t first_ns;
+	bool doubted; /* set by the caller: something was refused, or the program is another */
 	uint64_t map_count, counted_ns, count_cost_ns;
 	uint64_t n_calls; /* set by the caller: calls about the address space that were told */
 	uint64_t counted_calls, counted_size; /* these and VmSize when areas were counted */
 	uint64_t task_size; /* 0: to be looked at */
-	/* From status, at the last read; LIMIT_NONE: not known. */
-	uint64_t data, stack, anon, swap, page_tables, threads, rss;
 };
 void limit_process_init(struct limit_process *p, int folder_fd);
 void limit_process_done(struct limit_process *p);
-/* False when the process is gone. */
-bool limit_process_read(struct limit_process *p, uint64_t now_ns, const struct limit_commit *commit,
-	struct limit_points *ret);
+/* mm: what status says now.  What is used is of now.  What it may have is of now
+ * where less than a quarter of it is left or it is doubted, else older by no more
+ * than an eighth of the time since the first read, and than ten seconds.  False
+ * when the process is gone. */
+bool limit_process_read(struct limit_process *p, uint64_t now_ns, const struct mms_mm *mm,
+	const struct limit_commit *commit, struct limit_points *ret);
 
 #endif

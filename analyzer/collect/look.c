@@ -8,8 +8,8 @@
  *
  *	tick  list | slice slice | 1 ms | slice slice slice | 1 ms | ... | rows
  *
- * a slice is as many bytes as are answered within 0.1 ms (measured, up to
- * 64 MiB), and after 0.25 ms of them (0.05 without CAP_SYS_NICE, hurry.c) the
+ * a slice is as many bytes as are answered within 0.1 ms (measured, up to 4 GiB,
+ * and 64 MiB of what is there), and after 0.25 ms of them (0.05 without CAP_SYS_NICE, hurry.c) the
  * collector empties the rings and sleeps: who sleeps often is seldom
  * interrupted.  When all looks of a tick are over,
  * there is none for 250 times what they took by the clock: 0.4 % of a processor
@@ -109,7 +109,7 @@ static void count_pages(struct space *sp, struct mms_area *a)
 	const struct page_plane *plane = sp->coming_pages.plane;
 	uint64_t first = a->start >> 12, n = (a->end - a->start) >> 12;
 
-	a->known = 1;
+	a->known = sp->look.ask.no_ioctl ? MMS_AREA_PLAIN : MMS_AREA_KNOWN;
 	a->zero = (uint32_t)page_plane_count(&plane[PAGE_ZERO], first, n);
 	a->present = (uint32_t)page_plane_count(&plane[PAGE_PRESENT], first, n) - a->zero;
 	a->swapped = (uint32_t)page_plane_count(&plane[PAGE_SWAPPED], first, n);
@@ -176,13 +176,16 @@ static int64_t look_slice(struct space *sp, uint64_t most)
 		const struct mms_area *a = &sp->coming.area[l->area].a;
 		uint64_t start = l->at > a->start ? l->at : a->start;
 		uint64_t end = a->end - start < most - done ? a->end : start + (most - done);
+		uintptr_t next = end;
 
-		int r = page_scan_range(&l->ask, &sp->coming_pages, start, end, PAGE_WANT_STATES, false);
+		int r = page_scan_part(&l->ask, &sp->coming_pages, start, end, PAGE_WANT_STATES, false, &next);
 		if (r < 0)
 			return r;
-		done += end - start;
-		l->at = end;
-		l->area += end == a->end;
+		done += next - start;
+		l->at = next;
+		l->area += next == a->end;
+		if (next < end)
+			break; /* there was much */
 	}
 	return (int64_t)done;
 }
@@ -212,7 +215,7 @@ static void look_on(struct spaces *s, struct space *sp)
 
 	if (took > SLICE_NS && s->slice > SLICE_MIN)
 		s->slice /= 2;
-	else if (took < SLICE_NS / 4 && s->slice < PAGE_SCAN_SLICE)
+	else if (took < SLICE_NS / 4 && s->slice < PAGE_SCAN_SPARSE)
 		s->slice *= 2;
 	l->scan.cost_ns += took;
 	if (n < 0)
@@ -242,15 +245,14 @@ static bool due(struct spaces *s, const struct space *sp, uint64_t now_ns)
 	return !sp->look.on && now_ns >= sp->next_look_ns;
 }
 
-void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now,
-	const struct mms_mm *mm)
+void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now)
 {
 	struct space *sp = space_of(s, now->process);
 
 	if (!sp || sp->final || p->proc_fd < 0 || !due(s, sp, now->t_ns) || quiet(sp, now))
 		return;
 	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
-	int r = look_begin(s, sp, p->proc_fd, now->t_ns, mm);
+	int r = look_begin(s, sp, p->proc_fd, now->t_ns, &p->mm);
 	uint64_t took = clock_ns(CLOCK_MONOTONIC) - begin;
 	if (r == 0)
 		sp->look.scan.cost_ns = took;

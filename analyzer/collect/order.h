@@ -52,6 +52,12 @@ struct order_note {
 	uint64_t t_ns;
 };
 
+/* While threads share the work of a round: whoever calls it waits until all
+ * others have delivered what is older than t_ns.  Until it delivers something
+ * younger it is alone with what the sink keeps of more than one family, and the
+ * order of what is done so is that of one thread. */
+typedef void order_turn(uint64_t t_ns);
+
 struct order_sink {
 	void *arg;
 	/* n events in their order, at most ORDER_BATCH; what other calls tell
@@ -70,6 +76,13 @@ struct order_sink {
 	/* End of a round: everything up to horizon_ns has been delivered.
 	 * UINT64_MAX at the end of all. */
 	void (*round)(void *arg, uint64_t horizon_ns);
+	/* Who forked from each other, as a number: that of this process, whose slot
+	 * is gone; 0: it is not known.  NULL: the sink remembers nobody. */
+	uint64_t (*family)(void *arg, uint64_t process);
+	/* From here on heap, note and process_begin are called by several threads at
+	 * once, each for other families, up to this horizon; turn NULL: no longer.
+	 * NULL: the sink is for one thread. */
+	void (*share)(void *arg, order_turn *turn, uint64_t horizon_ns);
 };
 
 /* One thread's records as order sees them. */

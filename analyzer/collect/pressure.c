@@ -23,6 +23,7 @@
 #include "collect/spaces.h"
 #include "collect/tasks.h"
 #include "collect/victims.h"
+#include "mirror/mm.h"
 #include "store/writer.h"
 
 #define MS 1000000ull
@@ -40,6 +41,8 @@
 #define VICTIMS_NEAR 4 /* each second when a quarter of the limit is left */
 #define HUGE_SPLIT 512 /* a split huge page needs a page table: a 512th of it */
 #define MOVED_EVERY 16 /* ticks between looks for a change of cgroup */
+#define TASKS_EVERY 16 /* and at the number of threads, while there may be many more */
+#define TASKS_NEAR 4   /* a quarter of those there may be are left: at each tick */
 
 struct place {
 	struct cgroup_place *cgroups;
@@ -48,6 +51,8 @@ struct place {
 	struct limit_commit commit;
 	uint64_t before_ns;
 	uint64_t victims_ns, victims_cost_ns;
+	unsigned n_reads;
+	bool tasks_near;
 };
 
 /* What is kept of a living process; by its index in the watch. */
@@ -55,6 +60,7 @@ struct look {
 	bool open, over;
 	unsigned place; /* index */
 	unsigned ticks;
+	bool executed; /* as was told by the tick before; what came may not join */
 	struct limit_process limits;
 	struct limit_points now, before;
 	uint64_t now_ns, before_ns;
@@ -152,10 +158,10 @@ static bool reserve_looks(struct pressure *p, size_t n)
  * moved.  Its memory has gone before. */
 static bool is_ending(const struct look *l)
 {
-	char status[4096];
+	struct mms_mm mm = { .total = 0 };
 
-	limit_text(l->limits.status_fd, status, sizeof(status));
-	return limit_field(status, "VmSize") == LIMIT_NONE;
+	mm_read_status(l->limits.folder_fd, "status", &mm);
+	return mm.total == 0;
 }
 
 /* Opens a process, or follows it into another cgroup. */
@@ -213,6 +219,22 @@ static void store_points(struct store *store, unsigned place, uint64_t process, 
 	}
 }
 
+/* How many more threads there may be. */
+static void read_tasks(struct place *place)
+{
+	size_t first = place->now.n;
+
+	if (!place->tasks_near && place->n_reads++ % TASKS_EVERY)
+		return;
+	tasks_read("", cgroup_place_text(place->cgroups), &place->now);
+	place->tasks_near = false;
+	for (size_t i = first; i < place->now.n; i++) {
+		const struct limit_point *l = &place->now.at[i];
+
+		place->tasks_near = place->tasks_near || limit_headroom(l) < (int64_t)(l->limit / TASKS_NEAR);
+	}
+}
+
 static void read_place(struct pressure *p, unsigned i, struct store *store, uint64_t now_ns)
 {
 	struct place *place = &p->places[i];
@@ -224,47 +246,43 @@ static void read_place(struct pressure *p, unsigned i, struct store *store, uint
 	place->now.n = 0;
 	place->read_ns = now_ns;
 	cgroup_place_read(place->cgroups, &place->now, &place->commit);
+	read_tasks(place);
 	store_points(store, i, 0, now_ns, &place->now, &place->before);
 }
 
 static uint64_t debt_left(uint64_t promised, uint64_t used)
 {
-	return promised == LIMIT_NONE || used == LIMIT_NONE ? LIMIT_NONE : promised > used ? promised - used : 0;
+	return promised > used ? promised - used : 0;
 }
 
-static uint64_t zero_if_none(uint64_t v)
-{
-	return v == LIMIT_NONE ? 0 : v;
-}
 
 /* Thread stacks, and what the main stack may grow by. */
-static uint64_t stack_debt(const struct look *l)
+static uint64_t stack_debt(const struct look *l, const struct mms_mm *mm)
 {
 	uint64_t bytes = 0;
 
-	if (l->limits.threads > 1 && !l->looked)
+	if (mm->users > 1 && !l->looked)
 		return LIMIT_NONE;
 	for (size_t i = 0; i < l->now.n; i++) {
 		if (l->now.at[i].kind == LIMIT_STACK)
-			bytes = zero_if_none(debt_left(l->now.at[i].limit, l->now.at[i].usage));
+			bytes = debt_left(l->now.at[i].limit, l->now.at[i].usage);
 	}
-	return bytes + (l->limits.threads > 1 ? l->pages.stack : 0);
+	return bytes + (mm->users > 1 ? l->pages.stack : 0);
 }
 
-static void store_debts(struct store *store, struct spaces *spaces, const struct look *l, uint64_t process,
-	uint64_t now_ns)
+static void store_debts(struct store *store, struct spaces *spaces, const struct look *l,
+	const struct watch_process *w, uint64_t now_ns)
 {
-	const struct limit_process *f = &l->limits;
-	uint64_t used = f->anon == LIMIT_NONE ? LIMIT_NONE : f->anon + zero_if_none(f->swap);
+	const struct mms_mm *mm = &w->mm;
 	bool cow_known = !l->family || l->looked;
-	struct store_debt row = {.process = process, .t_ns = now_ns, .place = l->place + 1,
-		.touch = debt_left(f->data, used), .stack = stack_debt(l), .cow = cow_known ? l->cow : LIMIT_NONE,
-		.cow_huge = cow_known ? l->cow_huge : LIMIT_NONE, .page_tables = f->page_tables,
-		.private_bytes = f->data == LIMIT_NONE ? LIMIT_NONE : f->data + zero_if_none(f->stack), .threads = f->threads, .swap = f->swap,
-		.noreserve = LIMIT_NONE};
+	struct store_debt row = {.process = w->image, .t_ns = now_ns, .place = l->place + 1,
+		.touch = debt_left(mm->data, mm->rss_anon + mm->swap), .stack = stack_debt(l, mm),
+		.cow = cow_known ? l->cow : LIMIT_NONE, .cow_huge = cow_known ? l->cow_huge : LIMIT_NONE,
+		.page_tables = mm->page_table, .private_bytes = mm->data + mm->stack, .threads = mm->users,
+		.swap = mm->swap, .noreserve = LIMIT_NONE};
 	uint64_t noreserve;
 
-	if (row.touch != LIMIT_NONE && spaces_noreserve(spaces, process, &noreserve))
+	if (spaces_noreserve(spaces, w->image, &noreserve))
 		row.noreserve = noreserve < row.touch ? noreserve : row.touch;
 	if (store)
 		store_debt(store, &row);
@@ -284,9 +302,9 @@ static uint64_t thread_stack_most(const struct look *l)
 	return most;
 }
 
-static void look_at_pages(struct look *l, struct spaces *spaces, uint64_t now_ns)
+static void look_at_pages(struct look *l, const struct mms_mm *mm, struct spaces *spaces, uint64_t now_ns)
 {
-	if (!l->family && zero_if_none(l->limits.threads) < 2)
+	if (!l->family && mm->users < 2)
 		return;
 	if (l->looked && now_ns - l->pages_ns < l->pages.cost_ns * COST_SHARE)
 		return;
@@ -397,6 +415,14 @@ static void rank_victims(struct pressure *p, unsigned i, struct store *store, ui
 	}
 }
 
+static bool was_refused(const struct pressure *p, const struct look *l, const struct model *m)
+{
+	for (size_t i = p->n_failures; i < m->n_failures; i++)
+		if (m->failures[i].process == l->image)
+			return true;
+	return false;
+}
+
 /* A thread or a process too many: who said so is seen now. */
 static void look_at_tasks(const struct pressure *p, struct look *l, const struct model *m)
 {
@@ -405,7 +431,8 @@ static void look_at_tasks(const struct pressure *p, struct look *l, const struct
 
 		if (f->process != l->image || f->size || f->error != EAGAIN)
 			continue;
-		tasks_read(l->limits.folder_fd, cgroup_place_text(p->places[l->place].cgroups), &l->now);
+		tasks_read_user("", l->limits.folder_fd, &l->now);
+		tasks_read("", cgroup_place_text(p->places[l->place].cgroups), &l->now);
 		return;
 	}
 }
@@ -416,8 +443,17 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	if (!settle(p, l, w))
 		return;
 	read_place(p, l->place, store, now_ns);
-	if (l->image != w->image) /* an exec: the rows are another's */
+	if (l->image != w->image) { /* an exec: the rows are another's */
 		l->now.n = 0;
+		l->limits.doubted = true;
+	}
+	const struct model_process *m = model_process_find(model, w->image);
+	bool executed = m && m->end == MMS_END_EXEC;
+	if (executed != l->executed)
+		l->limits.task_size = 0;
+	if (executed != l->executed || was_refused(p, l, model))
+		l->limits.doubted = true;
+	l->executed = executed;
 	l->image = w->image;
 	l->before = l->now;
 	l->before_ns = l->now_ns;
@@ -425,11 +461,11 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	l->now_ns = now_ns;
 	l->ticks++;
 	l->limits.n_calls = spaces_calls(spaces, w->image);
-	if (!limit_process_read(&l->limits, now_ns, &p->places[l->place].commit, &l->now))
+	if (!limit_process_read(&l->limits, now_ns, &w->mm, &p->places[l->place].commit, &l->now))
 		return;
 	look_at_tasks(p, l, model);
 	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);
-	look_at_pages(l, spaces, now_ns);
+	look_at_pages(l, &w->mm, spaces, now_ns);
 }
 
 /* --- when to look again ----------------------------------------------------------- */
@@ -520,7 +556,7 @@ uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store,
 	add_up_families(p);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (p->looks[i].open && p->looks[i].now.n && p->looks[i].now_ns == now_ns)
-			store_debts(store, spaces, &p->looks[i], w->processes[i].image, now_ns);
+			store_debts(store, spaces, &p->looks[i], &w->processes[i], now_ns);
 	}
 	for (unsigned i = 0; i < p->n_places; i++) {
 		if (p->places[i].read_ns == now_ns)

@@ -176,8 +176,8 @@ static enum found hole(struct stream *s, uint32_t behind)
 	if (!s->dead && !waited && !is_waited_for(s)) {
 		if (!s->hole_ticks)
 			s->hole_ticks = d->now;
-		if (s->prev < d->order.horizon)
-			d->order.horizon = s->prev;
+		if (s->prev < s->family->lane->order.horizon)
+			s->family->lane->order.horizon = s->prev;
 		return FOUND_NOTHING;
 	}
 	behind = behind ? behind : MMS_BLOCK_END;
@@ -251,14 +251,15 @@ bool stream_next(struct stream *s)
 }
 
 /* Time of the record: it never runs backwards, whatever the stamps do. */
-static uint64_t event_ns(struct drain *d, uint64_t ticks)
+static uint64_t event_ns(struct stream *s, uint64_t ticks)
 {
-	uint64_t t_ns = stamp_ns(&d->clock, ticks);
+	struct family *f = s->family;
+	uint64_t t_ns = stamp_ns(&s->d->clock, ticks);
 
-	d->stats.n_late += ticks < d->done;
-	if (t_ns > d->last_ns)
-		d->last_ns = t_ns;
-	return d->last_ns;
+	f->lane->stats.n_late += ticks < s->d->done;
+	if (t_ns > f->last_ns)
+		f->last_ns = t_ns;
+	return f->last_ns;
 }
 
 static void deliver_long(struct stream *s, const struct slot *slot, uint32_t n)
@@ -269,32 +270,32 @@ static void deliver_long(struct stream *s, const struct slot *slot, uint32_t n)
 		.stack = mms_w0_stack(atomic_load_explicit(&slot->w0, memory_order_relaxed)),
 		.payload = slot + 1,
 		.bytes = (n - 1) * sizeof(*slot),
-		.t_ns = event_ns(d, s->source.ticks),
+		.t_ns = event_ns(s, s->source.ticks),
 	};
 
 	d->cells[s->cell].keep |= note.type == MMS_LONG_PROCESS || note.type == MMS_LONG_MODULE ||
 		note.type == MMS_LONG_CONTEXT;
-	batch_flush(d);
+	batch_flush(s->family->lane);
 	d->sink->note(d->sink->arg, &s->who, &note);
 }
 
 /* Place for one event more. */
-static inline __attribute__((always_inline)) struct order_heap *batch_add(struct drain *d)
+static inline __attribute__((always_inline)) struct order_heap *batch_add(struct lane *l)
 {
-	if (__builtin_expect(d->n_batch == ORDER_BATCH, 0))
-		batch_flush(d);
-	return &d->batch[d->n_batch++];
+	if (__builtin_expect(l->n_batch == ORDER_BATCH, 0))
+		batch_flush(l);
+	return &l->batch[l->n_batch++];
 }
 
 static void deliver_heap(struct stream *s, const struct slot *slot, uint32_t op)
 {
-	struct order_heap *e = batch_add(s->d);
+	struct order_heap *e = batch_add(s->family->lane);
 
 	*e = (struct order_heap){
 		.w = &s->who,
 		.address = mms_w1_ptr(slot->w1),
 		.size = mms_w1_size(slot->w1),
-		.t_ns = event_ns(s->d, s->source.ticks),
+		.t_ns = event_ns(s, s->source.ticks),
 		.stack = mms_w0_stack(atomic_load_explicit(&slot->w0, memory_order_relaxed)),
 		.op = op,
 	};
@@ -316,11 +317,12 @@ static bool is_plain(uint64_t w1)
 static void deliver(struct stream *s)
 {
 	struct drain *d = s->d;
+	struct drain_stats *stats = &s->family->lane->stats;
 	const struct slot *slot = slot_of(s, s->at);
 	uint32_t op = mms_w1_op(slot->w1), n = op ? slots_of(op, mms_w1_size(slot->w1)) : 0;
 
 	if (!n || (op >= MMS_OP_LONG && s->at + n * 16 > MMS_BLOCK_END)) {
-		d->stats.n_bad++;
+		stats->n_bad++;
 		op = MMS_OP_PAD;
 		n = 1;
 	}
@@ -329,7 +331,7 @@ static void deliver(struct stream *s)
 		deliver_long(s, slot, n);
 	else if (op != MMS_OP_PAD)
 		deliver_heap(s, slot, op);
-	d->stats.n_records += op != MMS_OP_PAD;
+	stats->n_records += op != MMS_OP_PAD;
 	s->at += n * 16;
 	s->prev = s->source.ticks;
 	anchor_raise(s, s->prev);
@@ -340,15 +342,16 @@ static void deliver(struct stream *s)
  * deliver() does, with all that stays the same in registers. */
 static void run_plain(struct stream *s, uint64_t limit)
 {
-	struct drain *d = s->d;
-	const struct stamp_clock clock = d->clock;
-	const uint64_t done = d->done;
-	uint64_t ticks = s->source.ticks, last_ns = d->last_ns, w1 = slot_of(s, s->at)->w1, w0, n_late = 0;
+	struct family *family = s->family;
+	struct lane *lane = family->lane;
+	const struct stamp_clock clock = s->d->clock;
+	const uint64_t done = s->d->done;
+	uint64_t ticks = s->source.ticks, last_ns = family->last_ns, w1 = slot_of(s, s->at)->w1, w0, n_late = 0;
 	uint32_t at = s->at, gen = s->gen;
 
 	w0 = atomic_load_explicit(&slot_of(s, at)->w0, memory_order_relaxed);
 	do {
-		struct order_heap *e = batch_add(d);
+		struct order_heap *e = batch_add(lane);
 		uint64_t t_ns = stamp_ns(&clock, ticks);
 
 		last_ns = t_ns > last_ns ? t_ns : last_ns;
@@ -371,9 +374,9 @@ static void run_plain(struct stream *s, uint64_t limit)
 		w1 = slot_of(s, at)->w1;
 		ticks = extend(s, w0);
 	} while (ticks <= limit && is_plain(w1));
-	d->last_ns = last_ns;
-	d->stats.n_late += n_late;
-	d->stats.n_records += (at - s->at) / 16;
+	family->last_ns = last_ns;
+	lane->stats.n_late += n_late;
+	lane->stats.n_records += (at - s->at) / 16;
 	s->at = at;
 }
 

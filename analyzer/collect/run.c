@@ -101,6 +101,7 @@ static int make_session(struct launch *l)
 		.sample_bytes = o->sample_bytes,
 		.duration_s = o->duration_s,
 		.processes_max = o->processes_max,
+		.workers = o->workers,
 		.no_reach = o->no_reach,
 		.any_uid = o->any_uid,
 	};

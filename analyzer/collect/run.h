@@ -26,6 +26,7 @@ struct run_options {
 	uint64_t sample_bytes; /* 0: default */
 	uint32_t duration_s;   /* 0: to the end */
 	uint32_t processes_max; /* 0: as many as usual */
+	uint32_t workers;   /* 0: as many as needed */
 	uint64_t ring_bytes;
 	char **command;     /* NULL-ended */
 };

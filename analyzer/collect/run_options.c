@@ -14,6 +14,7 @@
 enum {
 	OPT_WAIT = 256, OPT_SUMMARY, OPT_MODE, OPT_SAMPLE, OPT_FOLLOW, OPT_COW, OPT_DURATION, OPT_PROCESSES, OPT_EVENTS,
 	OPT_ANY_UID, OPT_POLICY, OPT_RING, OPT_ENGINE, OPT_AUDIT, OPT_REACH,
+	OPT_WORKERS,
 };
 
 static const struct option long_options[] = {
@@ -28,6 +29,7 @@ static const struct option long_options[] = {
 	{"processes", required_argument, NULL, OPT_PROCESSES},
 	{"reach", required_argument, NULL, OPT_REACH},
 	{"events", no_argument, NULL, OPT_EVENTS},
+	{"workers", required_argument, NULL, OPT_WORKERS},
 	{"any-uid", no_argument, NULL, OPT_ANY_UID},
 	{"policy", required_argument, NULL, OPT_POLICY},
 	{"ring", required_argument, NULL, OPT_RING},
@@ -61,6 +63,8 @@ static void print_help(void)
 	       "      --processes N    list so many processes one by one; old ended ones beyond\n"
 	       "                       that are summed up by program (default 4096)\n"
 	       "      --ring SIZE      memory between CMD and recorder, at most (default 32M)\n"
+	       "      --workers N      threads of the recorder that read (1 to 4; default: one,\n"
+	       "                       more when that cannot keep up)\n"
 	       "      --any-uid        also record children that change their user id\n"
 	       "      --engine NAME    unwinder: own (default) or libunwind\n"
 	       "      --audit N        check one stack in N with a full walk\n"
@@ -129,6 +133,15 @@ static bool parse_processes(const char *text, struct run_options *o)
 	if (!run_parse_size(text, &n) || n < 64 || n > 1000000)
 		return wrong("processes", text, "not a number from 64 to 1000000");
 	o->processes_max = (uint32_t)n;
+	return true;
+}
+
+static bool parse_workers(const char *text, struct run_options *o)
+{
+	uint64_t n;
+	if (!run_parse_size(text, &n) || n < 1 || n > 4)
+		return wrong("workers", text, "not a number from 1 to 4");
+	o->workers = (uint32_t)n;
 	return true;
 }
 
@@ -245,6 +258,8 @@ static bool parse_one(int option, const char *text, struct run_options *o)
 		return parse_audit(text, o);
 	case OPT_PROCESSES:
 		return parse_processes(text, o);
+	case OPT_WORKERS:
+		return parse_workers(text, o);
 	case OPT_MODE:
 		return parse_mode(text, o);
 	case OPT_SAMPLE:

@@ -60,14 +60,90 @@ static bool begin_run(struct order_source *source, uint64_t limit)
 	struct begin_event *b = (struct begin_event *)(void *)source;
 	struct drain *d = b->d;
 	const struct mms_process *slot = mms_process_slot(d->session, b->slot);
+	struct family *f = d->processes[b->slot].family;
 	uint64_t t_ns = stamp_ns(&d->clock, source->ticks);
 
 	d->processes[b->slot].begun = true;
-	if (t_ns > d->last_ns)
-		d->last_ns = t_ns;
-	batch_flush(d);
-	d->sink->process_begin(d->sink->arg, slot, d->last_ns);
+	if (t_ns > f->last_ns)
+		f->last_ns = t_ns;
+	batch_flush(f->lane);
+	d->sink->process_begin(d->sink->arg, slot, f->last_ns);
 	return false;
+}
+
+/* ---- families ---- */
+
+static struct family *family_of_id(struct drain *d, uint64_t id)
+{
+	struct family *f = d->families;
+
+	while (f && f->id != id)
+		f = f->next;
+	if (f || !(f = calloc(1, sizeof(*f))))
+		return f;
+	*f = (struct family){ .id = id, .lane = &d->lane[0], .next = d->families };
+	d->families = f;
+	return f;
+}
+
+/* By whom it forked from: one that has a slot, or one that the sink remembers. */
+static uint64_t family_id(struct drain *d, uint32_t at)
+{
+	for (;;) {
+		const struct mms_process *slot = mms_process_slot(d->session, at);
+		struct seen_process *parent;
+
+		if (d->processes[at].family->id)
+			return d->processes[at].family->id;
+		/* A parent is older: whatever is in the slots, this ends. */
+		if (slot->begin != MMS_BEGIN_FORK || !slot->parent_number || slot->parent_number >= slot->number)
+			return slot->number;
+		parent = slots_process(d, slot->parent_number);
+		if (!parent) {
+			uint64_t id = d->sink->family ? d->sink->family(d->sink->arg, slot->parent_number) : 0;
+			return id ? id : slot->number;
+		}
+		at = (uint32_t)(parent - d->processes);
+	}
+}
+
+/* After the scan: parents may stand in later slots than their children. */
+static void families_join(struct drain *d)
+{
+	for (struct begin_event *b = d->begins; b; b = b->next) {
+		struct seen_process *p = &d->processes[b->slot];
+		struct family *f = p->family->id ? NULL : family_of_id(d, family_id(d, b->slot));
+
+		if (p->family->id)
+			continue;
+		if (!f) { /* no memory: who shares with whom is not known any more */
+			d->lanes_max = 1;
+			continue;
+		}
+		f->n_processes++;
+		p->family = f;
+	}
+}
+
+static void family_leave(struct drain *d, struct family *f)
+{
+	struct family **link = &d->families;
+
+	if (!f->id || --f->n_processes)
+		return;
+	/* Those of threads that were seen before the slot was are not counted there. */
+	for (uint32_t i = 0; i < STREAM_BUCKETS; i++)
+		for (struct stream *s = d->buckets[i]; s; s = s->next)
+			s->family = s->family == f ? &d->nobody : s->family;
+	while (*link != f)
+		link = &(*link)->next;
+	*link = f->next;
+	free(f);
+}
+
+struct family *slots_family(struct drain *d, uint32_t slot, uint64_t number)
+{
+	return slot < d->n_processes && d->processes[slot].number == number ? d->processes[slot].family : &d->nobody;
 }
 
 static void process_seen(struct drain *d, uint32_t at, const struct mms_process *slot)
@@ -76,7 +152,9 @@ static void process_seen(struct drain *d, uint32_t at, const struct mms_process 
 
 	if (!b)
 		return; /* tried again at the next scan */
-	d->processes[at] = (struct seen_process){ .number = slot->number };
+	if (d->processes[at].number)
+		family_leave(d, d->processes[at].family);
+	d->processes[at] = (struct seen_process){ .number = slot->number, .family = &d->nobody };
 	b->source.ticks = slot->begin_stamp >> d->clock.shift;
 	b->source.run = begin_run;
 	b->d = d;
@@ -109,6 +187,7 @@ void slots_scan(struct drain *d)
 		if (state == MMS_SLOT_LIVE && slot->number && d->processes[i].number != slot->number)
 			process_seen(d, i, slot);
 	}
+	families_join(d);
 }
 
 /* The round may have been held up since its clock was read. */
@@ -123,7 +202,7 @@ bool slots_add_begins(struct drain *d)
 	for (struct begin_event *b = d->begins; b; b = b->next) {
 		if (is_of_the_future(d, b->source.ticks)) /* damaged */
 			b->source.ticks = d->now;
-		if (order_add(&d->order, &b->source) < 0)
+		if (order_add(&d->processes[b->slot].family->lane->order, &b->source) < 0)
 			return false;
 	}
 	return true;
@@ -273,7 +352,7 @@ static void give_back_torn(struct drain *d, uint32_t process)
 			continue;
 		atomic_store_explicit(&cell0->owner[i], 0, memory_order_release);
 		d->stats.n_torn++;
-		d->n_freed++;
+		d->lane[0].n_freed++;
 	}
 }
 
@@ -311,6 +390,7 @@ static void process_finished(struct drain *d, uint32_t at)
 		if (t && atomic_load_explicit(&t->process, memory_order_acquire) == at + 1)
 			thread_slot_free(d, i);
 	}
+	family_leave(d, d->processes[at].family);
 	d->processes[at] = (struct seen_process){ 0 };
 	memset((char *)slot + sizeof(slot->state), 0, sizeof(*slot) - sizeof(slot->state));
 	atomic_store_explicit(&slot->state, MMS_SLOT_FREE, memory_order_release);
@@ -338,6 +418,12 @@ void slots_done(struct drain *d)
 
 		d->begins = b->next;
 		free(b);
+	}
+	while (d->families) {
+		struct family *f = d->families;
+
+		d->families = f->next;
+		free(f);
 	}
 	free(d->processes);
 	free(d->threads);

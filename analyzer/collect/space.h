@@ -21,6 +21,8 @@ struct area {
 	bool changed;      /* its row is older than this */
 	struct touch *touch; /* touches.c */
 	unsigned n_touches;
+	uint8_t *pages;    /* as its row has them; NULL: not yet */
+	size_t n_pages;    /* bytes */
 };
 
 struct areas {
@@ -57,6 +59,7 @@ struct space {
 	bool noreserve_known;
 	uint64_t noreserve;         /* untouched bytes of such areas at the newest look */
 	bool final;                 /* the process told of itself; nothing from outside any more */
+	bool packed;                /* the process is over: the planes are empty, areas have their pages */
 	bool no_states;             /* counts alone are known of some pages */
 	int scan_error;             /* -errno of the newest look */
 	uint64_t next_look_ns, rss, vm_size, minflt;
@@ -70,11 +73,19 @@ void space_take(struct spaces *s, struct space *sp, const struct store_scan *sca
 bool space_add(struct space *sp, const struct mms_area *a, const char *name, size_t length);
 void space_drop_coming(struct space *sp);
 
+/* The row of an area; died_ns 0: it was there to the last. */
+void space_write_area(struct spaces *s, const struct space *sp, struct area *x, uint64_t died_ns);
+
+/* No look comes any more: the newest one in little memory. */
+void space_pack(struct space *sp);
+
 /* The space of a process, made when it is new; NULL: no memory. */
 struct space *space_of(struct spaces *s, uint64_t number);
 
 /* space_debts.c: the sums of the newest look. */
 void space_add_up(struct space *sp);
+/* space_notes.c: what the figures lack on this kernel. */
+void space_notes(const struct spaces *s);
 
 /* touches.c: the area as it is at a look; its list goes on as that of another;
  * the list as rows. */

@@ -20,12 +20,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "collect/page_blob.h"
+#include <mmscope/pages.h>
+
 #include "collect/space.h"
 #include "model/live.h"
 
 #define VMAS_MAX 150000u   /* rows */
-#define PAGES_MAX (12u << 20) /* bytes of page states in a database */
 #define GONE_MAX 4096u     /* stacks of one process */
 #define SLICE_FIRST (8ul << 20)
 
@@ -40,6 +40,7 @@ static void areas_clear(struct areas *l)
 	for (size_t i = 0; i < l->n; i++) {
 		free(l->area[i].name);
 		free(l->area[i].touch);
+		free(l->area[i].pages);
 	}
 	l->n = 0;
 }
@@ -210,7 +211,7 @@ static bool resized(const struct area *o, const struct area *n)
 	return o->a.start == n->a.start && o->a.origin == n->a.origin && o->a.stack == n->a.stack;
 }
 
-static void write_area(struct spaces *s, const struct space *sp, struct area *x, uint64_t died_ns)
+void space_write_area(struct spaces *s, const struct space *sp, struct area *x, uint64_t died_ns)
 {
 	if (!*s->store)
 		return;
@@ -243,7 +244,7 @@ static uint64_t birth(struct spaces *s, const struct space *sp, const struct are
 
 static void died(struct spaces *s, struct space *sp, struct area *x, uint64_t t_ns)
 {
-	write_area(s, sp, x, t_ns);
+	space_write_area(s, sp, x, t_ns);
 	touches_write(s, x);
 	page_plane_clear(&sp->ever.plane[PAGE_TOUCHED], x->a.start >> 12, (x->a.end - x->a.start) >> 12);
 }
@@ -298,7 +299,7 @@ void space_take(struct spaces *s, struct space *sp, const struct store_scan *sca
 		sum.swapped += x->a.swapped;
 		touches_note(x, scan->t_ns);
 		if (x->changed)
-			write_area(s, sp, x, 0);
+			space_write_area(s, sp, x, 0);
 	}
 	if (*s->store)
 		store_page_scan(*s->store, &sum);
@@ -359,6 +360,8 @@ static void note_space(struct spaces *s, struct space *sp, const struct order_no
 	sp->final = v.look == MMS_LOOK_EXIT;
 	space_take(s, sp, &(struct store_scan){ .t_ns = n->t_ns, .look = v.look, .n_pages = v.n_pages,
 		.cost_ns = v.cost_ns, .error = v.scan_error < 0 ? -v.scan_error : 0 });
+	if (sp->final)
+		space_pack(sp);
 	if (!*s->store)
 		return;
 	write_drift(s, sp, &v);
@@ -476,104 +479,4 @@ void spaces_note(struct spaces *s, const struct order_writer *w, const struct or
 	default:
 		note_vm(sp, n);
 	}
-}
-
-/* ---- the end ---- */
-
-/* The state of the page, and how far on all planes agree with it. */
-static enum mms_page_state state_at(const struct space *sp, uint64_t page, uint64_t end, uint64_t *ret_end)
-{
-	static const struct {
-		enum page_plane_kind plane;
-		enum mms_page_state state;
-	} rank[] = { { PAGE_SWAPPED, MMS_PAGE_SWAPPED }, { PAGE_ZERO, MMS_PAGE_ZERO },
-		{ PAGE_HUGE, MMS_PAGE_HUGE }, { PAGE_PRESENT, MMS_PAGE_PRESENT },
-		{ PAGE_TOUCHED, MMS_PAGE_BEFORE } };
-	enum mms_page_state state = MMS_PAGE_ABSENT;
-
-	*ret_end = end;
-	for (size_t i = 0; i < sizeof(rank) / sizeof(rank[0]); i++) {
-		const struct page_plane *p = rank[i].plane == PAGE_TOUCHED ? &sp->ever.plane[PAGE_TOUCHED]
-									   : &sp->pages.plane[rank[i].plane];
-		struct page_run run;
-		if (!page_plane_run(p, page, *ret_end, &run))
-			continue;
-		if (run.first > page) {
-			*ret_end = run.first;
-		} else {
-			if (run.first + run.n < *ret_end)
-				*ret_end = run.first + run.n;
-			state = rank[i].state;
-			break;
-		}
-	}
-	return state;
-}
-
-static void write_pages(struct spaces *s, const struct space *sp, const struct area *x)
-{
-	struct page_blob blob;
-	uint64_t end = x->a.end >> 12;
-
-	if (!x->id || !x->touched)
-		return;
-	page_blob_begin(&blob, x->a.start >> 12);
-	for (uint64_t page = x->a.start >> 12, next; page < end; page = next) {
-		enum mms_page_state state = state_at(sp, page, end, &next);
-		if (state != MMS_PAGE_ABSENT)
-			page_runs_add(&blob.runs, page, next - page, state);
-	}
-	bool made = page_blob_end(&blob);
-	s->page_bytes += blob.n;
-	if (s->page_bytes > PAGES_MAX)
-		s->n_pages_cut++;
-	else if (made)
-		store_vma_pages(*s->store, x->id, blob.bytes, blob.n);
-	page_blob_free(&blob);
-}
-
-static void finish_one(struct spaces *s, struct space *sp)
-{
-	char text[256];
-
-	for (size_t i = 0; i < sp->now.n; i++) {
-		write_area(s, sp, &sp->now.area[i], 0);
-		touches_write(s, &sp->now.area[i]);
-		if (!sp->no_states && sp->now.area[i].a.known)
-			write_pages(s, sp, &sp->now.area[i]);
-	}
-	for (size_t i = 0; i < sp->n_gone; i++)
-		store_gone(*s->store, &(struct store_gone){ sp->number, sp->gone[i].stack, sp->gone[i].count,
-			sp->gone[i].bytes, sp->gone[i].touched }, s->stacks);
-	if (sp->scan_error) {
-		snprintf(text, sizeof(text), "What was in memory could not be asked of the kernel: %s.",
-			strerror(-sp->scan_error));
-		store_coverage(*s->store, sp->number, "pages", 1, text);
-	}
-	if (sp->no_states)
-		store_coverage(*s->store, sp->number, "page-states", 1,
-			"Too many pages to tell one by one: they are counted by area only.");
-}
-
-void spaces_finish(struct spaces *s)
-{
-	while (s->looking)
-		look_drop(s, s->looking);
-	if (!*s->store)
-		return;
-	s->page_bytes = s->n_pages_cut = s->n_touches_cut = 0; /* another database may have failed */
-	for (size_t i = 0; i < s->space.n; i++)
-		finish_one(s, s->space.item[i]);
-	if (s->n_left_out)
-		store_coverage(*s->store, 0, "areas-cut", s->n_left_out,
-			"Areas of address spaces that found no room in the database.");
-	if (s->n_pages_cut)
-		store_coverage(*s->store, 0, "page-states-cut", s->n_pages_cut,
-			"Areas whose pages are known by number only: the list was full.");
-	if (s->n_touches_cut)
-		store_coverage(*s->store, 0, "touches-cut", s->n_touches_cut,
-			"Areas of which it is not listed when they became real: the list was full.");
-	if (s->n_broken)
-		store_coverage(*s->store, 0, "looks-broken", s->n_broken,
-			"Last looks at an address space that did not arrive whole and were left out.");
 }

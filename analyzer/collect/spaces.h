@@ -44,8 +44,7 @@ void spaces_done(struct spaces *s);
 void spaces_note(struct spaces *s, const struct order_writer *w, const struct order_note *n);
 
 /* Begins a look from outside, when it is due and something has changed. */
-void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now,
-	const struct mms_mm *mm);
+void spaces_tick(struct spaces *s, const struct watch_process *p, const struct store_tick *now);
 
 /* Goes on with what was begun, for 0.25 ms.  While `looking`, to be called
  * again in a millisecond. */
@@ -65,6 +64,9 @@ uint64_t spaces_calls(struct spaces *s, uint64_t process);
 /* Writable private memory without a promise (MAP_NORESERVE) that was untouched
  * at the newest look.  False: there was no look that knew pages. */
 bool spaces_noreserve(struct spaces *s, uint64_t process, uint64_t *ret_bytes);
+
+/* Those that are over, in as little memory as their rows need. */
+void spaces_pack(struct spaces *s);
 
 /* Writes what is kept until the end: pages, sums, what was not seen. */
 void spaces_finish(struct spaces *s);

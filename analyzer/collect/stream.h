@@ -1,15 +1,17 @@
 /*
  * stream.h - what drain keeps: one stream per thread, one entry per cell.
- * Private to drain.c, read.c and slots.c.
+ * Private to drain.c, read.c, holes.c, slots.c and lanes.c.
  *
  *   drain.c  rounds; new blocks; giving blocks back
  *   read.c   records of one stream, in the order of its slots
  *   holes.c  records that came too late for that order
  *   slots.c  process and thread slots: who began, who is dead
+ *   lanes.c  which families are merged by which thread
  */
 #ifndef COLLECT_STREAM_H
 #define COLLECT_STREAM_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,11 +40,39 @@ struct cell {
 	uint64_t base_ticks;
 };
 
+/* What one thread merges in a round.  As a rule there is but the first. */
+struct lane {
+	struct drain *d;
+	struct order order;
+	struct drain_stats stats; /* since they were last added to the drain's */
+	uint32_t n_freed;         /* blocks since the last wake */
+	uint32_t n_batch;         /* heap events that the sink does not have yet */
+	struct order_heap batch[ORDER_BATCH];
+	char line_0[64];
+	/* The sink has all events of this lane before this time: written by the
+	 * lane alone, read by the others. */
+	_Atomic uint64_t reached_ns;
+	char line_1[64];
+};
+
+/* Processes that forked from each other: they share the blocks that were
+ * inherited, and are merged by the same thread. */
+struct family {
+	uint64_t id;      /* number of one of them; 0: of nobody known */
+	uint64_t last_ns; /* of what was delivered last: times never run backwards */
+	struct lane *lane;
+	uint32_t home;     /* number of its lane when last there was more than one */
+	uint32_t n_blocks; /* that wait, as lanes_plan counted */
+	uint32_t n_processes;
+	struct family *next;
+};
+
 struct stream {
 	struct order_source source; /* first: order knows a stream by it */
 	struct drain *d;
+	struct family *family;
 	struct order_writer who;
-	uint32_t thread_slot_plus_1;
+	uint32_t thread_slot_plus_1, process_slot;
 	bool dead;     /* nothing more will be written: what is missing never comes */
 	bool barred;   /* its thread was told to take no more blocks */
 
@@ -66,6 +96,7 @@ struct seen_process {
 	uint64_t number; /* 0: slot not in use */
 	uint64_t lost;   /* by threads whose slots were given back, and holes */
 	uint32_t n_streams;
+	struct family *family;
 	bool begun;      /* process_begin was delivered */
 	bool gone;
 };
@@ -90,27 +121,28 @@ struct drain {
 	const struct mms_session *session;
 	const struct order_sink *sink;
 	struct stamp_clock clock;
-	struct order order;
+	struct lane lane[LANES_MAX];
+	struct lanes *lanes; /* lanes.c; NULL: there never was more than one */
+	uint32_t lanes_max;  /* so many may be used */
+	uint32_t lane_blocks; /* that must wait for a second one */
 	struct drain_stats stats;
 
 	uint64_t now;        /* ticks: the clock when this round began */
 	uint64_t done;       /* ticks: all before was delivered */
-	uint64_t last_ns;    /* of what was delivered last */
 	uint64_t hole_wait;  /* ticks */
 	bool finishing;      /* everything counts as dead */
 	bool clock_unknown;  /* finishing a session whose clock was another one */
-	uint32_t n_freed;    /* blocks since the last wake */
-	uint32_t n_batch;    /* heap events that the sink does not have yet */
-	struct order_heap batch[ORDER_BATCH];
 
 	struct cell cells[MMS_MAX_CELLS];
 	struct stream *buckets[STREAM_BUCKETS];
 	struct stream *busy;
+	pthread_mutex_t kept_lock; /* of the two below, while lanes run */
 	uint32_t kept[KEPT_MAX]; /* cells, oldest first */
 	uint32_t n_kept;
 
 	struct seen_process *processes; /* by slot */
 	uint32_t n_processes;
+	struct family *families, nobody; /* nobody's: of streams without a slot */
 	uint64_t next_process; /* header's, when the slots were last looked at */
 	bool claimed_seen;     /* a slot was being filled then */
 	bool rescan;
@@ -128,11 +160,15 @@ struct drain {
 /* The current block has been read as far as it goes. */
 void block_finished(struct stream *s);
 /* The sink gets the heap events that wait: before each other call of it. */
-static inline void batch_flush(struct drain *d)
+static inline void batch_flush(struct lane *l)
 {
-	if (d->n_batch)
-		d->sink->heap(d->sink->arg, d->batch, d->n_batch);
-	d->n_batch = 0;
+	if (!l->n_batch)
+		return;
+	uint64_t t_ns = l->batch[l->n_batch - 1].t_ns;
+	l->d->sink->heap(l->d->sink->arg, l->batch, l->n_batch);
+	l->n_batch = 0;
+	if (t_ns > atomic_load_explicit(&l->reached_ns, memory_order_relaxed))
+		atomic_store_explicit(&l->reached_ns, t_ns, memory_order_release);
 }
 
 /* ---- read.c ---- */
@@ -165,11 +201,22 @@ void slots_scan(struct drain *d);
 void slots_check_alive(struct drain *d);
 bool slots_add_begins(struct drain *d);
 struct seen_process *slots_process(struct drain *d, uint64_t number);
+/* The family of the process in that slot; nobody's when it is of another. */
+struct family *slots_family(struct drain *d, uint32_t slot, uint64_t number);
 /* The stream belongs to this thread slot. */
 void slots_bind(struct drain *d, struct stream *s);
 void slots_stream_finished(struct drain *d, struct stream *s);
 /* End of a round: slots of the dead are given back. */
 void slots_release(struct drain *d);
 void slots_done(struct drain *d);
+
+/* ---- lanes.c ---- */
+
+/* Begin of a merge: gives each family its lane; their number. */
+uint32_t lanes_plan(struct drain *d);
+/* Merges all of them, each up to its horizon.  All families are back in the
+ * first lane then. */
+void lanes_merge(struct drain *d, uint32_t n);
+void lanes_done(struct drain *d);
 
 #endif

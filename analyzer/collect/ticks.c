@@ -3,13 +3,13 @@
  *
  * The descriptors are opened at the first tick and kept: a process that
  * lives shorter than that costs nothing, and one that becomes undumpable
- * later can still be read.  statm and status are readable for everybody;
- * what cannot be read is -1, not 0.  Called by collect.c.
+ * later can still be read.  status is readable for everybody, tells all that
+ * statm does, and is read once: its sizes go on to the limits (pressure.c).
+ * What cannot be read is -1, not 0.  Called by collect.c.
  */
 #include "ticks.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,41 +30,42 @@ static bool read_kept(const struct watch_process *p, int *fd, const char *name, 
 	return n > 0;
 }
 
-static void read_statm(struct watch_process *p, struct store_tick *t)
-{
-	char text[256];
-	long long size, rss, shared, text_pages, lib, data;
-	long long page = sysconf(_SC_PAGESIZE);
-	if (!read_kept(p, &p->files.statm, "statm", text, sizeof(text)) ||
-		sscanf(text, "%lld %lld %lld %lld %lld %lld", &size, &rss, &shared, &text_pages, &lib, &data) != 6)
-		return;
-	t->vm_size = size * page;
-	t->rss = rss * page;
-	t->shared = shared * page;
-	t->data = data * page;
-}
+/* The words of stat between the name and the faults, proc_pid_stat(5). */
+#define MINFLT 8
+#define MAJFLT 10
 
 static void read_stat(struct watch_process *p, struct store_tick *t)
 {
 	char text[2048];
-	long long minflt, majflt;
 	if (!read_kept(p, &p->files.stat, "stat", text, sizeof(text)))
 		return;
-	const char *rest = strrchr(text, ')'); /* the name may hold anything */
-	if (rest && sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %lld %*u %lld", &minflt, &majflt) == 2) {
-		t->minflt = minflt;
-		t->majflt = majflt;
+	const char *at = strrchr(text, ')'); /* the name may hold anything */
+	for (int i = 1; at && i <= MAJFLT; i++) {
+		at = strchr(at + 1, ' ');
+		if (at && i == MINFLT)
+			t->minflt = strtoll(at, NULL, 10);
+		else if (at && i == MAJFLT)
+			t->majflt = strtoll(at, NULL, 10);
 	}
 }
 
-static void read_status(struct watch_process *p, struct watch_image *im, struct mms_mm *mm)
+static void read_status(struct watch_process *p, struct watch_image *im)
 {
 	char text[4096];
+	p->mm = (struct mms_mm){.total = 0};
 	if (!read_kept(p, &p->files.status, "status", text, sizeof(text)))
 		return;
-	mm_parse_status(text, strlen(text), mm);
-	if (mm->hiwater_rss)
-		im->hiwater_bytes = mm->hiwater_rss;
+	mm_parse_status(text, strlen(text), &p->mm);
+	if (p->mm.hiwater_rss)
+		im->hiwater_bytes = p->mm.hiwater_rss;
+}
+
+static void put_sizes(const struct mms_mm *mm, struct store_tick *t)
+{
+	t->vm_size = (int64_t)mm->total;
+	t->rss = (int64_t)mm->rss;
+	t->shared = (int64_t)(mm->rss_file + mm->rss_shmem);
+	t->data = (int64_t)(mm->data + mm->stack);
 }
 
 void ticks_take(struct watch *w, struct store *store, struct spaces *spaces, uint64_t now_ns)
@@ -73,19 +74,15 @@ void ticks_take(struct watch *w, struct store *store, struct spaces *spaces, uin
 		struct watch_process *p = &w->processes[i];
 		if (p->gone_ns || !p->image)
 			continue;
-		struct mms_mm mm = {.total = 0};
-		read_status(p, watch_image_find(w, p->image), &mm);
+		read_status(p, watch_image_find(w, p->image));
 		struct model_process *m = model_process_find(w->model, p->image);
-		if (!store || !m)
+		if (!store || !m || !p->mm.total)
 			continue;
-		struct store_tick t = {.process = p->image, .t_ns = now_ns, .rss = -1, .vm_size = -1,
-			.shared = -1, .data = -1, .minflt = -1, .majflt = -1,
+		struct store_tick t = {.process = p->image, .t_ns = now_ns, .minflt = -1, .majflt = -1,
 			.live_bytes = m->live_bytes, .live_blocks = m->live_blocks};
-		read_statm(p, &t);
-		if (t.rss < 0)
-			continue;
+		put_sizes(&p->mm, &t);
 		read_stat(p, &t);
 		store_sample(store, &t);
-		spaces_tick(spaces, p, &t, &mm);
+		spaces_tick(spaces, p, &t);
 	}
 }

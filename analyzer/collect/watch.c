@@ -53,7 +53,6 @@ void watch_close_fd(int *fd)
 
 static void close_files(struct watch_process *p)
 {
-	watch_close_fd(&p->files.statm);
 	watch_close_fd(&p->files.stat);
 	watch_close_fd(&p->files.status);
 }
@@ -91,7 +90,7 @@ static void free_process(struct watch *w, struct watch_process *p)
 	w->n_unjoined += p->unjoined_exec;
 	free(p->exe);
 	*p = (struct watch_process){.pid = -1, .pidfd = -1, .proc_fd = -1, .gone_ns = 1, .is_free = true,
-		.files = {-1, -1, -1}};
+		.files = {-1, -1}};
 	w->n_free++;
 }
 
@@ -123,7 +122,7 @@ struct watch_process *watch_process_new(struct watch *w, pid_t pid, int pidfd, i
 	w->n_free -= at < w->n_processes;
 	w->n_processes += at == w->n_processes;
 	*p = (struct watch_process){.pid = pid, .pidfd = pidfd, .proc_fd = proc_fd, .came_ns = now_ns,
-		.pidfd_id = watch_pidfd_id(pidfd), .files = {-1, -1, -1}};
+		.pidfd_id = watch_pidfd_id(pidfd), .files = {-1, -1}};
 	if (doorbell_watch(w->bell, pidfd, (uint32_t)at) < 0) {
 		watch_close_fd(&p->pidfd);
 		watch_close_fd(&p->proc_fd);
@@ -239,8 +238,9 @@ static void heard_ring(struct watch *w, struct bell_event *e, uint64_t now_ns)
 	struct watch_process *p = watch_process_find(w, e->pid, watch_pidfd_id(e->pidfd));
 	if (p) {
 		watch_close_fd(&e->pidfd);
-		/* /proc/PID is the same folder for all images of a process. */
-		if (p->proc_fd < 0)
+		/* /proc/PID is the same folder for all images of a process; of one that
+		 * is over and done with nobody would close it. */
+		if (p->proc_fd < 0 && (!p->gone_ns || p->pidfd >= 0))
 			p->proc_fd = e->proc_fd;
 		else
 			watch_close_fd(&e->proc_fd);

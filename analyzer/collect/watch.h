@@ -17,9 +17,9 @@
 #include "collect/numbered.h"
 #include "model/model.h"
 
-/* Descriptors of /proc/PID that are kept; a tick is then three preads. */
+/* Descriptors of /proc/PID that are kept; a tick is then two preads. */
 struct watch_files {
-	int statm, stat, status; /* -1: not open */
+	int stat, status; /* -1: not open */
 };
 
 struct watch_process {
@@ -36,6 +36,7 @@ struct watch_process {
 	bool status_known;
 	int wait_status;
 	struct watch_files files;
+	struct mms_mm mm; /* status at the last tick; total 0: it has no memory (any more) */
 };
 
 struct watch_image {

@@ -180,6 +180,7 @@ static void name_by_exec(struct watch *w, struct model_process *m)
 
 void watch_apply(struct watch *w)
 {
+	watch_missed_over(w, w->now_ns);
 	for (size_t i = 0; i < w->n_processes; i++)
 		join_by_fork(w, &w->processes[i]);
 	for (size_t i = 0; i < w->images.n; i++) {

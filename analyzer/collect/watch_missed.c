@@ -117,8 +117,10 @@ static void look_at_slot(
 	struct watch_image *im = watch_image_at(w, number);
 	if (!im || im->known || im->gone)
 		return;
-	if (!im->missed_ns)
+	if (!im->missed_ns) {
 		im->missed_ns = now_ns ? now_ns : 1;
+		im->slot = slot;
+	}
 	if (now_ns - im->missed_ns < patience)
 		return;
 	struct watch_process *p = process_of_slot(w, s, now_ns);
@@ -146,6 +148,24 @@ static void look_at_slots(struct watch *w, uint64_t patience, uint64_t now_ns)
 			return;
 		if (atomic_load_explicit(&s->state, memory_order_acquire) == MMS_SLOT_LIVE)
 			look_at_slot(w, i, s, patience, now_ns);
+	}
+}
+
+/* The slot is another's, or nobody's: the process was over, and read to the end. */
+static bool has_left_slot(const struct watch *w, const struct watch_image *im)
+{
+	const struct mms_process *s = mms_process_slot(w->session, im->slot);
+	return !s || atomic_load_explicit(&s->state, memory_order_acquire) != MMS_SLOT_LIVE || s->number != im->number;
+}
+
+/* Whose bell was missed and whose slot was given back before it was looked at
+ * again: nothing else would say that they are over. */
+void watch_missed_over(struct watch *w, uint64_t now_ns)
+{
+	for (size_t i = 0; i < w->images.n; i++) {
+		const struct watch_image *im = w->images.item[i];
+		if (im->missed_ns && !im->known && !im->gone && has_left_slot(w, im))
+			watch_image_gone(w, im->number, now_ns);
 	}
 }
 
@@ -192,4 +212,6 @@ void watch_missed(struct watch *w, uint64_t now_ns)
 {
 	look_at_slots(w, BELL_PATIENCE, now_ns);
 	look_at_forks(w, now_ns);
+	if (!w->n_alive) /* else before each flush is soon enough */
+		watch_missed_over(w, now_ns);
 }

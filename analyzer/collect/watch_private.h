@@ -30,4 +30,7 @@ void watch_process_over(struct watch *w, struct watch_process *p);
 /* One look at slots and fork records. */
 void watch_missed(struct watch *w, uint64_t now_ns);
 
+/* watch_missed.c: images that were looked for and are over by now. */
+void watch_missed_over(struct watch *w, uint64_t now_ns);
+
 #endif

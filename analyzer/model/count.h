@@ -30,7 +30,7 @@ COUNT_INLINE void note_series(struct model *m, struct model_process *p, struct h
 		process_series_begin(p, t_ns);
 	if (s->series)
 		series_note(s->series, t_ns, s->live_bytes);
-	else if (__builtin_expect(s->live_bytes >= m->series_worth, 0))
+	else if (__builtin_expect(s->live_bytes >= __atomic_load_n(&m->series_worth, __ATOMIC_RELAXED), 0))
 		site_series_begin(m, s, t_ns);
 }
 

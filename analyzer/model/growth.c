@@ -18,6 +18,7 @@
 #define GATE_SHARE 0.05     /* of the level */
 #define GATE_STEADY 0.5     /* last quarter's slope against that of the quarter before */
 #define INTERVAL_Z 1.96
+#define UPPER 90            /* per cent of the points: what is higher is no tooth */
 
 static int by_value(const void *a, const void *b)
 {
@@ -199,7 +200,7 @@ int growth_estimate(const struct growth_point *points, size_t n, struct growth *
 		residual[i] = p[i].value - g.per_s * (p[i].t_s - p[m - 1].t_s);
 	qsort(residual, m, sizeof *residual, by_value);
 	g.level = median(residual, m);
-	g.upper = residual[(m - 1) * 95 / 100] - g.level;
+	g.upper = residual[(m - 1) * UPPER / 100] - g.level;
 	g.top = residual[m - 1] - g.level;
 	g.bottom = g.level - residual[0];
 	g.step_s = g.window_s / (double)(n - 1);
@@ -259,15 +260,14 @@ int growth_time_by_peaks(const struct growth *g, const struct growth *peaks, dou
 		peaks->per_s >= g->per_s * PEAK_PACE)
 		return growth_time_to(g, limit, ret);
 	double above = peaks->level + peaks->top - g->level, way = limit - g->level;
-	/* It stays as it is or grows with the level: far from the limit the point
-	 * goes by less than the whole of that. */
 	double scale = g->level > 0 && way > 0 ? limit / g->level : 1;
 	above = above > 0 ? above : 0;
-	ret->point_s = seconds(way - above * fmin(scale, 2) / 2, g->per_s);
+	ret->point_s = seconds(limit - peaks->level, peaks->per_s);
 	double slack = g->step_s + ret->point_s / 100;
 	ret->low_s = seconds(way - above * scale, g->high) - slack;
 	ret->high_s = seconds(way, g->low) + slack;
 	if (ret->low_s < 0)
 		ret->low_s = 0;
+	ret->point_s = fmin(fmax(ret->point_s, ret->low_s), ret->high_s);
 	return 1;
 }

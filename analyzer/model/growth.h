@@ -31,7 +31,7 @@ struct growth {
 	enum growth_verdict verdict;
 	double per_s, low, high; /* value per second; 95 % interval */
 	double level;            /* fitted value at the last point's time */
-	double upper, top;       /* how far above the fit 95 % and all of the points lie at most */
+	double upper, top;       /* how far above the fit 90 % and all of the points lie at most */
 	double bottom;           /* and how far below it */
 	double step_s;           /* median distance of the points */
 	double window_s;
@@ -57,10 +57,10 @@ int growth_recent(const struct growth_point *points, size_t n, struct growth *re
 int growth_time_to(const struct growth *g, double limit, struct growth_time *ret);
 
 /* The same with the growth of the highest value that there ever was: it sees what
- * lies between two points.  The limit is hit by some part of what is above the
- * value: the earliest time is that of the whole, as a share of the level, the
- * latest that of nothing, the point estimate lies between.  Not used where its
- * pace is another: it is of an earlier time. */
+ * lies between two points, and it is what reaches the limit: the point is when its
+ * own line does.  The earliest time is that of all that was ever above the value,
+ * as a share of the level, the latest that of nothing.  Not used where its pace is
+ * another: it is of an earlier time. */
 int growth_time_by_peaks(const struct growth *g, const struct growth *peaks, double limit, struct growth_time *ret);
 
 #endif

@@ -207,6 +207,7 @@ void inherit_begin(struct model_process *child, struct model_process *parent, ui
 		child->state->fork_ns = t_ns;
 	}
 	child->state->parent = parent;
+	child->family = parent->family;
 	if (child->state->fork_ns > st->last_fork_ns)
 		st->last_fork_ns = child->state->fork_ns;
 	st->n_heirs++;

@@ -91,6 +91,7 @@ void model_free(struct model *m)
 	for (size_t i = 0; i < m->n_modules; i++)
 		free(m->modules[i].path);
 	index_done(&m->lineage->processes);
+	free(m->lineage->active);
 	free(m->lineage);
 	free(m->processes);
 	free(m->modules);
@@ -123,7 +124,7 @@ struct model_process *process_new(const struct model *m, uint64_t number)
 	if (!memory)
 		return NULL;
 	p = &memory->process;
-	p->number = number;
+	p->number = p->family = number;
 	p->state = &memory->state;
 	p->live = &memory->live;
 	p->state->epoch = 1;
@@ -141,14 +142,15 @@ struct model_process *model_process(struct model *m, uint64_t number)
 
 	if (p)
 		return p;
-	if (!model_reserve(&m->processes, &m->lineage->processes_capacity, m->n_processes, sizeof(p)))
+	if (!model_reserve(&m->processes, &m->lineage->processes_capacity, m->n_processes, sizeof(p)) ||
+		!model_reserve(&m->lineage->active, &m->lineage->active_capacity, m->lineage->n_active, sizeof(p)))
 		return NULL;
 	p = process_new(m, number);
 	if (!p || index_put(&m->lineage->processes, number, (uint32_t)m->n_processes) < 0) {
 		free(p);
 		return NULL;
 	}
-	m->processes[m->n_processes++] = p;
+	m->processes[m->n_processes++] = m->lineage->active[m->lineage->n_active++] = p;
 	return p;
 }
 
@@ -377,7 +379,7 @@ void model_fork_seen(struct model *m, const struct model_fork *f)
 	struct model_process *child = child_before(m, f);
 
 	if (!parent || !model_reserve(&m->forks, &m->lineage->forks_capacity, m->n_forks, sizeof(*f))) {
-		m->n_dropped++;
+		model_dropped(m);
 		return;
 	}
 	m->forks[m->n_forks] = *f;

@@ -33,7 +33,7 @@ INLINE uint32_t begin(struct model *m, struct model_process *p, uint32_t thread,
 		m->now_ns = t_ns;
 	at = thread_at(p, thread, t_ns);
 	if (__builtin_expect(at == INDEX_NONE, 0))
-		m->n_dropped++;
+		model_dropped(m);
 	if (__builtin_expect((st->n_early | st->n_pending) != 0, 0))
 		pair_expire(m, p, t_ns);
 	return at;
@@ -80,7 +80,7 @@ static __attribute__((noinline)) void alloc_rare(struct model *m, struct model_p
 	} else if (r == -EEXIST) {
 		pair_pending_add(m, p, &(struct pending){ .block = *b, .nested = again, .realloc_in = realloc_in });
 	} else {
-		m->n_dropped++;
+		model_dropped(m);
 	}
 }
 
@@ -150,14 +150,14 @@ void model_release(struct model *m, struct model_process *p, uint32_t thread, ui
 }
 
 /* A begin that never got its end (longjmp out of a realloc): the block lives. */
-static void flight_forget_oldest(struct model *m, struct model_process *p, struct thread_state *th)
+static void flight_forget_oldest(struct model *m, struct model_process *p, struct thread_state *th, uint64_t t_ns)
 {
 	struct flight f = th->flights[0];
 
 	th->n_flights--;
 	memmove(th->flights, th->flights + 1, th->n_flights * sizeof(f));
 	if (f.kind == FLIGHT_KNOWN && live_insert(p->live, &f.block) < 0)
-		count_free(m, p, &f.block, f.block.thread, false, m->now_ns);
+		count_free(m, p, &f.block, f.block.thread, false, t_ns);
 }
 
 void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thread, uint64_t old, uint64_t t_ns)
@@ -171,11 +171,11 @@ void model_realloc_begin(struct model *m, struct model_process *p, uint32_t thre
 	if (!th || !old)
 		return;
 	if (!th->flights && !(th->flights = calloc(FLIGHTS_MAX, sizeof(*th->flights)))) {
-		m->n_dropped++;
+		model_dropped(m);
 		return;
 	}
 	if (th->n_flights == FLIGHTS_MAX)
-		flight_forget_oldest(m, p, th);
+		flight_forget_oldest(m, p, th, t_ns);
 	f.was_last = th->last_alloc == old && !p->sampled;
 	th->last_alloc = 0;
 	if (st->n_pending && pair_pending_take(p, old, thread, t_ns))
@@ -276,8 +276,11 @@ void model_ahead_near(const struct model_process *p, uint64_t address)
 
 void model_round(struct model *m, uint64_t horizon_ns)
 {
-	for (size_t i = 0; i < m->n_processes; i++) {
-		struct model_process *p = m->processes[i];
+	struct lineage *l = m->lineage;
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_active; i++) {
+		struct model_process *p = l->active[i];
 
 		if (p->state->n_early || p->state->n_pending)
 			pair_expire(m, p, horizon_ns);
@@ -285,7 +288,10 @@ void model_round(struct model *m, uint64_t horizon_ns)
 			inherit_round(p, horizon_ns);
 		if (p->n_threads > p->state->merge_at)
 			threads_merge(p, m->now_ns);
+		if (process_is_active(p->state))
+			l->active[n++] = p;
 	}
+	l->n_active = n;
 }
 
 void model_settle(struct model *m)

@@ -4,7 +4,9 @@
  * The model is fed with decoded events in (nearly) time order and keeps live
  * blocks, totals per stack, peaks, series and the process tree.  It knows
  * neither the rings nor SQLite: collect/ feeds it, store/writer.c reads it.
- * Not thread-safe; one owner.
+ * One owner.  While `turn` is set several threads feed it, each other families of
+ * processes; what the model keeps of all is then touched after model_turn alone,
+ * and now_ns lies after all that they feed.
  *
  * Times are ns since the capture's start.  "Stack" is a session stack id.
  * Objects belong to the model and live until model_free; strings are copied.
@@ -102,6 +104,7 @@ struct model_process {
 	uint64_t n_summed;
 	uint32_t pid, ns_pid, parent_pid;
 	uint64_t parent; /* process number; 0: none */
+	uint64_t family; /* the same for all that forked from each other: number of one of them */
 	char *exe, *argv; /* argv: NUL separated, argv_bytes long */
 	size_t argv_bytes;
 	char *cwd; /* read from outside by the collector; NULL: not known */
@@ -210,6 +213,7 @@ struct model {
 	size_t n_fork_summed;
 	struct model_failure *failures; /* the first MODEL_FAILURES_MAX */
 	size_t n_failures;
+	void (*turn)(uint64_t t_ns); /* see above; NULL as a rule */
 	bool partial; /* not all births are known: a free of an unknown block says nothing */
 	uint64_t untold_interval; /* model_sampling of threads whose word was lost; 0 as a rule */
 	uint64_t now_ns; /* time of the latest event */
@@ -218,6 +222,14 @@ struct model {
 	uint64_t series_worth;   /* live bytes from which on a site gets one */
 	struct lineage *lineage; /* private to lineage.c */
 };
+
+/* Events of other families at t_ns and before have been fed, and those after are
+ * not, as far as they touch what is kept of all. */
+static inline void model_turn(const struct model *m, uint64_t t_ns)
+{
+	if (m->turn)
+		m->turn(t_ns);
+}
 
 /* Returns NULL when out of memory. */
 struct model *model_new(void);

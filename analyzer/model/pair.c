@@ -60,7 +60,7 @@ void pair_early_add(struct model *m, struct model_process *p, uint64_t address, 
 		return;
 	}
 	if (!model_reserve(&st->early, &st->early_capacity, st->n_early, sizeof(*st->early))) {
-		m->n_dropped++;
+		model_dropped(m);
 		return;
 	}
 	st->early[st->n_early++] = (struct early){
@@ -156,7 +156,7 @@ static void pending_activate(struct model *m, struct model_process *p, const str
 	struct live_block b;
 
 	if (live_insert(p->live, &w->block) < 0) {
-		m->n_dropped++;
+		model_dropped(m);
 		return;
 	}
 	count_alloc(m, p, &w->block, w->realloc_in);
@@ -233,7 +233,7 @@ void pair_pending_add(struct model *m, struct model_process *p, const struct pen
 		return;
 	}
 	if (!model_reserve(&st->pending, &st->pending_capacity, st->n_pending, sizeof(*st->pending))) {
-		m->n_dropped++;
+		model_dropped(m);
 		return;
 	}
 	st->pending[st->n_pending++] = w;

@@ -134,9 +134,17 @@ struct process_state {
 };
 
 struct lineage {
+	struct model_process **active; /* for which a round may have something to do */
+	size_t n_active, active_capacity;
 	struct index processes; /* number -> position */
 	size_t processes_capacity, modules_capacity, forks_capacity;
 };
+
+/* Its end has not been fed, or something of it still waits. */
+static inline bool process_is_active(const struct process_state *st)
+{
+	return !st->ended || st->n_early || st->n_pending || st->n_open_forks;
+}
 
 /* Not in the model yet.  NULL: no memory. */
 struct model_process *process_new(const struct model *m, uint64_t number);
@@ -152,6 +160,12 @@ struct model_process *merge_begin(struct model *m, const struct model_process *p
 bool merge_add(struct model *m, struct model_process *sum, struct model_process *p, const struct model_outside *out);
 /* Bytes of the process that are definitely or indirectly lost. */
 uint64_t merge_lost(const struct model_process *p);
+
+/* An event for which there was no memory. */
+static inline void model_dropped(struct model *m)
+{
+	__atomic_fetch_add(&m->n_dropped, 1, __ATOMIC_RELAXED);
+}
 
 /* Grows *array (of *capacity items of `size` bytes) to hold n + 1. */
 bool model_reserve(void *array, size_t *capacity, size_t n, size_t size);

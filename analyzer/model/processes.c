@@ -370,8 +370,10 @@ static void move_modules(struct summing *g)
 static void close_up(struct summing *g, struct index *new)
 {
 	struct model *m = g->m;
+	struct lineage *l = m->lineage;
 	size_t n = 0;
 
+	l->n_active = 0; /* those that stay in it were in it: there is room */
 	for (size_t i = 0; i < m->n_processes; i++) {
 		struct model_process *p = m->processes[i];
 
@@ -382,6 +384,8 @@ static void close_up(struct summing *g, struct index *new)
 			continue;
 		}
 		m->processes[n] = p;
+		if (!p->n_summed && process_is_active(p->state))
+			l->active[l->n_active++] = p;
 		*index_slot_of(new, p->number) = (struct index_slot){ p->number, (uint32_t)n + 1 };
 		new->n++;
 		n++;

@@ -16,7 +16,7 @@ void model_sampling(struct model *m, struct model_process *p, uint32_t thread, u
 	struct thread_state *th = at == INDEX_NONE ? NULL : &p->state->thread_state[at];
 
 	if (!th || !model_reserve(&th->told, &th->told_capacity, th->n_told, sizeof(*th->told))) {
-		m->n_dropped++;
+		model_dropped(m);
 		return;
 	}
 	th->told[th->n_told++] = (struct told){ .t_ns = t_ns, .interval = interval };
@@ -44,7 +44,7 @@ struct estimate_part sampled_part(const struct model_process *p, const struct li
 void sampled_alloc(struct model *m, struct model_process *p, struct heap_site *s, const struct estimate_part *part)
 {
 	if (!s->sampled && !(s->sampled = calloc(1, sizeof(*s->sampled)))) {
-		m->n_dropped++;
+		model_dropped(m);
 		return;
 	}
 	estimate_add(&p->sums.alloc, part);

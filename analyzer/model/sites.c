@@ -76,7 +76,7 @@ uint32_t site_find(struct model *m, struct model_process *p, uint32_t stack, uin
 	at = stack < st->n_dense ? st->dense[stack] - 1 : index_find(&st->stacks, stack);
 	if (at == INDEX_NONE) {
 		if (!site_new(p, stack, t_ns)) {
-			m->n_dropped++;
+			model_dropped(m);
 			return INDEX_NONE;
 		}
 		at = (uint32_t)p->n_sites - 1;
@@ -94,11 +94,14 @@ void process_series_begin(struct model_process *p, uint64_t t_ns)
 
 void site_series_begin(struct model *m, struct heap_site *s, uint64_t t_ns)
 {
+	model_turn(m, t_ns);
+	if (s->live_bytes < m->series_worth)
+		return; /* another family's turn was before */
 	s->series = series_new(t_ns, SERIES_WIDTH_NS);
 	if (!s->series)
 		return;
 	m->n_series++;
-	m->series_worth = (uint64_t)SERIES_WORTH_BYTES << (m->n_series / SERIES_STEP);
+	__atomic_store_n(&m->series_worth, (uint64_t)SERIES_WORTH_BYTES << (m->n_series / SERIES_STEP), __ATOMIC_RELAXED);
 	series_put(s->series, t_ns, s->live_bytes);
 }
 

@@ -87,7 +87,7 @@ void model_vm(struct model *m, const struct model_vm_event *e)
 		return;
 	}
 	if (!model_reserve(&m->vm_events, &m->vm_capacity, m->n_vm_events, sizeof(*e))) {
-		m->n_dropped++;
+		model_dropped(m);
 		return;
 	}
 	m->vm_events[m->n_vm_events++] = *e;

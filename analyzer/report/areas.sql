@@ -1,6 +1,6 @@
 -- Areas of a process that were there at a moment (?2; NULL: at the last look).
 SELECT id, start, end, perms, coalesce(pgoff, -1), kind, coalesce(name, ''), stack_id, born_ns,
-       coalesce(present, -1), coalesce(zero, 0), coalesce(swapped, 0), coalesce(huge, 0),
+       coalesce(present, -1), coalesce(zero, -1), coalesce(swapped, 0), coalesce(huge, -1),
        coalesce(touched, 0)
 FROM vma
 WHERE process_id = ?1

@@ -143,6 +143,8 @@ static void difference_json(struct json *j, const struct difference *x)
 		else
 			json_i64(j, measures[m].key, place_change(p, m));
 	json_end(j);
+	json_bool(j, "old_cow_at_most", p->old_at_most);
+	json_bool(j, "new_cow_at_most", p->new_at_most);
 	answer_stack_json(j, shown_site(p)->stack);
 	json_end(j);
 	free(match);
@@ -219,6 +221,8 @@ static void print_measure(const struct place *p, enum measure m)
 	else
 		printf("  %12s %s, from %s to %s\n", change, measures[m].title,
 			measure_text(a, m, p->old_value[m]), measure_text(b, m, p->new_value[m]));
+	if (m == M_COW_PAGES && (p->old_at_most || p->new_at_most))
+		printf("%15sat most: pages that several call stacks share count for each\n", "");
 }
 
 static void print_difference(const struct diff *d, const struct difference *x)

@@ -103,6 +103,14 @@ static void touches_json(struct json *j, const struct space *s, const struct spa
 	json_end(j);
 }
 
+static void known(struct json *j, const char *name, int64_t n)
+{
+	if (n < 0)
+		json_null(j, name);
+	else
+		json_i64(j, name, n);
+}
+
 static void area_json(struct json *j, struct answer *a, const struct space *s, const struct space_area *x)
 {
 	char id[SPACE_ID];
@@ -123,9 +131,9 @@ static void area_json(struct json *j, struct answer *a, const struct space *s, c
 			json_null(j, names[i]);
 	} else {
 		json_i64(j, "present", x->present);
-		json_u64(j, "zero", x->zero);
+		known(j, "zero", x->zero);
 		json_u64(j, "swapped", x->swapped);
-		json_u64(j, "huge", x->huge);
+		known(j, "huge", x->huge);
 		json_u64(j, "touched", x->touched);
 	}
 	json_null(j, "shared"); /* with whom a page is shared is not recorded */
@@ -232,18 +240,24 @@ static char *maker(struct answer *a, const struct space_area *x, size_t width)
 	return x->name[0] ? text_cut_start(x->name, width) : xstrdup("");
 }
 
+static const char *number_or(char ret[TEXT_NUMBER], int64_t n)
+{
+	snprintf(ret, TEXT_NUMBER, n < 0 ? "?" : "%lld", (long long)n);
+	return ret;
+}
+
 static void print_area(struct maps *m, const struct space_area *x)
 {
-	char size[TEXT_NUMBER], present[TEXT_NUMBER] = "?", part[TEXT_NUMBER];
+	char huge[TEXT_NUMBER], zero[TEXT_NUMBER], size[TEXT_NUMBER], present[TEXT_NUMBER] = "?", part[TEXT_NUMBER];
 	uint64_t bytes = x->end - x->start;
 	char *who = maker(&m->a, x, render_width() - 58);
 	if (x->present >= 0)
 		snprintf(present, sizeof(present), "%s", text_size(part, (uint64_t)x->present * SPACE_PAGE));
 	printf("%12llx %10s %10s %s %-13s %s\n", (unsigned long long)x->start, text_size(size, bytes), present,
 		x->perms, x->kind, who);
-	if (x->swapped || x->huge || x->zero)
-		printf("%35sof its pages: %llu swapped, %llu huge, %llu zero\n", "",
-			(unsigned long long)x->swapped, (unsigned long long)x->huge, (unsigned long long)x->zero);
+	if (x->swapped || x->huge > 0 || x->zero > 0)
+		printf("%35sof its pages: %llu swapped, %s huge, %s zero\n", "", (unsigned long long)x->swapped,
+			number_or(huge, x->huge), number_or(zero, x->zero));
 	free(who);
 }
 

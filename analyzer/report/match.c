@@ -201,7 +201,10 @@ static void add_site(struct place *p, int side, const struct side_site *s)
 	const struct side_site **first = side ? &p->newer : &p->older;
 	if (!*first || s->value[M_ALLOC_BYTES] > (*first)->value[M_ALLOC_BYTES])
 		*first = s;
-	add_values(side ? p->new_value : p->old_value, s->value);
+	int64_t *to = side ? p->new_value : p->old_value;
+	bool *at_most = side ? &p->new_at_most : &p->old_at_most;
+	*at_most = *at_most || s->cow_at_most || (to[M_COW_PAGES] > 0 && s->value[M_COW_PAGES] > 0);
+	add_values(to, s->value);
 	*(side ? &p->new_own_peak : &p->old_own_peak) += s->own_peak;
 	++*(side ? &p->n_newer : &p->n_older);
 }

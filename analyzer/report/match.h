@@ -23,6 +23,7 @@ struct place {
 	size_t n_older, n_newer;
 	int64_t old_value[N_SITE_MEASURES], new_value[N_SITE_MEASURES]; /* sums */
 	int64_t old_own_peak, new_own_peak;
+	bool old_at_most, new_at_most; /* M_COW_PAGES: some may be counted twice */
 	bool by_id; /* each site has its own id on the other side */
 	size_t n_common, n_suffix; /* function names in common, those from main inwards */
 	size_t n_longer;           /* function names of the longer stack */

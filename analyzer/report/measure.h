@@ -46,11 +46,7 @@ struct measure_words {
 	const char *name;  /* in budget files: "live.bytes" */
 	const char *key;   /* in JSON: "live_bytes" */
 	const char *title; /* for people: "live at end" */
-	/* Which of two sides is faster, and so writes to how many pages before the
- * other has ended, is chance too: of this many pages no baseline can tell. */
-#define COW_GRAIN 64
-
-enum measure_unit unit;
+	enum measure_unit unit;
 };
 extern const struct measure_words measures[N_MEASURES];
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/period.h"
+#include "model/hit.h"
 #include "report/alloc.h"
 #include "report/oom_judge.h"
 #include "report/oom_load.h"
@@ -75,29 +75,13 @@ char *oom_limit_name(const struct oom_limit *l)
 
 /* What is highest between two looks hits the limit: the kernel keeps it.  It
  * says nothing with pages of files in it. */
-static bool judge_time_by_level(struct oom_limit *l, size_t first)
-{
-	struct growth peaks;
-	bool files = l->reclaimable > l->limit / FILES_SHARE;
-	if (l->unlimited)
-		return false;
-	if (l->n_peaks != l->n_points || files || growth_recent(l->peaks + first, l->n_peaks - first, &peaks) < 0)
-		return growth_time_to(&l->growth, (double)l->limit, &l->time);
-	return growth_time_by_peaks(&l->growth, &peaks, (double)l->limit, &l->time);
-}
-
-/* Teeth that come at equal times: it can be known which of them hits. */
 static bool judge_time_to(struct oom_limit *l, size_t first)
 {
-	double point_s;
-	size_t n = l->n_points - first;
-	if (!judge_time_by_level(l, first))
+	bool files = l->reclaimable > l->limit / FILES_SHARE;
+	const struct growth_point *peaks = l->n_peaks == l->n_points && !files ? l->peaks + first : NULL;
+	if (l->unlimited)
 		return false;
-	n = l->growth.n_points < n ? l->growth.n_points : n;
-	if (period_time_to(l->points + l->n_points - n, n, &l->growth, (double)l->limit, &point_s) &&
-		point_s >= l->time.low_s && point_s <= l->time.high_s)
-		l->time.point_s = point_s;
-	return true;
+	return hit_time(l->points + first, peaks, l->n_points - first, &l->growth, (double)l->limit, &l->time);
 }
 
 static void judge_growth(struct oom_limit *l, double now_s)
@@ -326,8 +310,13 @@ static void judge_scarce(struct oom *o)
 {
 	for (size_t i = 0; i < o->n_limits; i++) {
 		const struct oom_limit *l = &o->limits[i];
-		if (l != o->binding && l->special && l->n_points && l->usage > 0 && l->headroom >= 0 && is_scarce(l))
-			because(o, OOM_ELEVATED, "%s is nearly used up", l->path);
+		char *name;
+		if (l == o->binding || !(l->special || l->threads) || !l->n_points || l->usage == 0 || l->headroom < 0 ||
+			!is_scarce(l))
+			continue;
+		name = oom_limit_name(l);
+		because(o, OOM_ELEVATED, "%s is nearly used up", name);
+		free(name);
 	}
 }
 

@@ -11,7 +11,8 @@
  *             promised and not touched yet is more than is left; allocations
  *             failed; the next fork would fail; the cgroup was at its limit
  *             before and had to drop pages; or the main stack, locked memory,
- *             the areas or the address space are nearly used up
+ *             the areas, the address space or the threads there may be are
+ *             nearly used up
  *   low       nothing of this
  * memory.high slows down and does not kill: alone it is never critical.  Where
  * it is nearest, the nearest limit that kills is judged beside it.

@@ -149,8 +149,10 @@ static void read_cow(struct side *s)
 	struct query *q = answer_query(&s->a, sql_side_cow);
 	while (answer_row(&s->a, q)) {
 		struct side_site *site = find_site(s, query_text(q, 0));
-		if (site)
-			site->value[M_COW_PAGES] = query_int(q, 1);
+		if (!site)
+			continue;
+		site->value[M_COW_PAGES] = query_int(q, 1);
+		site->cow_at_most = query_int(q, 2) != 0;
 	}
 	query_close(q);
 }

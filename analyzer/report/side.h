@@ -20,6 +20,7 @@ struct side_site {
 	int64_t value[N_SITE_MEASURES];
 	double slack[N_SITE_MEASURES]; /* how far an estimate may be off; 0: it is none */
 	uint64_t left[N_REACH]; /* live bytes by verdict, without what is suppressed */
+	bool cow_at_most; /* pages are counted once for each of its stacks that has a block on them */
 	int64_t own_peak; /* of peaks at any time: tells a peak that moved from one that grew */
 };
 

@@ -25,8 +25,8 @@ static void add_area(struct space *s, struct query *q)
 	*x = (struct space_area){.id = query_int(q, 0), .start = (uint64_t)query_int(q, 1),
 		.end = (uint64_t)query_int(q, 2), .pgoff = query_int(q, 4), .kind = xstrdup(query_text(q, 5)),
 		.name = xstrdup(query_text(q, 6)), .stack_id = query_int(q, 7), .born_ns = query_int(q, 8),
-		.present = query_int(q, 9), .zero = (uint64_t)query_int(q, 10),
-		.swapped = (uint64_t)query_int(q, 11), .huge = (uint64_t)query_int(q, 12),
+		.present = query_int(q, 9), .zero = query_int(q, 10),
+		.swapped = (uint64_t)query_int(q, 11), .huge = query_int(q, 12),
 		.touched = (uint64_t)query_int(q, 13)};
 	snprintf(x->perms, sizeof(x->perms), "%s", query_text(q, 3));
 }

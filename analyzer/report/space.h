@@ -18,7 +18,8 @@ struct space_area {
 	int64_t pgoff;     /* -1: no file */
 	int64_t stack_id, born_ns;
 	int64_t present;   /* pages; -1: could not be looked at */
-	uint64_t zero, swapped, huge, touched;
+	int64_t zero, huge; /* -1: not known */
+	uint64_t swapped, touched;
 };
 
 /* Columns of mm.sql after the time. */

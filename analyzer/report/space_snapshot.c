@@ -53,8 +53,8 @@ static void count(struct space_area *x, const void *states, size_t size)
 	mms_pages_begin(&r, states, size, x->start / SPACE_PAGE);
 	while (mms_pages_next(&r, &page, &n, &state)) {
 		x->present += state == MMS_PAGE_PRESENT || state == MMS_PAGE_HUGE ? (int64_t)n : 0;
-		x->huge += state == MMS_PAGE_HUGE ? n : 0;
-		x->zero += state == MMS_PAGE_ZERO ? n : 0;
+		x->huge += x->huge >= 0 && state == MMS_PAGE_HUGE ? (int64_t)n : 0;
+		x->zero += x->zero >= 0 && state == MMS_PAGE_ZERO ? (int64_t)n : 0;
 		x->swapped += state == MMS_PAGE_SWAPPED ? n : 0;
 		x->touched += state != MMS_PAGE_ABSENT ? n : 0;
 	}
@@ -75,7 +75,9 @@ static void take(struct space *s, struct query *q)
 	}
 	x->end = end;
 	x->present = 0;
-	x->zero = x->swapped = x->huge = x->touched = 0;
+	x->zero = x->zero < 0 ? -1 : 0; /* a kernel that does not tell them did not then */
+	x->huge = x->huge < 0 ? -1 : 0;
+	x->swapped = x->touched = 0;
 	const void *states = query_blob(q, 4, &size);
 	if (states)
 		count(x, states, size);

@@ -557,8 +557,8 @@ CREATE TABLE vma (
 	stack_id   INTEGER NOT NULL,           -- of the call that mapped it; 0: no call was seen
 	born_ns    INTEGER NOT NULL,
 	died_ns    INTEGER,                    -- NULL: there at the last look
-	present    INTEGER,                    -- pages in memory, the zero page left out
-	zero       INTEGER,                    -- pages read but never written
+	present    INTEGER,                    -- pages in memory, the zero page left out where it is told
+	zero       INTEGER,                    -- pages read but never written; NULL: the kernel does not tell
 	swapped    INTEGER,
 	huge       INTEGER,                    -- of the present ones, in 2 MiB entries
 	touched    INTEGER                     -- pages that were there at any look
@@ -642,7 +642,6 @@ SELECT v.process_id, p.pid, printf('0x%x', v.start) AS start, printf('0x%x', v.e
        v.stack_id, v.born_ns, v.died_ns
 FROM vma v JOIN process p ON p.id = v.process_id;
 
-CREATE INDEX heap_site_site ON heap_site(site_id);
 CREATE INDEX vm_event_process ON vm_event(process_id, t_ns);
 
 CREATE VIEW v_sites AS

@@ -8,6 +8,8 @@
 
 #include "spaces.h"
 
+#include <mmscope/record.h>
+
 #include <sys/mman.h>
 
 static const char *const origin_word[MMS_ORIGINS] = {"unknown", "exe", "library", "file", "mapping",
@@ -58,9 +60,9 @@ int store_vma(struct store *s, const struct store_vma *v, const struct stack_sou
 	row_int(&r, v->born_ns);
 	row_maybe(&r, v->died_ns != 0, v->died_ns);
 	row_maybe(&r, v->known, v->present);
-	row_maybe(&r, v->known, v->zero);
+	row_maybe(&r, v->known == MMS_AREA_KNOWN, v->zero);
 	row_maybe(&r, v->known, v->swapped);
-	row_maybe(&r, v->known, v->huge);
+	row_maybe(&r, v->known == MMS_AREA_KNOWN, v->huge);
 	row_maybe(&r, v->known, v->touched);
 	return store_run(s, &r);
 }

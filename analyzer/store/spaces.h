@@ -27,8 +27,8 @@ struct store_vma {
 	uint32_t origin; /* enum mms_origin */
 	const char *name; /* "" when none */
 	uint64_t born_ns, died_ns; /* died 0: was there at the last look */
-	/* Pages at the last look; known 0: they could not be looked at. */
-	int known;
+	/* Pages at the last look. */
+	int known; /* enum mms_area_known */
 	uint64_t present, zero, swapped, huge, touched;
 };
 int store_vma(struct store *s, const struct store_vma *v, const struct stack_source *stacks);

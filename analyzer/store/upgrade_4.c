@@ -196,4 +196,5 @@ const char upgrade_to_4[] =
 	"module      TEXT, "
 	"offset      INTEGER, "
 	"PRIMARY KEY (snapshot_id, tid, depth) "
-	") STRICT, WITHOUT ROWID; ";
+	") STRICT, WITHOUT ROWID; "
+	"DROP INDEX IF EXISTS heap_site_site; ";

@@ -275,6 +275,9 @@ int store_open(const char *path, struct store **ret, char *reason, size_t reason
 		snprintf(reason, reason_size, "out of memory");
 		return -ENOMEM;
 	}
+	/* One thread at a time: it need not lock, nor count its memory. */
+	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	s->tick_stride = 1;
 	s->mm_at = STORE_MM_MAX;
 	s->scans_at = STORE_SCANS_MAX;

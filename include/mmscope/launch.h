@@ -42,6 +42,7 @@ struct mms_create_options {
 	bool no_reach;
 	uint32_t duration_s;       /* 0: until the last process has ended */
 	uint32_t processes_max;    /* 0: as many as usual */
+	uint32_t workers;          /* threads of the collector that read records; 0: as many as needed */
 	uint32_t creator_pid;      /* the first target's pid; 0: the caller's */
 	bool any_uid;              /* children under other user ids may join: file mode 0666
 	                            * under its random name in a folder nobody can list */
@@ -176,6 +177,7 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	h->sample_bytes = o->sample_bytes ? o->sample_bytes : 512u << 10;
 	h->duration_s = o->duration_s;
 	h->processes_max = o->processes_max;
+	h->workers = o->workers;
 	bool samples = h->mode == MMS_MODE_SAMPLE;
 	h->no_reach = o->no_reach ? MMS_NO_REACH_WANTED : samples ? MMS_NO_REACH_PARTIAL : 0;
 	atomic_store_explicit(&h->interval, samples ? h->sample_bytes : 0, memory_order_relaxed);

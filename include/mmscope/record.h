@@ -117,6 +117,8 @@ enum mms_long {
 	MMS_LONG_COW_FRAMES = 55, /* no payload: COW_PAGES and COW_AREA follow, up to the COW_ARM of a
 	                           * fork that comes; their frames are read before it */
 	MMS_LONG_COW_FAULTS = 56, /* struct mms_cow_faults; the last record of a fork on each side */
+	MMS_LONG_COW_STANDS = 57, /* no payload: the process stands still to be compared (MMS_REACH_COMPARE),
+	                           * and what it told before this is all */
 	MMS_LONG_ROOTS = 60,     /* struct mms_roots: before the process asks to be read */
 	MMS_LONG_SAMPLING = 70,  /* struct mms_sampling: this thread's births from here on */
 	MMS_LONG_ALIVE = 30,     /* no payload: a thread's first record where none other is due */
@@ -355,6 +357,11 @@ struct mms_pages {
 	uint32_t pad;
 };
 
+enum mms_area_known {
+	MMS_AREA_UNKNOWN = 0,
+	MMS_AREA_KNOWN = 1, /* its pages were looked at */
+	MMS_AREA_PLAIN = 2, /* but the kernel does not tell zero and huge pages from others (before 6.7) */
+};
 struct mms_area {
 	uint64_t start, end;
 	uint64_t pgoff;      /* file offset in pages */
@@ -368,7 +375,7 @@ struct mms_area {
 	uint16_t name_length;
 	uint16_t flags;      /* enum vma_flag */
 	uint8_t prot, origin;
-	uint8_t known;       /* 1: its pages were looked at */
+	uint8_t known;       /* enum mms_area_known */
 	uint8_t pad[5];
 };
 _Static_assert(sizeof(struct mms_area) == 88, "area payload");

@@ -254,6 +254,7 @@ struct mms_header {
 	_Atomic uint64_t headroom; /* C: bytes to the nearest limit at the newest tick; 0: not known */
 	_Atomic uint32_t sees_frames; /* C: 1: it may read which frame of memory a page is in */
 	uint32_t processes_max;    /* K: so many processes are listed one by one; 0: as many as usual */
+	uint32_t workers;          /* K: threads of C that read records; 0: as many as it needs */
 };
 
 /* Cell 0 as a whole.  Fixed offsets, so that a debugger needs no arithmetic. */

@@ -17,7 +17,7 @@
 
 #define INITIAL_EXEC __attribute__((tls_model("initial-exec")))
 
-__thread int64_t sample_left INITIAL_EXEC;
+__thread int64_t sample_left INITIAL_EXEC = SAMPLE_ASK;
 __thread uint64_t sample_frees INITIAL_EXEC;
 
 static __thread struct {
@@ -61,8 +61,12 @@ bool sample_due(size_t size)
 {
 	if (thread_is_new_child())
 		capture_forked();
-	if (mine.process != identity.number) {
-		begin();
+	bool known = (int64_t)((uint64_t)sample_left + size + 1) >= 0 && mine.process == identity.number;
+	if (!known) {
+		if (mine.process == identity.number)
+			draw();
+		else
+			begin();
 		if (!sample_countdown(size))
 			return false;
 	}
@@ -98,6 +102,6 @@ uint32_t sample_dying(const void *p)
 
 void sample_forked(void)
 {
-	sample_left = 0; /* sample_due begins anew */
+	sample_ask();
 	sample_filter_forked();
 }

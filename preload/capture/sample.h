@@ -10,9 +10,14 @@
  * of no size, which could never be samples.
  *
  * Here are the countdown and what is told about a sample; addresses of samples
- * are kept by sample_filter.h.  A birth that is no sample costs one subtraction
- * of a thread's own counter.  Integers alone: the program's floating point
+ * are kept by sample_filter.h.  Integers alone: the program's floating point
  * flags and traps are its own.
+ *
+ * THE COUNTDOWN IS ALL THAT A BIRTH ASKS.  While it is not spent, the birth is
+ * no sample, whatever is recorded now: what the collector has changed meanwhile
+ * is seen at the thread's next point, and it makes no difference before.  Where
+ * every birth is to be asked about (all are recorded, or none for a time, or
+ * nothing is known yet) it is SAMPLE_ASK, which is spent by any size.
  */
 #ifndef CAPTURE_SAMPLE_H
 #define CAPTURE_SAMPLE_H
@@ -21,18 +26,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SAMPLE_ASK (-1) /* no point was drawn */
+
 extern __thread int64_t sample_left __attribute__((tls_model("initial-exec")));   /* bytes to the next point */
 extern __thread uint64_t sample_frees __attribute__((tls_model("initial-exec"))); /* frees that were no samples */
 
-/* A block is about to be allocated.  True: ask sample_due. */
-static inline bool sample_countdown(size_t size)
+static inline bool sample_spent(void)
 {
-	sample_left = (int64_t)((uint64_t)sample_left - (uint64_t)size - 1);
 	return __builtin_expect(sample_left < 0, 0);
 }
 
-/* The countdown is spent: is this block a sample?  Then the thread's interval
- * has been told, and the next distance is drawn. */
+/* A block is about to be allocated.  True: the countdown is spent.  Of
+ * sizes that no allocator has, PTRDIFF_MAX and more, it may be otherwise, and
+ * what is left is wrong then: sample_refused. */
+static inline bool sample_countdown(size_t size)
+{
+	sample_left = (int64_t)((uint64_t)sample_left - (uint64_t)size - 1);
+	return sample_spent();
+}
+
+/* The next birth asks again. */
+static inline void sample_ask(void)
+{
+	sample_left = SAMPLE_ASK;
+}
+
+/* No block of this size was given out. */
+static inline void sample_refused(size_t size)
+{
+	if (size >= PTRDIFF_MAX)
+		sample_ask();
+}
+
+/* The countdown is spent, and births are sampled: is this block a sample?  Then
+ * the thread's interval has been told, and the next distance is drawn. */
 bool sample_due(size_t size);
 
 /* p was given out as a sample: its free will be seen.  False: there was no

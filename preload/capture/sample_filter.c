@@ -24,16 +24,19 @@
 #define YIELDS 2000
 
 static _Atomic uintptr_t first_place[(1u << FIRST_LOG) + FILTER_WINDOW - 1];
+static _Atomic uint8_t first_counter[FILTER_COUNTERS << FIRST_LOG];
+static _Atomic uint8_t all = 1;
 static struct filter_set sets[SETS];
 static uint32_t n_sets; /* of who grows; an entry is written once, readers may keep it */
 
-_Atomic(const struct filter_set *) filter_current;
+const struct filter_set filter_all = { .counter = &all };
+_Atomic(const struct filter_set *) filter_current = &filter_all;
 static _Atomic(const struct filter_set *) filter_next;
 static _Atomic uint32_t growing;
 
 void sample_filter_start(void)
 {
-	sets[0] = (struct filter_set){ .shift = 64 - FIRST_LOG, .place = first_place };
+	sets[0] = (struct filter_set){ (FILTER_COUNTERS << FIRST_LOG) - 1, first_counter, 64 - FIRST_LOG, first_place };
 	n_sets = 1;
 	atomic_store(&filter_current, &sets[0]);
 }
@@ -47,7 +50,16 @@ void sample_filter_forked(void)
 
 static _Atomic uintptr_t *window(const struct filter_set *f, uintptr_t a)
 {
-	return (_Atomic uintptr_t *)(uintptr_t)filter_window(f, a);
+	return &f->place[(uint64_t)a * 0x9e3779b97f4a7c15ull >> f->shift];
+}
+
+/* By one, up or down; what was ever full stays. */
+static void count(const struct filter_set *f, uintptr_t a, int by)
+{
+	_Atomic uint8_t *counter = filter_counter(f, a);
+	uint8_t n = atomic_load(counter);
+	while (n != UINT8_MAX && !atomic_compare_exchange_weak(counter, &n, (uint8_t)(n + by)))
+		;
 }
 
 /* False: the window is full.  It may be there already. */
@@ -57,11 +69,13 @@ static bool put(const struct filter_set *f, uintptr_t a)
 	for (uint32_t i = 0; i < FILTER_WINDOW; i++)
 		if (atomic_load(&w[i]) == a)
 			return true;
+	count(f, a, 1);
 	for (uint32_t i = 0; i < FILTER_WINDOW; i++) {
 		uintptr_t empty = 0;
 		if (atomic_compare_exchange_strong(&w[i], &empty, a))
 			return true;
 	}
+	count(f, a, -1);
 	return false;
 }
 
@@ -70,7 +84,8 @@ static void take(const struct filter_set *f, uintptr_t a)
 	_Atomic uintptr_t *w = window(f, a);
 	for (uint32_t i = 0; i < FILTER_WINDOW; i++) {
 		uintptr_t found = a;
-		atomic_compare_exchange_strong(&w[i], &found, 0);
+		if (atomic_compare_exchange_strong(&w[i], &found, 0))
+			count(f, a, -1);
 	}
 }
 
@@ -79,12 +94,13 @@ static const struct filter_set *larger(void)
 {
 	if (n_sets == SETS)
 		return NULL;
-	uint64_t log = FIRST_LOG + n_sets * STEP_LOG;
-	long memory = own_map(((1ull << log) + FILTER_WINDOW) * sizeof(uintptr_t), PROT_READ | PROT_WRITE,
-		MAP_NORESERVE);
+	uint64_t log = FIRST_LOG + n_sets * STEP_LOG, n_counters = FILTER_COUNTERS << log;
+	long memory = own_map(((1ull << log) + FILTER_WINDOW) * sizeof(uintptr_t) + n_counters,
+		PROT_READ | PROT_WRITE, MAP_NORESERVE);
 	if (mms_is_error(memory))
 		return NULL;
-	sets[n_sets] = (struct filter_set){ .shift = 64 - log, .place = (_Atomic uintptr_t *)memory };
+	sets[n_sets] = (struct filter_set){ n_counters - 1, (_Atomic uint8_t *)memory, 64 - log,
+		(_Atomic uintptr_t *)(memory + (long)n_counters) };
 	return &sets[n_sets++];
 }
 
@@ -129,12 +145,25 @@ static bool make_room(const struct filter_set *old)
 	return atomic_load(&filter_current) != old;
 }
 
+bool sample_filter_has(const void *p)
+{
+	const struct filter_set *f = atomic_load(&filter_current);
+	uintptr_t a = (uintptr_t)p;
+	if (!f->place)
+		return true;
+	const _Atomic uintptr_t *w = window(f, a);
+	for (uint32_t i = 0; i < FILTER_WINDOW; i++)
+		if (atomic_load_explicit(&w[i], memory_order_relaxed) == a)
+			return true;
+	return false;
+}
+
 bool sample_filter_add(const void *p)
 {
 	uintptr_t a = (uintptr_t)p;
 	for (;;) {
 		const struct filter_set *f = atomic_load(&filter_current);
-		if (!f)
+		if (!f->place)
 			return true;
 		if (!put(f, a)) {
 			if (!make_room(f))
@@ -154,7 +183,7 @@ bool sample_filter_add(const void *p)
 void sample_filter_remove(const void *p)
 {
 	const struct filter_set *f = atomic_load(&filter_current), *next = atomic_load(&filter_next);
-	if (f)
+	if (f->place)
 		take(f, (uintptr_t)p);
 	if (next)
 		take(next, (uintptr_t)p);

@@ -3,7 +3,11 @@
  *
  * One set for the process, in private memory, so that a forked child has its
  * parent's.  An address may be in any of FILTER_WINDOW places that follow each
- * other from its hash on: what a free has to look at, four compares.
+ * other from its hash on.  Beside the places are counters, a byte each: how many
+ * addresses with the same low bits are in the set.  A free looks at one of them,
+ * and at the places only where it is not 0: one of fifty, at most, where the set
+ * has grown as far as it does.  Neighbours have neighbouring counters, so that
+ * the frees of a loop stay in few lines of the cache.
  *
  * THE LAW.  An address that was added is found until its owner removes it.
  * Who adds, looks for or removes an address is its owner: it was just given
@@ -12,6 +16,8 @@
  * does; then the next owner cannot be hurt by a removal that comes late.
  * An address that stays behind although it was removed does no harm: its next
  * free is recorded, and is one of a block that the collector does not know.
+ * A counter goes up before a place is taken and down after it was cleared, so
+ * that it is never too low; one that was ever full stays so.
  *
  *	grow    makes the larger set, `next` = it, copies, `current` = it, next = NULL
  *	add     puts into `current`, then looks for `next`: there as well; then
@@ -20,6 +26,8 @@
  * Either the adder sees `next`, or the copy sees the address: each writes
  * before it reads what the other wrote.  Sets are never given back: a reader
  * may stand in them, and all former ones together are a seventh of the latest.
+ *
+ * Where births are not sampled the set is filter_all, which has every address.
  */
 #ifndef CAPTURE_SAMPLE_FILTER_H
 #define CAPTURE_SAMPLE_FILTER_H
@@ -31,30 +39,32 @@
 #include "base/ours.h"
 
 #define FILTER_WINDOW 4u
+#define FILTER_COUNTERS 8u /* for each place */
 
 struct filter_set {
+	uint64_t mask;            /* counters - 1 */
+	_Atomic uint8_t *counter;
 	uint64_t shift;           /* 64 - log2 of the places */
-	_Atomic uintptr_t *place; /* FILTER_WINDOW - 1 more than that; 0: empty */
+	_Atomic uintptr_t *place; /* FILTER_WINDOW - 1 more than that; 0: empty.  NULL: none are kept */
 };
-/* NULL: nobody asks, every free is recorded. */
+OURS extern const struct filter_set filter_all;
 OURS extern _Atomic(const struct filter_set *) filter_current;
 
-static inline const _Atomic uintptr_t *filter_window(const struct filter_set *f, uintptr_t address)
+static inline _Atomic uint8_t *filter_counter(const struct filter_set *f, uintptr_t address)
 {
-	return &f->place[(uint64_t)address * 0x9e3779b97f4a7c15ull >> f->shift];
+	return &f->counter[address >> 4 & f->mask]; /* blocks lie 16 bytes apart, as a rule */
 }
 
-/* Is p (not NULL) a sample?  Only where the session samples. */
-static inline bool sample_filter_has(const void *p)
+/* May p (or NULL) be a sample?  What a free asks first. */
+static inline bool sample_filter_may_have(const void *p)
 {
-	uintptr_t a = (uintptr_t)p;
-	const _Atomic uintptr_t *w =
-		filter_window(atomic_load_explicit(&filter_current, memory_order_relaxed), a);
-	return __builtin_expect(atomic_load_explicit(&w[0], memory_order_relaxed) == a, 0) ||
-		__builtin_expect(atomic_load_explicit(&w[1], memory_order_relaxed) == a, 0) ||
-		__builtin_expect(atomic_load_explicit(&w[2], memory_order_relaxed) == a, 0) ||
-		__builtin_expect(atomic_load_explicit(&w[3], memory_order_relaxed) == a, 0);
+	const struct filter_set *f = atomic_load_explicit(&filter_current, memory_order_relaxed);
+	return __builtin_expect(
+		atomic_load_explicit(filter_counter(f, (uintptr_t)p), memory_order_relaxed) != 0, 0);
 }
+
+/* Is p (not NULL) a sample? */
+bool sample_filter_has(const void *p);
 
 void sample_filter_start(void);  /* the first, small set */
 void sample_filter_forked(void); /* in a child: who was growing the set is not here */

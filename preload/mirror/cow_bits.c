@@ -27,7 +27,7 @@ static unsigned categories_of(const struct cow_bits *b, uint64_t entry)
 
 	if (!swapped && (!(entry & ENTRY_PRESENT) || entry & (ENTRY_FILE | NOTE_ZERO)))
 		return 0;
-	if (b->bit == COW_BIT_ALONE && (huge || swapped))
+	if (b->bit == COW_BIT_ALONE && swapped)
 		written = false;
 	return (swapped ? IS_SWAPPED : IS_PRESENT) | (huge ? IS_HUGE : 0) | (written ? IS_WRITTEN : 0);
 }

@@ -45,7 +45,7 @@ static struct {
 	struct vma_tree tree;
 	uint64_t checks, differences, left;
 	uint64_t hidden[MMS_HIDDEN_CLASSES];
-	_Alignas(8) char text[8192]; /* of /proc/self/maps; then runs of pages */
+	_Alignas(8) char text[PAGE_SCAN_ROOM]; /* of /proc/self/maps; then runs of pages */
 	uint8_t runs[4096];
 } mirror;
 
@@ -368,14 +368,18 @@ bool mirror_find(uintptr_t address, struct vma *ret)
 
 /* ---- how much was used ---- */
 
-static void add_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+static void add_runs(void *arg, const struct page_told *run, size_t n)
 {
-	*(uint64_t *)arg += n;
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < n; i++)
+		pages += run[i].n;
+	*(uint64_t *)arg += pages;
 }
 
 static int touched_by_pagemap(uintptr_t start, uintptr_t end, uint64_t *ret)
 {
-	struct page_scan scan = { .self = true, .run = add_run, .run_arg = ret };
+	struct page_scan scan = { .self = true, .runs = add_runs, .runs_arg = ret };
 
 	scan.pagemap_fd = mms_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
 	if (scan.pagemap_fd < 0)
@@ -399,7 +403,7 @@ int mirror_touched(uintptr_t start, size_t length, uint64_t *ret_pages)
 	uint64_t n = 0;
 
 	start &= ~(uintptr_t)4095;
-	struct page_scan scan = { .pagemap_fd = -1, .self = true, .run = add_run, .run_arg = &n };
+	struct page_scan scan = { .pagemap_fd = -1, .self = true, .runs = add_runs, .runs_arg = &n };
 	int r = end - start > MINCORE_MAX || swap_is_used()
 		? touched_by_pagemap(start, end, &n)
 		: page_scan_range(&scan, NULL, start, end, PAGE_WANT_PRESENT, true);
@@ -439,7 +443,7 @@ static void end_area(struct look *l, bool known)
 	size_t length = strlen(name);
 
 	page_runs_end(&l->runs);
-	l->area.known = known;
+	l->area.known = !known ? MMS_AREA_UNKNOWN : l->scan.no_ioctl ? MMS_AREA_PLAIN : MMS_AREA_KNOWN;
 	l->area.name_length = (uint16_t)(length < 4096 ? length : 4096);
 	l->area.states_from = l->runs.first;
 	l->area.states_bytes = (uint32_t)l->runs.used;
@@ -448,7 +452,7 @@ static void end_area(struct look *l, bool known)
 	begin_area(l, vma_tree_next(&mirror.tree, l->v->end));
 }
 
-static void count_run(struct look *l, uint64_t first, uint64_t n, unsigned states)
+static void count_run(struct look *l, uint64_t first, uint64_t n, uint64_t states)
 {
 	enum mms_page_state state = MMS_PAGE_PRESENT;
 
@@ -469,10 +473,8 @@ static void count_run(struct look *l, uint64_t first, uint64_t n, unsigned state
 }
 
 /* The kernel joins runs that agree over the borders of areas. */
-static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+static void one_run(struct look *l, uint64_t first, uint64_t n, uint64_t states)
 {
-	struct look *l = arg;
-
 	while (n && l->v) {
 		uint64_t end = l->v->end >> 12;
 		if (end <= first) {
@@ -484,6 +486,12 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned states)
 		first += part;
 		n -= part;
 	}
+}
+
+static void take_runs(void *arg, const struct page_told *run, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		one_run(arg, run[i].first, run[i].n, run[i].states);
 }
 
 static void buffer_full(void *arg, uint64_t first, const uint8_t *bytes, size_t n)
@@ -524,7 +532,7 @@ static void look_at_all(const struct mirror_sink *sink, struct mms_space *ret)
 		.runs = { .buffer = mirror.runs, .room = sizeof(mirror.runs), .full = buffer_full } };
 
 	l.runs.arg = &l;
-	l.scan = (struct page_scan){ .self = true, .run = one_run, .run_arg = &l, .room = mirror.text,
+	l.scan = (struct page_scan){ .self = true, .runs = take_runs, .runs_arg = &l, .room = mirror.text,
 		.room_bytes = sizeof(mirror.text) };
 	l.scan.pagemap_fd = mms_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
 	if (l.scan.pagemap_fd < 0)

@@ -62,6 +62,14 @@ static void write_window(struct page_runs *r)
 	r->n_window = r->n_changes = 0;
 }
 
+static void set_bits(uint8_t *bits, uint32_t from, uint32_t n)
+{
+	for (uint32_t part; n; from += part, n -= part) {
+		part = 8 - from % 8 < n ? 8 - from % 8 : n;
+		bits[from / 8] |= (uint8_t)(((1u << part) - 1) << from % 8);
+	}
+}
+
 static void put(struct page_runs *r, uint64_t n, enum mms_page_state state)
 {
 	bool plain = state == MMS_PAGE_ABSENT || state == MMS_PAGE_PRESENT;
@@ -78,12 +86,13 @@ static void put(struct page_runs *r, uint64_t n, enum mms_page_state state)
 			write_window(r);
 			continue;
 		}
+		uint32_t room = PAGE_WINDOW - r->n_window, part = n < room ? (uint32_t)n : room;
 		if (r->n_window && in_window(r, r->n_window - 1) != (state == MMS_PAGE_PRESENT))
 			r->n_changes++;
 		if (state == MMS_PAGE_PRESENT)
-			r->window[r->n_window / 8] |= (uint8_t)(1u << (r->n_window % 8));
-		r->n_window++;
-		n--;
+			set_bits(r->window, r->n_window, part);
+		r->n_window += part;
+		n -= part;
 	}
 }
 

@@ -45,28 +45,37 @@ static void put(struct sink *sink, enum page_plane_kind plane, uint64_t first, u
 		sink->error = page_plane_set(&sink->shadow->plane[plane], first, n);
 }
 
+/* PRESENT SWAPPED ZERO HUGE are the same bits in the same order. */
+static uint64_t states_of(uint64_t categories)
+{
+	uint64_t states = categories / IS_PRESENT & 15;
+
+	return categories & IS_GUARD ? states & ~(uint64_t)PAGE_IS_SWAPPED : states;
+}
+_Static_assert(IS_SWAPPED / IS_PRESENT == PAGE_IS_SWAPPED && IS_ZERO / IS_PRESENT == PAGE_IS_ZERO &&
+	IS_HUGE / IS_PRESENT == PAGE_IS_HUGE && PAGE_IS_PRESENT == 1, "states");
+
 /* One run of pages that agree.  The planes of the range were cleared before. */
 static void note(struct sink *sink, uint64_t first, uint64_t n, unsigned categories)
 {
-	bool swapped = (categories & IS_SWAPPED) && !(categories & IS_GUARD);
+	uint64_t states = states_of(categories);
 
-	if (sink->scan->run) {
-		unsigned states = (categories & IS_PRESENT ? PAGE_IS_PRESENT : 0) |
-			(categories & IS_ZERO ? PAGE_IS_ZERO : 0) | (swapped ? PAGE_IS_SWAPPED : 0) |
-			(categories & IS_HUGE ? PAGE_IS_HUGE : 0);
+	if (sink->scan->runs) {
+		struct page_told run = { first, n, states };
+
 		if (states)
-			sink->scan->run(sink->scan->run_arg, first, n, states);
+			sink->scan->runs(sink->scan->runs_arg, &run, 1);
 		return;
 	}
-	if (categories & IS_PRESENT)
+	if (states & PAGE_IS_PRESENT)
 		put(sink, PAGE_PRESENT, first, n);
-	if (swapped)
+	if (states & PAGE_IS_SWAPPED)
 		put(sink, PAGE_SWAPPED, first, n);
-	if (swapped || (categories & IS_PRESENT))
+	if (states & (PAGE_IS_SWAPPED | PAGE_IS_PRESENT))
 		put(sink, PAGE_TOUCHED, first, n);
-	if (categories & IS_ZERO)
+	if (states & PAGE_IS_ZERO)
 		put(sink, PAGE_ZERO, first, n);
-	if (categories & IS_HUGE)
+	if (states & PAGE_IS_HUGE)
 		put(sink, PAGE_HUGE, first, n);
 	if (categories & IS_FILE)
 		put(sink, PAGE_FILE, first, n);
@@ -76,7 +85,7 @@ static void forget(struct sink *sink, uintptr_t start, uintptr_t end)
 {
 	uint64_t first = start >> 12, n = (end - start) >> 12;
 
-	if (sink->scan->run)
+	if (sink->scan->runs)
 		return;
 	page_plane_clear(&sink->shadow->plane[PAGE_PRESENT], first, n);
 	if (!(sink->want & (PAGE_WANT_STATES | PAGE_WANT_FILE)))
@@ -90,20 +99,64 @@ static void forget(struct sink *sink, uintptr_t start, uintptr_t end)
 
 /* --- the three ways ------------------------------------------------------ */
 
-static int ask_ioctl(struct page_scan *scan, struct sink *sink, uintptr_t start, uintptr_t end)
+/* What the kernel answers becomes what is told, in its place. */
+union answer {
+	struct page_region region;
+	struct page_told told;
+};
+_Static_assert(sizeof(struct page_region) == sizeof(struct page_told), "answer");
+
+/* Pages of the n runs. */
+static uint64_t tell(const struct sink *sink, union answer *answer, long n)
+{
+	uint64_t pages = 0;
+	size_t told = 0;
+
+	for (long i = 0; i < n; i++) {
+		struct page_region r = answer[i].region;
+		struct page_told t = { r.start >> 12, (r.end - r.start) >> 12, states_of(r.categories) };
+
+		answer[told].told = t;
+		told += t.states != 0;
+		pages += t.n;
+	}
+	if (told)
+		sink->scan->runs(sink->scan->runs_arg, &answer[0].told, told);
+	return pages;
+}
+
+static uint64_t pages_of(const union answer *answer, long n)
+{
+	uint64_t pages = 0;
+
+	for (long i = 0; i < n; i++)
+		pages += (answer[i].region.end - answer[i].region.start) >> 12;
+	return pages;
+}
+
+static void note_all(struct sink *sink, const union answer *answer, long n)
+{
+	for (long i = 0; i < n; i++) {
+		const struct page_region *r = &answer[i].region;
+
+		note(sink, r->start >> 12, (r->end - r->start) >> 12, (unsigned)r->categories);
+	}
+}
+
+/* Until so many pages were found that a slice of memory is full of. */
+static int ask_ioctl(struct page_scan *scan, struct sink *sink, uintptr_t start, uintptr_t end, uintptr_t *ret_next)
 {
 	/* Zeroed for valgrind, which does not know that this call fills it. */
-	struct page_region few[N_REGIONS] = { 0 };
-	struct page_region *region = scan->room ? scan->room : few;
-	long n_regions = scan->room ? (long)(scan->room_bytes / sizeof(*region)) : N_REGIONS;
+	union answer few[N_REGIONS] = { 0 }, *answer = scan->room ? scan->room : few;
+	long room = scan->room ? (long)(scan->room_bytes / sizeof(*answer)) : N_REGIONS;
 	unsigned mask = IS_PRESENT | IS_SWAPPED | IS_ZERO | IS_HUGE | IS_GUARD;
+	uint64_t left = PAGE_SCAN_SLICE >> 12;
 
 	if (sink->want & PAGE_WANT_FILE)
 		mask |= IS_FILE;
-	forget(sink, start, end);
-	while (start < end) {
+	while (start < end && left) {
 		struct pm_scan_arg arg = { .size = sizeof arg, .start = start, .end = end,
-			.vec = (uint64_t)(uintptr_t)region, .vec_len = (uint64_t)n_regions,
+			.vec = (uint64_t)(uintptr_t)answer, .vec_len = (uint64_t)room, .max_pages = left,
 			.category_anyof_mask = IS_PRESENT | IS_SWAPPED, .return_mask = mask };
 		long n = mms_ioctl(scan->pagemap_fd, SCAN_IOCTL, &arg);
 
@@ -113,13 +166,17 @@ static int ask_ioctl(struct page_scan *scan, struct sink *sink, uintptr_t start,
 		}
 		if (n < 0)
 			return (int)n;
-		for (long i = 0; i < n; i++)
-			note(sink, region[i].start >> 12, (region[i].end - region[i].start) >> 12,
-				(unsigned)region[i].categories);
-		if (n < n_regions)
-			return 0;
-		start = arg.walk_end > region[n - 1].end ? arg.walk_end : region[n - 1].end;
+		uintptr_t last = n ? answer[n - 1].region.end : start;
+		uint64_t found = scan->runs ? tell(sink, answer, n) : pages_of(answer, n);
+		uintptr_t next = n < room && found < left ? end : arg.walk_end > last ? arg.walk_end : last;
+		if (!scan->runs) {
+			forget(sink, start, next);
+			note_all(sink, answer, n);
+		}
+		left -= found < left ? found : left;
+		start = next;
 	}
+	*ret_next = start;
 	return 0;
 }
 
@@ -191,50 +248,56 @@ enum page_scan_method page_scan_method(const struct page_scan *scan, const struc
 
 	if (scan->pagemap_fd < 0)
 		return PAGE_SCAN_MINCORE;
-	if (plain && !scan->run && page_plane_count(&shadow->plane[PAGE_PRESENT], start >> 12, n) * 100 >
+	if (plain && !scan->runs && page_plane_count(&shadow->plane[PAGE_PRESENT], start >> 12, n) * 100 >
 			n * DENSE_PERCENT)
 		return PAGE_SCAN_MINCORE;
 	return scan->no_ioctl ? PAGE_SCAN_PREAD : PAGE_SCAN_IOCTL;
 }
 
-static int ask(struct page_scan *scan, struct sink *sink, uintptr_t start, uintptr_t end, bool anonymous)
+static int ask(struct page_scan *scan, struct sink *sink, uintptr_t start, uintptr_t end, bool anonymous,
+	uintptr_t *ret_next)
 {
+	uintptr_t slice = end - start > PAGE_SCAN_SLICE ? start + PAGE_SCAN_SLICE : end;
 	enum page_scan_method method =
-		page_scan_method(scan, sink->shadow, start, end, sink->want, anonymous);
+		page_scan_method(scan, sink->shadow, start, slice, sink->want, anonymous);
 	int r;
 
 	if (method == PAGE_SCAN_MINCORE && !(anonymous && scan->self))
 		return -EACCES;
 	if (method == PAGE_SCAN_IOCTL) {
-		r = ask_ioctl(scan, sink, start, end);
+		uintptr_t sparse = end - start > PAGE_SCAN_SPARSE ? start + PAGE_SCAN_SPARSE : end;
+
+		r = ask_ioctl(scan, sink, start, sparse, ret_next);
 		if (r != -ENOTTY && r != -EINVAL) {
-			scan->n_pages[method] += (end - start) >> 12;
+			scan->n_pages[method] += r < 0 ? 0 : (*ret_next - start) >> 12;
 			return r;
 		}
 		scan->no_ioctl = true;
 		method = PAGE_SCAN_PREAD;
 	}
-	scan->n_pages[method] += (end - start) >> 12;
+	scan->n_pages[method] += (slice - start) >> 12;
+	*ret_next = slice;
 	if (method == PAGE_SCAN_PREAD)
-		return ask_pread(scan, sink, start, end);
-	return ask_mincore(scan, sink, start, end);
+		return ask_pread(scan, sink, start, slice);
+	return ask_mincore(scan, sink, start, slice);
+}
+
+int page_scan_part(struct page_scan *scan, struct page_shadow *shadow, uintptr_t start, uintptr_t end,
+	unsigned want, bool anonymous, uintptr_t *ret_next)
+{
+	struct sink sink = { shadow, scan, want, 0 };
+	int r = ask(scan, &sink, start, end, anonymous, ret_next);
+
+	scan->n_slices++;
+	return r < 0 ? r : sink.error;
 }
 
 int page_scan_range(struct page_scan *scan, struct page_shadow *shadow, uintptr_t start, uintptr_t end,
 	unsigned want, bool anonymous)
 {
-	struct sink sink = { shadow, scan, want, 0 };
+	int r = 0;
 
-	while (start < end) {
-		uintptr_t slice = end - start > PAGE_SCAN_SLICE ? start + PAGE_SCAN_SLICE : end;
-		int r = ask(scan, &sink, start, slice, anonymous);
-
-		scan->n_slices++;
-		if (r == 0)
-			r = sink.error;
-		if (r < 0)
-			return r;
-		start = slice;
-	}
-	return 0;
+	while (start < end && r == 0)
+		r = page_scan_part(scan, shadow, start, end, want, anonymous, &start);
+	return r;
 }

@@ -207,6 +207,13 @@ static void one_side_with_witness(const struct mms_fork *note, uint64_t parent, 
 		end_arm(&a, r);
 }
 
+/* What was told is read first: it may be on the way for a while. */
+static void stand_still(void)
+{
+	emit_long(MMS_LONG_COW_STANDS, 0, NULL, 0, NULL, 0, NULL, 0);
+	process_be_read(capture_process(), MMS_REACH_COMPARE);
+}
+
 static void end_showing(void)
 {
 	if (is_shown)
@@ -276,7 +283,7 @@ static void show_frames(const struct mms_fork *note, uint64_t begin_ns)
 	emit_long(MMS_LONG_COW_FRAMES, 0, NULL, 0, NULL, 0, NULL, 0);
 	before_it.error = cow_tell_there(&sink, note->share, &before_it);
 	if (before_it.error == 0)
-		process_be_read(capture_process(), MMS_REACH_COMPARE);
+		stand_still();
 	before_it.cost_ns = mms_clock_ns(CLOCK_MONOTONIC) - begin_ns;
 }
 
@@ -415,5 +422,5 @@ void cow_last_word(enum mms_look look)
 	if (!e.told)
 		end_last(&e, r);
 	if (compared && r != -EPERM)
-		process_be_read(capture_process(), MMS_REACH_COMPARE);
+		stand_still();
 }

@@ -8,18 +8,21 @@
  *  - Blocks stay the allocator's own: nothing is added in front or behind.
  *  - errno is what the real function left.  Nothing called here writes it.
  *  - A wrapper's frame is where the walk begins: it stands until the record
- *    is written (no tail call, no inlining of the wrapper into another).
+ *    is written (no tail call, no inlining of the wrapper into another).  What
+ *    heap_hot.c could not pass through comes here by a jump, so that the frame
+ *    of heap_malloc_spent and its kin is that of the wrapper.
  *  - Calls from inside our own work (guard_inside) are passed through and
  *    counted, never recorded.  A signal handler that interrupts a record is
  *    not such a call: it is recorded (capture/thread.h).
  *  - Blocks of the arena that served before dlsym had an answer were never
  *    recorded as born, so their end is not recorded either.
- *  - What is recorded is asked for once, by the state (emit.h): EXACT stands
- *    first everywhere.  A birth that is no sample leaves by `unseen`, which
- *    tells of nothing but failures; a sample is kept in the filter before the
- *    program gets it, and taken out before the allocator does.
+ *  - A birth asks the countdown, a free the filter, and only where these do not
+ *    let it pass the state (emit.h), EXACT first.  A birth that is no sample
+ *    leaves by `unseen`, which tells of nothing but failures; a sample is kept
+ *    in the filter before the program gets it, and taken out before the
+ *    allocator does.
  *
- * Called by the program and every library in it.
+ * Called by the program and every library in it, and by heap_hot.c.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -31,6 +34,7 @@
 #include "capture/emit_hot.h"
 #include "capture/sample.h"
 #include "capture/sample_filter.h"
+#include "wrap/heap.h"
 #include "wrap/module.h"
 #include "wrap/space.h"
 
@@ -58,46 +62,54 @@ INLINE bool is_targets(void)
 	return false;
 }
 
-/* Not every birth is recorded: is this one? */
-INLINE bool is_due(uint32_t state, size_t size)
-{
-	if (__builtin_expect(state & MMS_RECORDING_SAMPLE, 1)) /* or THINNED */
-		return sample_countdown(size) && sample_due(size) && is_targets();
-	is_targets();
-	return false;
-}
-
-/* Paused, or the first call of the process has just started us. */
-static __attribute__((noinline, cold)) bool seldom_due(size_t size)
+/* The countdown is spent, and not every birth is recorded: is this one? */
+static __attribute__((noinline)) bool is_due(size_t size)
 {
 	uint32_t state = capture_state();
-	return state == MMS_RECORDING_EXACT ? is_targets() : is_due(state, size);
+	if (state & MMS_RECORDING_SAMPLE) /* or THINNED */
+		return sample_due(size) && is_targets();
+	sample_ask();
+	if (state == MMS_RECORDING_OFF) /* the first call of the process: then there is an answer */
+		return preload_enter() && is_due(size);
+	return is_targets() && state == MMS_RECORDING_EXACT;
+}
+
+/* The countdown is spent: is this allocation to be recorded? */
+INLINE bool recording_spent(size_t size)
+{
+	if (__builtin_expect(capture_state() != MMS_RECORDING_EXACT, 0))
+		return is_due(size);
+	sample_ask();
+	return is_targets();
 }
 
 /* Is this allocation to be recorded? */
 INLINE bool recording(size_t size)
 {
+	return sample_countdown(size) && recording_spent(size);
+}
+
+/* The filter may have p, which is not NULL: is its end to be recorded? */
+INLINE bool recording_found(const void *p)
+{
 	uint32_t state = capture_state();
 	if (__builtin_expect(state == MMS_RECORDING_EXACT, 1))
 		return is_targets();
-	if (__builtin_expect(state & MMS_RECORDING_SAMPLE, 1))
-		return is_due(state, size);
-	return (state != MMS_RECORDING_OFF || preload_enter()) && seldom_due(size);
+	if (!(state & MMS_RECORDING_SAMPLE)) /* nor THINNED */
+		return state == MMS_RECORDING_OFF && preload_enter();
+	if (sample_filter_has(p))
+		return is_targets();
+	sample_frees++;
+	return false;
 }
 
 /* Is the end of this block to be recorded?  p is not NULL. */
 INLINE bool recording_end(const void *p)
 {
-	uint32_t state = capture_state();
-	if (__builtin_expect(state == MMS_RECORDING_EXACT, 1))
-		return is_targets();
-	if (state == MMS_RECORDING_SAMPLE) {
-		if (sample_filter_has(p))
-			return is_targets();
-		sample_frees++;
-		return false;
-	}
-	return state == MMS_RECORDING_THINNED ? is_targets() : state == MMS_RECORDING_OFF && preload_enter();
+	if (sample_filter_may_have(p))
+		return recording_found(p);
+	sample_frees++;
+	return false;
 }
 
 static __attribute__((noinline, cold)) void note_failure(
@@ -112,7 +124,8 @@ static __attribute__((noinline, cold)) void unseen_failure(
 	enum mms_op op, size_t size, int error, void *const *fp)
 {
 	uint32_t state = capture_state();
-	if (size && (state == MMS_RECORDING_SAMPLE || state == MMS_RECORDING_THINNED) && !guard_inside())
+	sample_refused(size);
+	if (size && state != MMS_RECORDING_OFF && state != MMS_RECORDING_PAUSED && !guard_inside())
 		note_failure(op, size, error, capture_stack(fp));
 }
 
@@ -176,52 +189,45 @@ static __attribute__((noinline)) void dying(const void *p, void *const *fp)
 	dying_hot(p, fp);
 }
 
-/* What n things of a size take; all there is when that is no number. */
-INLINE size_t product(size_t n, size_t each)
-{
-	size_t size;
-	return __builtin_mul_overflow(n, each, &size) ? SIZE_MAX : size;
-}
+/* ---- what heap_hot.c could not pass through ---- */
 
-static __attribute__((noinline)) void *malloc_recorded(size_t size, void *const *fp)
+void *heap_malloc_spent(size_t size)
 {
+	if (!recording_spent(size))
+		return unseen(MMS_OP_MALLOC, next.malloc(size), size, FRAME);
 	void *p = next.malloc(size);
-	born_hot(MMS_OP_MALLOC, p, size, fp);
+	born_hot(MMS_OP_MALLOC, p, size, FRAME);
 	return p;
 }
 
-static __attribute__((noinline)) void free_recorded(void *p, void *const *fp)
+void *heap_malloc_failed(size_t size)
 {
-	dying_hot(p, fp);
+	return unseen(MMS_OP_MALLOC, NULL, size, FRAME);
+}
+
+void heap_free_found(void *p)
+{
+	if (recording_found(p))
+		dying_hot(p, FRAME);
 	next.free(p);
 }
 
-/* The two that are called most stand by themselves: what passes through
- * unrecorded saves no registers. */
-WRAPPER void *malloc(size_t size)
+void *heap_calloc_spent(size_t n, size_t each)
 {
-	if (recording(size))
-		return malloc_recorded(size, FRAME);
-	return unseen(MMS_OP_MALLOC, next.malloc(size), size, FRAME);
-}
-
-WRAPPER void *calloc(size_t n, size_t each)
-{
-	size_t size = product(n, each);
-	if (!recording(size))
+	size_t size = heap_product(n, each);
+	if (!recording_spent(size))
 		return unseen(MMS_OP_CALLOC, next.calloc(n, each), size, FRAME);
 	void *p = next.calloc(n, each);
 	born(MMS_OP_CALLOC, p, size, FRAME);
 	return p;
 }
 
-WRAPPER void free(void *p)
+void *heap_calloc_failed(size_t n, size_t each)
 {
-	if (p && recording_end(p))
-		free_recorded(p, FRAME);
-	else
-		next.free(p);
+	return unseen(MMS_OP_CALLOC, NULL, heap_product(n, each), FRAME);
 }
+
+/* ---- other ways to give back ---- */
 
 WRAPPER void cfree(void *p)
 {
@@ -265,7 +271,7 @@ INLINE void announce(struct resize *r, const void *old)
 /* Not all is recorded: is anything of this call? */
 static __attribute__((noinline)) bool resize_sampled(struct resize *r, const void *old, size_t size)
 {
-	bool due = recording(size);
+	bool due = sample_spent() && is_due(size);
 	bool known = old && !next_is_early(old) && recording_end(old);
 	if (!due && !known)
 		return false;
@@ -276,11 +282,12 @@ static __attribute__((noinline)) bool resize_sampled(struct resize *r, const voi
 	return true;
 }
 
-/* True: resized() has to follow. */
+/* The countdown has been asked.  True: resized() has to follow. */
 INLINE bool resizing(struct resize *r, const void *old, size_t size)
 {
 	if (__builtin_expect(capture_state() != MMS_RECORDING_EXACT, 0))
 		return resize_sampled(r, old, size);
+	sample_ask();
 	if (!is_targets())
 		return false;
 	*r = (struct resize){ .born = true };
@@ -293,6 +300,7 @@ INLINE bool resizing(struct resize *r, const void *old, size_t size)
 static __attribute__((noinline, cold)) void not_resized(
 	const struct resize *r, const void *old, size_t size, int error, uint32_t stack)
 {
+	sample_refused(size);
 	if (r->sampled && size != 0)
 		sample_keep(old);
 	if (r->announced)
@@ -315,7 +323,8 @@ INLINE void resized(const struct resize *r, const void *old, const void *p, size
 		emit_heap(MMS_OP_REALLOC_FAIL, old, 1, 0);
 }
 
-WRAPPER void *realloc(void *old, size_t size)
+/* heap_hot.c could not pass it through. */
+void *heap_realloc_found(void *old, size_t size)
 {
 	struct resize r;
 	if (!resizing(&r, old, size))
@@ -323,6 +332,11 @@ WRAPPER void *realloc(void *old, size_t size)
 	void *p = next.realloc(old, size);
 	resized(&r, old, p, size, FRAME);
 	return p;
+}
+
+void *heap_realloc_failed(size_t size)
+{
+	return unseen(MMS_OP_REALLOC_END, NULL, size, FRAME);
 }
 
 /* glibc's reallocarray calls realloc, which is ours: the block would be
@@ -338,6 +352,7 @@ WRAPPER void *reallocarray(void *old, size_t n, size_t each)
 			note_failure(MMS_OP_REALLOC_END, SIZE_MAX, ENOMEM, capture_stack(FRAME));
 		return NULL;
 	}
+	sample_countdown(size);
 	if (!resizing(&r, old, size))
 		return unseen(MMS_OP_REALLOC_END, next.realloc(old, size), size, FRAME);
 	void *p = next.realloc(old, size);
@@ -396,9 +411,4 @@ WRAPPER void *pvalloc(size_t size)
 	void *p = next.pvalloc(size);
 	born(MMS_OP_ALIGNED, p, size, FRAME);
 	return p;
-}
-
-WRAPPER size_t malloc_usable_size(void *p)
-{
-	return next.malloc_usable_size(p);
 }

@@ -3,7 +3,8 @@
  *
  * Looks at itself as the collector looks at a program, with the descriptors
  * that it keeps: the place (cgroups of all ancestors, host, PSI), the process
- * (limits, size, areas), and the row of statm, stat and status.  CPU time a
+ * (limits and areas, where they are due), and the row of status and stat, which
+ * tells the process's sizes as well.  CPU time a
  * tick, the least of ten rounds; "whole" is what one second costs for one
  * process, without the rare looks that have a budget of their own (pages of
  * forks, whom the kernel would kill).
@@ -66,7 +67,7 @@ static void tick_process(void)
 	struct limit_commit commit = { 0, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE };
 	struct limit_points points = { .n = 0 };
 
-	limit_process_read(&own, now_ns, &commit, &points);
+	limit_process_read(&own, now_ns, &process.mm, &commit, &points);
 }
 
 static void tick_row(void)
@@ -117,7 +118,7 @@ int main(int argc, char **argv)
 
 	limit_text(fd, text, sizeof text);
 	process = (struct watch_process){ .pid = getpid(), .pidfd = -1, .proc_fd = proc_fd, .image = 1,
-		.files = { -1, -1, -1 } };
+		.files = { -1, -1 } };
 	static struct mms_header header;
 	static const struct mms_session session = { .header = &header };
 	watch = (struct watch){ .session = &session, .processes = &process, .n_processes = 1, 
@@ -132,8 +133,8 @@ int main(int argc, char **argv)
 	read_place(&points);
 	printf("%zu limits of the place\n", points.n);
 	measure("place", tick_place, n);
-	measure("process", tick_process, n);
 	measure("row", tick_row, n);
+	measure("process", tick_process, n);
 	measure("whole", tick_whole, n);
 	pressure_free(pressure);
 	limit_process_done(&own);

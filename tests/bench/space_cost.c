@@ -54,18 +54,20 @@ static char *map(size_t bytes)
 	return p;
 }
 
-static void add_run(void *arg, uint64_t first, uint64_t n, unsigned states)
+static void add_runs(void *arg, const struct page_told *run, size_t n)
 {
-	(void)first;
-	(void)states;
-	*(uint64_t *)arg += n;
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < n; i++)
+		pages += run[i].n;
+	*(uint64_t *)arg += pages;
 }
 
 /* ms of this thread's CPU time. */
 static double scan_ms(char *p, int pagemap_fd, unsigned want, uint64_t *ret_pages)
 {
-	static _Alignas(8) char room[8192]; /* as the target gives it */
-	struct page_scan scan = { .pagemap_fd = pagemap_fd, .self = true, .run = add_run, .run_arg = ret_pages,
+	static _Alignas(8) char room[PAGE_SCAN_ROOM];
+	struct page_scan scan = { .pagemap_fd = pagemap_fd, .self = true, .runs = add_runs, .runs_arg = ret_pages,
 		.room = room, .room_bytes = sizeof(room) };
 	double start = now(CLOCK_THREAD_CPUTIME_ID);
 

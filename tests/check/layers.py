@@ -34,7 +34,7 @@ MAY = {
 # code that `run` itself uses; growth is arithmetic over a trace.
 ALSO = {
     'analyzer/report/doctor.c': ['analyzer/collect/elf_check.h', 'analyzer/collect/run.h'],
-    'analyzer/report/oom_judge.c': ['analyzer/model/growth.h', 'analyzer/model/period.h'],
+    'analyzer/report/oom_judge.c': ['analyzer/model/hit.h'],
     'analyzer/report/verdict.h': ['analyzer/model/growth.h'],
     'analyzer/report/oom_judge.h': ['analyzer/model/growth.h'],
 }

@@ -7,6 +7,7 @@ flags and with moved lines.  Between such builds nothing may differ; each
 planted difference must be named, and nothing else.
 """
 import os
+import sqlite3
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -69,6 +70,17 @@ def test_one_page(folder, faults):
     sites = strict(mms.verb('diff', '--fail', '--format=json', ten, eleven)[1])['sites']
     faults.equal([(s['change'], own_function(s['stack']), s['difference']['cow_broken_pages']) for s in sites],
                  [('worse', 'make_shared', 1)], 'one more page broken')
+    faults.equal([(s['old_cow_at_most'], s['new_cow_at_most']) for s in sites], [(False, False)], 'each page once')
+    twice = sqlite3.connect(eleven)
+    # As if the site had two call stacks with blocks on these pages.
+    twice.execute('INSERT INTO cow_site SELECT fork_id, stack_id + 1000000, site_id, pages_shared, parent_broke, child_broke, both_broke,'
+                  ' blocks, bytes, false_blocks, bytes_changed, identical_pages, counter_pages FROM cow_site WHERE child_broke = 11')
+    twice.commit()
+    twice.close()
+    sites = strict(mms.verb('diff', '--format=json', ten, eleven)[1])['sites']
+    faults.equal([(s['new']['cow_broken_pages'], s['old_cow_at_most'], s['new_cow_at_most']) for s in sites],
+                 [(22, False, True)], 'pages of two call stacks')
+    faults.equal('at most: pages that several' in mms.verb('diff', ten, eleven)[1], True, 'the text says so')
 
 
 def test_diff(folder, faults):

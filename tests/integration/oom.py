@@ -10,8 +10,8 @@
     oom.py commit        A15 with vm.overcommit_memory=2: by hand, for it
                          changes the machine for four seconds
 
-Makes its own memory cgroups (v1) and removes them; skipped where that is not
-allowed.  Truth is what the programs of oom_cases came to, and when they died.
+Makes its own memory cgroups, of the version that the machine has, and removes
+them; skipped where that is not allowed.  Truth is what the programs of oom_cases came to, and when they died.
 """
 import json
 import os
@@ -27,7 +27,11 @@ import time
 import mms
 
 MIB = 1 << 20
-TOP = '/sys/fs/cgroup/memory'
+V2 = os.path.exists('/sys/fs/cgroup/cgroup.controllers')
+TOP = '/sys/fs/cgroup' if V2 else '/sys/fs/cgroup/memory'
+PIDS = '/sys/fs/cgroup' if V2 else '/sys/fs/cgroup/pids'
+KIND, LIMIT, USAGE = (('cgroup2', 'memory.max', 'memory.current') if V2 else
+                      ('cgroup1', 'memory.limit_in_bytes', 'memory.usage_in_bytes'))
 CASES = os.path.join(mms.PROGRAMS, 'oom_cases')
 
 
@@ -39,13 +43,16 @@ class Group:
         Group.made += 1
         self.path = os.path.join(above, 'mms-oom-%d-%d' % (os.getpid(), Group.made))
         try:
+            if V2:  # who has no groups inside has no controllers for them
+                with open(os.path.join(above, 'cgroup.subtree_control'), 'w') as f:
+                    f.write('+memory +pids')
             os.mkdir(self.path)
             if limit:
-                self.write('memory.limit_in_bytes', limit)
+                self.write(LIMIT, limit)
         except OSError as e:
             if os.path.isdir(self.path):
                 os.rmdir(self.path)
-            mms.skip('no memory cgroup (v1) can be made here: %s' % e.strerror)
+            mms.skip('no memory cgroup can be made here: %s' % e.strerror)
 
     def write(self, name, value):
         with open(os.path.join(self.path, name), 'w') as f:
@@ -177,7 +184,7 @@ def check_time(work, faults, runs):
     if covered < 0.9 * len(told):
         faults.add('the interval holds the truth in %d of %d' % (covered, len(told)))
     for way, _, a, _ in (r for r in results if r[1] == 'end'):
-        faults.equal((a['verdict'], a['binding']['kind']), ('critical', 'cgroup1'), way + ': at the end')
+        faults.equal((a['verdict'], a['binding']['kind']), ('critical', KIND), way + ': at the end')
         faults.equal(bool(a['post_mortem'] and a['post_mortem']['oom_killed']), True, way + ': post mortem')
         if way == 'grow':
             names = [f['function'] for s in a['growing_sites'][:1] for f in s['stack']]
@@ -242,6 +249,22 @@ def check_others(work, faults):
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
 
 
+def check_32(work, faults):
+    """A 32-bit program, which is looked at from outside: 4 GiB less two pages."""
+    program = os.path.join(mms.PROGRAMS, 'space_32')
+    if not os.path.exists(program) or subprocess.call([program], stderr=subprocess.DEVNULL) != 2:
+        print('32-bit address space not tested: such programs cannot be built or run here')
+        return
+    db, progress = work.path('space_32.db'), work.path('space_32.progress')
+    command = ['/bin/sh', '-c', 'exec "$@"', 'sh', program, 'space', progress]
+    subprocess.run([mms.MMSCOPE, 'run', '-o', db, '--'] + command, env=mms.environment(), check=True)
+    mms.wait_finished(db)
+    begin = mms.rows(db, "SELECT begin_ns FROM process WHERE exe LIKE '%space_32'")[0]['begin_ns'] / 1e9
+    limits = {l['kind']: l for l in judge(db, begin + 0.9)['limits']}
+    faults.equal(limits['task_size']['limit_bytes'], 0xffffe000, '32-bit: end of the address space')
+    near(faults, '32-bit address space', limits['task_size']['headroom_bytes'], reached(progress))
+
+
 def check_refused(work, faults):
     """Which limit said no, to requests of all kinds."""
     with open('/proc/sys/vm/overcommit_memory') as f:
@@ -275,7 +298,7 @@ def check_too_many(work, faults):
     user = 65534 - os.getpid() % 1000  # whose threads are these alone
     running = [('RLIMIT_NPROC', 'said so: RLIMIT_NPROC.', start(
         work, 'nproc', 'threads', user=user, limits=[(resource.RLIMIT_NPROC, 40)]))] if os.geteuid() == 0 else []
-    group = '/sys/fs/cgroup/pids/mms-oom-%d' % os.getpid()
+    group = os.path.join(PIDS, 'mms-oom-%d' % os.getpid())
     try:
         os.mkdir(group)
         with open(os.path.join(group, 'pids.max'), 'w') as f:
@@ -286,12 +309,17 @@ def check_too_many(work, faults):
     if group:
         own = Named(group)
         running.append(('pids', 'said so: pids.max of the cgroup', start(work, 'pids', 'threads', own)))
-    for kind, words, (p, db, _) in running:
+    for kind, words, (p, db, progress) in running:
         p.wait()
         mms.wait_finished(db)
         after = judge(db)['post_mortem'] or {}
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
         check_text(faults, db, words, 'the last one, a thread or process,')
+        if kind == 'pids':  # and before
+            begin, _ = end_of(db)
+            left = {l['path']: l for l in judge(db, begin + 0.9)['limits']}[group]['headroom_bytes']
+            print('pids.max: predicted %d, measured %d' % (left, reached(progress) / MIB))
+            faults.equal(left, reached(progress) / MIB, 'threads that may still be made')
     if group:
         own.remove()
 
@@ -321,10 +349,10 @@ def check_threads(work, faults):
     group = Group()
     p, db, progress = start(work, 'stacks', 'stacks', group)
     wait_for(p, progress, 1)
-    before = group.read('memory.usage_in_bytes')
+    before = group.read(USAGE)
     go_on(progress, 1)
     wait_for(p, progress, 2)
-    actual = group.read('memory.usage_in_bytes') - before
+    actual = group.read(USAGE) - before
     go_on(progress, 2)
     p.wait()
     mms.wait_finished(db)
@@ -487,12 +515,12 @@ def check_cow(work, faults):
     group = Group()
     p, db, progress = start(work, 'cow', 'thp', group, stdin=subprocess.PIPE)
     time.sleep(1.5)
-    before = group.read('memory.usage_in_bytes')
+    before = group.read(USAGE)
     p.stdin.write(b'\n')
     p.stdin.flush()
     while p.poll() is None and reached(progress) != 2:
         time.sleep(0.01)
-    actual = group.read('memory.usage_in_bytes') - before
+    actual = group.read(USAGE) - before
     p.stdin.write(b'\n')
     p.stdin.close()
     p.wait()
@@ -526,7 +554,7 @@ def check_flat(work, faults):
         a = judge(db)
         print('%s: %s, %s' % (name, a['growth']['verdict'], a['verdict']))
         faults.equal(a['growth']['verdict'], 'flat', name)
-        faults.equal(a['binding']['kind'], 'cgroup1', name)
+        faults.equal(a['binding']['kind'], KIND, name)
 
 
 def main():
@@ -540,6 +568,7 @@ def main():
             check_cgroups(work, faults)
             check_rlimits(work, faults)
             check_others(work, faults)
+            check_32(work, faults)
             check_areas(work, faults)
         else:
             {'cow': check_cow, 'flat': check_flat, 'refused': check_refused, 'killed': check_killed,

@@ -36,7 +36,7 @@ SKIPPED = ('mmscope',)  # kinds that come and go with the measuring
 def record(work, faults, *argv, options=(), env=None, **more):
     db = work.db('run')
     r = subprocess.run([mms.MMSCOPE, 'run', '--wait', *options, '-o', db, '--', *argv], env=mms.environment(**(env or {})),
-                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **more)
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=600, **more)
     faults.equal((r.returncode, r.stderr), (0, ''), 'status and stderr')
     mms.integrity(db, faults)
     return db, r.stdout
@@ -75,6 +75,10 @@ def walk(work, faults, seed, threads):
     faults.equal(mms.drift(db, faults) > 0, True, 'spaces compared')
 
 
+def kernel():
+    return tuple(map(int, re.match(r'(\d+)\.(\d+)', os.uname().release).groups()))
+
+
 def used(work, faults, **more):
     db, out = record(work, faults, SPACE, 'used', **more)
     sites = answer('pages', db, '--limit', '0')['sites']
@@ -92,10 +96,11 @@ def used(work, faults, **more):
         faults.equal(sum(s['never_touched_bytes'] for s in mine), asked - want, name + ': never used')
     resident = [sum(s['resident_bytes'] for s in sites if any(f['function'] == n for f in s['stack']))
                 for n in ('place_mapped', 'place_read')]
-    faults.equal(resident, [1000 * PAGE, 50 * PAGE], 'in memory')
+    # Before Linux 6.7 the 300 that were only read cannot be told.
+    faults.equal(resident, [1000 * PAGE, (50 if kernel() >= (6, 7) else 350) * PAGE], 'in memory')
     explained(db, faults)
     states = mms.rows(db, "SELECT sum(zero) AS zero FROM vma WHERE kind = 'mapping'")
-    faults.equal(states[0]['zero'], 300, 'zero pages')
+    faults.equal(states[0]['zero'], 300 if kernel() >= (6, 7) else None, 'zero pages')
 
 
 def container(work, faults):
@@ -112,7 +117,11 @@ def explained(db, faults):
         if not p['rss'] or not p['rss']['total']:
             continue
         rss = p['rss']
-        faults.equal(abs(rss['unexplained']) * 50 < rss['total'], True, 'not explained: %d of %d' % (rss['unexplained'], rss['total']))
+        if kernel() >= (6, 7):
+            faults.equal(abs(rss['unexplained']) * 50 < rss['total'], True, 'not explained: %d of %d' % (rss['unexplained'], rss['total']))
+        else:
+            said = ' '.join(n['text'] for n in answer('pages', db)['coverage']['notes'])
+            faults.equal('only read' in said and 'lags behind' in said, True, 'what this kernel does not tell: ' + said)
         parts = sum(rss[k] for k in ('heap_live', 'heap_slack', 'mappings', 'stacks', 'file', 'shmem', 'profiler', 'other', 'unexplained'))
         faults.equal(parts, rss['total'], 'sum of the parts')
 

@@ -1,4 +1,4 @@
-"""swapping.py - a swap file for a test, where one is allowed."""
+"""swapping.py - a swap file for a test, where one is allowed; or the disk that MMS_SWAP names."""
 import contextlib
 import ctypes
 import os
@@ -12,7 +12,8 @@ PAGE = 4096
 @contextlib.contextmanager
 def swap_file(pages=2048):
     libc = ctypes.CDLL(None, use_errno=True)
-    path = '/var/tmp/mmscope-swap-%d' % os.getpid()
+    disk = os.environ.get('MMS_SWAP')
+    path = disk or '/var/tmp/mmscope-swap-%d' % os.getpid()
     with open(path, 'wb') as f:  # as mkswap writes it: version, last page, bad pages; signature
         os.chmod(path, 0o600)
         f.write(bytes(1024) + struct.pack('3I', 1, pages - 1, 0) + bytes(PAGE - 1024 - 12 - 10) + b'SWAPSPACE2')
@@ -25,4 +26,5 @@ def swap_file(pages=2048):
         yield
     finally:
         libc.swapoff(path.encode())
-        os.unlink(path)
+        if not disk:
+            os.unlink(path)

@@ -11,8 +11,9 @@
 #include <math.h>
 
 #include "check.h"
-#include "model/growth.h"
+#include "model/hit.h"
 #include "model/period.h"
+#include "model/spikes.h"
 
 #define N 120
 
@@ -133,8 +134,9 @@ static void test_falling(void)
 #define LOOKS 200
 
 /* BITTEN: a quarter of each tooth is missing, as oom_cases has them.  PASSING:
- * spikes that the kernel takes back before it kills (pages of files). */
-enum way { STRAIGHT, TEETH, SPIKES, BITTEN, PASSING, WAYS };
+ * spikes that the kernel takes back before it kills (pages of files).  EQUAL: spikes
+ * at equal times, as oom_cases has them. */
+enum way { STRAIGHT, TEETH, SPIKES, BITTEN, PASSING, EQUAL, WAYS };
 
 /* What is used at a step; a spike is one step in twenty, a share of the level. */
 static double used(enum way way, double t, double phase, bool spike)
@@ -147,7 +149,9 @@ static double used(enum way way, double t, double phase, bool spike)
 		double part = fmod(t / (2 * PERIOD_S) + phase, 1);
 		return part < 0.25 ? level : level + 8 * MIB * part;
 	}
-	return (way == SPIKES || way == PASSING) && spike ? level * 1.05 : level;
+	if (way == EQUAL)
+		spike = ((unsigned)lround(t / STEP_S) + (unsigned)(20 * phase)) % 20 == 7;
+	return (way == SPIKES || way == PASSING || way == EQUAL) && spike ? level * 1.05 : level;
 }
 
 struct looks {
@@ -179,17 +183,10 @@ static void run(struct looks *l, enum way way)
 /* As the verb tells it: with the peaks, but not where they hold pages of files. */
 static bool tell(const struct looks *l, size_t n, enum way way, struct growth_time *ret)
 {
-	struct growth g, peaks;
-	double point_s;
+	struct growth g;
 
 	CHECK_EQ(growth_recent(l->at, n, &g), 0);
-	CHECK_EQ(growth_recent(l->peak, n, &peaks), 0);
-	if (!(way == PASSING ? growth_time_to(&g, LIMIT, ret) : growth_time_by_peaks(&g, &peaks, LIMIT, ret)))
-		return false;
-	if (period_time_to(l->at + n - g.n_points, g.n_points, &g, LIMIT, &point_s) && point_s >= ret->low_s &&
-		point_s <= ret->high_s)
-		ret->point_s = point_s;
-	return true;
+	return hit_time(l->at, way == PASSING ? NULL : l->peak, n, &g, LIMIT, ret);
 }
 
 /* The best that can be told of random spikes: the kill comes at the first one
@@ -204,8 +201,7 @@ static bool can_be_told(enum way way, double now_s, double left_s)
 
 /* How far off, as a share of what is left; *covered counts intervals that hold,
  * *possible what could have been within 5 %. */
-static double off(const struct looks *l, enum way way, double part, double *ret_s, unsigned *covered,
-	unsigned *possible)
+static double off(const struct looks *l, enum way way, double part, unsigned *covered, unsigned *possible)
 {
 	struct growth_time when;
 	size_t n = 0;
@@ -217,22 +213,21 @@ static double off(const struct looks *l, enum way way, double part, double *ret_
 	if (!tell(l, n, way, &when))
 		return INFINITY;
 	*covered += when.low_s <= left && left <= when.high_s;
-	*ret_s = fabs(when.point_s - left);
-	return *ret_s / left;
+	return fabs(when.point_s - left) / left;
 }
 
-/* 50 runs of each kind.  What cannot be known is which tooth or spike hits the
- * limit: half of what it is high, and up to a look's distance. */
+/* 50 runs of each kind.  What cannot be known is which of the random spikes comes
+ * first when the level is high enough, and how high spikes are that are smaller
+ * than the growth between two looks (at a quarter of the way). */
 static void test_time_to_limit(void)
 {
-	static const char *const name[WAYS] = { "straight", "teeth", "spikes", "bitten teeth", "passing spikes" };
+	static const char *const name[WAYS] = { "straight", "teeth", "spikes", "bitten teeth", "passing spikes",
+		"equal spikes" };
 	static const double parts[] = { 0.25, 0.4, 0.55, 0.7, 0.85 };
-	/* A quarter of the way is four bitten teeth of four looks each: too few to know them. */
-	static const unsigned percent[WAYS] = { 100, 97, 95, 90, 97 };
-	static const double unknown_s[WAYS] = { 0.05, 0.1, 0.2, 0.2, 0.2 };
+	static const unsigned least[WAYS] = { 250, 245, 165, 245, 248, 240 };
 
 	for (enum way way = 0; way < WAYS; way++) {
-		unsigned told = 0, covered = 0, near = 0, five = 0, possible = 0;
+		unsigned told = 0, covered = 0, five = 0, possible = 0;
 
 		for (unsigned seed = 1; seed <= 50; seed++) {
 			struct looks l;
@@ -240,18 +235,112 @@ static void test_time_to_limit(void)
 			random_state = seed * 104729 + way;
 			run(&l, way);
 			for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-				double s = INFINITY, share = off(&l, way, parts[i], &s, &covered, &possible);
-
 				told++;
-				five += share <= 0.05;
-				near += share <= 0.05 || s <= unknown_s[way];
+				five += off(&l, way, parts[i], &covered, &possible) <= 0.05;
 			}
 		}
-		printf("%s: of %u, %u within 5 %% (%u possible), %u within that or what cannot be known, %u covered\n",
-			name[way], told, five, possible, near, covered);
-		CHECK(near * 100 >= told * percent[way]);
+		printf("%s: of %u, %u within 5 %% (%u possible), %u covered\n", name[way], told, five, possible, covered);
+		CHECK(five >= least[way]);
 		CHECK(covered * 100 >= told * 90);
 	}
+}
+
+/* Traces as those of the table in the measured facts (120 points, the time until
+ * the trend reaches a limit): their errors there, median and 95 %, in per cent.
+ * The heights are not told there; here 2 MiB of noise on 100, teeth of 16, spikes
+ * of 5 % of the points and up to 100 MiB, a warm-up of 80. */
+enum trend { NOISY, SAWN, SPIKED, WARMED, TRENDS };
+
+static double trended(enum trend trend, double t, double a, double b)
+{
+	double line = 100 * MIB + MIB * t;
+
+	switch (trend) {
+	case NOISY:
+		return line + noise(2 * MIB);
+	case SAWN:
+		return line + 16 * MIB * (fmod(t / (4 + 8 * a) + b, 1) - 0.5);
+	case SPIKED:
+		return line + noise(0.5 * MIB) + (uniform() < 0.05 ? 100 * MIB * uniform() : 0);
+	default:
+		return line - 80 * MIB * exp(-t / 12) + noise(0.5 * MIB);
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void test_trends(void)
+{
+	static const char *const name[TRENDS] = { "noise", "sawtooth", "5 % spikes", "warm-up and growth" };
+	static const double table[TRENDS][2] = { { 0.5, 1.6 }, { 1.2, 4.9 }, { 0.2, 0.8 }, { 12, 14 } };
+	static const double limit = 100 * MIB + MIB * 240, left_s = 240 - (N - 1);
+
+	for (enum trend trend = 0; trend < TRENDS; trend++) {
+		double error[200];
+
+		for (unsigned seed = 0; seed < 200; seed++) {
+			struct growth_point p[N];
+			struct growth g;
+
+			random_state = seed * 7919 + 1;
+			double a = uniform(), b = uniform();
+			for (int i = 0; i < N; i++)
+				p[i] = (struct growth_point){ i, trended(trend, i, a, b) };
+			CHECK_EQ(growth_recent(p, N, &g), 0);
+			error[seed] = 100 * fabs((limit - g.level) / g.per_s - left_s) / left_s;
+		}
+		qsort(error, 200, sizeof(*error), by_value);
+		printf("%s: off by %.1f %%, 95 %% by %.1f (table %.1f, %.1f)\n", name[trend], error[100], error[190],
+			table[trend][0], table[trend][1]);
+		CHECK(error[100] <= table[trend][0] && error[190] <= table[trend][1]);
+	}
+}
+
+/* Spikes of a share of the level or of one height, and at equal times. */
+static void make_spikes(struct growth_point *p, struct growth_point *peak, double share, double height, unsigned every)
+{
+	double most = 0;
+
+	for (int i = 0; i < N; i++) {
+		for (int k = 0; k < 10; k++) {
+			double t = i - 0.9 + 0.1 * k, level = 100 * MIB + MIB * t;
+			bool spike = every && (10 * i + k) % every == 3;
+			double value = spike ? level * (1 + share) + height : level;
+
+			most = value > most ? value : most;
+			p[i] = (struct growth_point){ t, value };
+		}
+		peak[i] = (struct growth_point){ p[i].t_s, most };
+	}
+}
+
+static void test_kinds_of_spikes(void)
+{
+	struct growth_point p[N], peak[N];
+	struct growth g;
+	double s, limit = 300 * MIB;
+
+	make_spikes(p, peak, 0.1, 0, 47); /* at -0.6 + 4.7 k s */
+	CHECK_EQ(growth_estimate(p, N, &g), 0);
+	CHECK(spikes_time_to(p, peak, N, &g, limit, &s));
+	double first = (300 / 1.1 - 100), at = ceil((first + 0.6) / 4.7) * 4.7 - 0.6;
+	CHECK(fabs(s - (at - p[N - 1].t_s)) < 0.25);
+	make_spikes(p, peak, 0, 20 * MIB, 47);
+	CHECK_EQ(growth_estimate(p, N, &g), 0);
+	CHECK(spikes_time_to(p, peak, N, &g, limit, &s));
+	at = ceil((180 + 0.6) / 4.7) * 4.7 - 0.6;
+	CHECK(fabs(s - (at - p[N - 1].t_s)) < 0.25);
+	make_spikes(p, peak, 0, 0, 0);
+	CHECK_EQ(growth_estimate(p, N, &g), 0);
+	CHECK(!spikes_time_to(p, peak, N, &g, limit, &s));
+	for (int i = 0; i < N; i++) /* of all heights: none is that of the others */
+		peak[i].value += i * i % 61 * MIB / 2;
+	CHECK(!spikes_time_to(p, peak, N, &g, limit, &s));
 }
 
 /* The period of teeth that nothing disturbs: the first one that reaches the
@@ -301,6 +390,8 @@ int main(void)
 	test_falling();
 	test_no_false_alarm();
 	test_old_peak();
+	test_trends();
+	test_kinds_of_spikes();
 	test_period();
 	test_time_to_limit();
 	return check_done();

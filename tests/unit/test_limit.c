@@ -12,6 +12,8 @@
 
 #include "check.h"
 #include "collect/cgroups.h"
+#include "collect/tasks.h"
+#include "mirror/mm.h"
 
 #define MIB (1ull << 20)
 
@@ -121,6 +123,13 @@ static void test_v2(void)
 	kube = find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/kube");
 	REQUIRE(kube);
 	CHECK_EQ(kube->usage, 190 * MIB);
+	/* An ancestor that had no limit is asked again at the eighth read. */
+	put_file("/sys/fs/cgroup/kube/pod1/memory.max", "%llu\n", 160 * MIB);
+	for (int read = 3; read <= 9; read++) {
+		p.n = 0;
+		cgroup_place_read(place, &p, &commit);
+		CHECK_EQ(find(&p, LIMIT_CGROUP2, "/sys/fs/cgroup/kube/pod1") != NULL, read == 9);
+	}
 	cgroup_place_close(place);
 }
 
@@ -286,6 +295,16 @@ static void test_v1_hidden(void)
 	cgroup_place_close(place);
 }
 
+/* As the tick does: the sizes come from status. */
+static bool read_it(struct limit_process *p, uint64_t now_ns, const struct limit_commit *commit,
+	struct limit_points *ret)
+{
+	struct mms_mm mm = { .total = 0 };
+
+	CHECK_EQ(mm_read_status(p->folder_fd, "status", &mm), 0);
+	return limit_process_read(p, now_ns, &mm, commit, ret);
+}
+
 /* What is left to commit: less what is kept back for the administrator, unless
  * it is one, and a 32nd of its own size. */
 static void check_commit(struct limit_process *p, const char *capabilities, uint64_t user_reserve, uint64_t kept)
@@ -294,7 +313,8 @@ static void check_commit(struct limit_process *p, const char *capabilities, uint
 	struct limit_points points = { .n = 0 };
 
 	put_file("/proc/7/status", "Name:\tx\nVmSize:\t  327680 kB\nThreads:\t1\nCapEff:\t%s\n", capabilities);
-	CHECK(limit_process_read(p, 3, &commit, &points));
+	p->doubted = true;
+	CHECK(read_it(p, 3, &commit, &points));
 	const struct limit_point *left = find(&points, LIMIT_COMMIT, "vm.overcommit_memory=2");
 	REQUIRE(left);
 	CHECK_EQ(limit_headroom(left), 400 * MIB - kept);
@@ -309,7 +329,7 @@ static void check_ceiling(struct limit_process *p, char class, const char *perso
 	put_file("/proc/7/exe", "\177ELF%c\1\1%9s", class, "");
 	put_file("/proc/7/personality", "%s\n", personality);
 	p->task_size = 0;
-	CHECK(limit_process_read(p, 2, &commit, &points));
+	CHECK(read_it(p, 2, &commit, &points));
 	const struct limit_point *space = find(&points, LIMIT_TASK_SIZE, "address space");
 	REQUIRE(space);
 	CHECK_EQ(space->limit, end);
@@ -323,10 +343,55 @@ static void check_areas(struct limit_process *p, uint64_t now_ns, uint64_t calls
 	struct limit_points points = { .n = 0 };
 
 	p->n_calls = calls;
-	CHECK(limit_process_read(p, now_ns, &none, &points));
+	CHECK(read_it(p, now_ns, &none, &points));
 	const struct limit_point *maps = find(&points, LIMIT_MAP_COUNT, "vm.max_map_count");
 	REQUIRE(maps);
 	CHECK_EQ(maps->usage, areas);
+}
+
+static void put_limit(uint64_t bytes)
+{
+	put_file("/proc/7/limits", "Limit                     Soft Limit           Hard Limit           Units     \n"
+		"Max address space         %-21llu%-21s%s     \n", (unsigned long long)bytes, "unlimited", "bytes");
+}
+
+static void check_limit(struct limit_process *p, uint64_t now_ns, uint64_t bytes)
+{
+	struct limit_commit none = { 0, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE };
+	struct limit_points points = { .n = 0 };
+
+	CHECK(read_it(p, now_ns, &none, &points));
+	const struct limit_point *as = find(&points, LIMIT_AS, "RLIMIT_AS");
+	REQUIRE(as);
+	CHECK_EQ(as->limit, bytes);
+}
+
+/* What a process may have is read again soon while it is young, after ten
+ * seconds, at once when little is left or something was refused; what it uses
+ * is always of now. */
+static void test_age(int folder_fd)
+{
+	static const uint64_t second = 1000000000;
+	struct limit_process p;
+
+	limit_process_init(&p, folder_fd);
+	put_file("/proc/7/status", "Name:\tx\nVmSize:\t  100000 kB\nThreads:\t1\n");
+	put_limit(4096 * MIB);
+	check_limit(&p, second, 4096 * MIB);
+	put_limit(2048 * MIB);
+	check_limit(&p, 2 * second, 2048 * MIB); /* young */
+	check_limit(&p, 100 * second, 2048 * MIB);
+	put_limit(1024 * MIB);
+	check_limit(&p, 109 * second, 2048 * MIB);
+	check_limit(&p, 110 * second, 1024 * MIB); /* old */
+	put_limit(800 * MIB);
+	check_limit(&p, 111 * second, 1024 * MIB);
+	p.doubted = true;
+	check_limit(&p, 111 * second + 1, 800 * MIB);
+	put_limit(900 * MIB);
+	put_file("/proc/7/status", "Name:\tx\nVmSize:\t  620000 kB\nThreads:\t1\n");
+	check_limit(&p, 112 * second, 900 * MIB); /* near */
+	limit_process_done(&p);
 }
 
 static void test_process(void)
@@ -350,7 +415,7 @@ static void test_process(void)
 	int fd = open(folder, O_PATH | O_DIRECTORY);
 	REQUIRE(fd >= 0);
 	limit_process_init(&p, fd);
-	CHECK(limit_process_read(&p, 1, &none, &points));
+	CHECK(read_it(&p, 1, &none, &points));
 	const struct limit_point *as = find(&points, LIMIT_AS, "RLIMIT_AS");
 	const struct limit_point *maps = find(&points, LIMIT_MAP_COUNT, "vm.max_map_count");
 	const struct limit_point *stack = find(&points, LIMIT_STACK, "RLIMIT_STACK");
@@ -359,8 +424,6 @@ static void test_process(void)
 	CHECK_EQ(limit_headroom(as), 409600000 - (300000 << 10));
 	CHECK_EQ(maps->usage, 2); /* [vsyscall] is no area of the process */
 	CHECK_EQ(limit_headroom(stack), 8388608 - (132 << 10));
-	CHECK_EQ(p.anon, 5000 << 10);
-	CHECK_EQ(p.threads, 3);
 	put_file("/proc/7/maps", "1000-2000 r--p 0 0:0 0\n2000-3000 rw-p 0 0:0 0\n4000-5000 rw-p 0 0:0 0\n");
 	check_areas(&p, 1000000000, 1, 2); /* soon after the last count */
 	check_areas(&p, 3000000000, 0, 2); /* nothing was told, and no size changed */
@@ -375,6 +438,59 @@ static void test_process(void)
 	check_commit(&p, "000001ffffffffff", 128 * MIB, 10 * MIB);
 	check_commit(&p, "000001ffffdfffff", 4 * MIB, 8 * MIB + 4 * MIB);
 	limit_process_done(&p);
+	test_age(fd);
+	close(fd);
+}
+
+static uint64_t left_of(const struct limit_points *p, enum limit_kind kind, const char *path)
+{
+	char full[256];
+
+	snprintf(full, sizeof full, "%s%s", *path == '/' ? root : "", path);
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->at[i].kind == kind && !strcmp(p->at[i].path, full))
+			return (uint64_t)limit_headroom(&p->at[i]);
+	}
+	return LIMIT_NONE;
+}
+
+/* Threads: of two cgroups of v1, one of v2, the machine, and the user, whose
+ * processes are 7 and 8; 9 is another's. */
+static void test_tasks(void)
+{
+	struct limit_points p = { .n = 0 };
+	char folder[128];
+
+	put_file("/proc/loadavg", "0.20 0.18 0.12 3/180 11206\n");
+	put_file("/proc/sys/kernel/threads-max", "1000\n");
+	put_file("/sys/fs/cgroup/pids/a/pids.max", "60\n");
+	put_file("/sys/fs/cgroup/pids/a/pids.current", "50\n");
+	put_file("/sys/fs/cgroup/pids/a/b/pids.max", "max\n");
+	put_file("/sys/fs/cgroup/pids/a/b/pids.current", "40\n");
+	put_file("/sys/fs/cgroup/pids/a/b/c/pids.max", "64\n");
+	put_file("/sys/fs/cgroup/pids/a/b/c/pids.current", "30\n");
+	put_file("/sys/fs/cgroup/x/pids.max", "8\n");
+	put_file("/sys/fs/cgroup/x/pids.current", "8\n");
+	tasks_read(root, "8:pids:/a/b/c\n4:memory:/\n0::/x\n", &p);
+	CHECK_EQ(p.n, 4);
+	CHECK_EQ(left_of(&p, LIMIT_PIDS, "/sys/fs/cgroup/pids/a"), 10);
+	CHECK_EQ(left_of(&p, LIMIT_PIDS, "/sys/fs/cgroup/pids/a/b/c"), 34);
+	CHECK_EQ(left_of(&p, LIMIT_PIDS, "/sys/fs/cgroup/x"), 0);
+	CHECK_EQ(left_of(&p, LIMIT_THREADS, "kernel.threads-max"), 820);
+	put_file("/proc/7/status", "Name:\tx\nUid:\t1000\t1000\nThreads:\t3\nCapEff:\t0000000000000000\n");
+	put_file("/proc/8/status", "Name:\ty\nUid:\t1000\t1000\nThreads:\t4\n");
+	put_file("/proc/9/status", "Name:\tz\nUid:\t1001\t1001\nThreads:\t5\n");
+	put_file("/proc/7/limits", "Max processes             40                   40                   processes \n");
+	snprintf(folder, sizeof folder, "%s/proc/7", root);
+	int fd = open(folder, O_PATH | O_DIRECTORY);
+	REQUIRE(fd >= 0);
+	p.n = 0;
+	tasks_read_user(root, fd, &p);
+	CHECK_EQ(left_of(&p, LIMIT_NPROC, "RLIMIT_NPROC"), 33);
+	put_file("/proc/7/status", "Name:\tx\nUid:\t1000\t1000\nThreads:\t3\nCapEff:\t0000000001000000\n");
+	p.n = 0;
+	tasks_read_user(root, fd, &p);
+	CHECK_EQ(p.n, 0); /* CAP_SYS_RESOURCE: not held to it */
 	close(fd);
 }
 
@@ -390,6 +506,7 @@ int main(void)
 	test_commit();
 	test_v1_hidden();
 	test_process();
+	test_tasks();
 	snprintf(command, sizeof command, "rm -rf %s", root);
 	CHECK_EQ(system(command), 0);
 	return check_done();

@@ -155,18 +155,54 @@ static void undumpable(void)
 	CHECK_EQ(count(PAGE_PRESENT, p, 8 * PAGE), 3);
 }
 
-/* A scan holds up every other thread's mmap: never more than one slice a call. */
+/* A scan holds up every other thread's mmap: never more than one slice of pages
+ * that are there a call. */
 static void test_slices(void)
 {
-	size_t bytes = 5 * PAGE_SCAN_SLICE + PAGE;
+	size_t bytes = 2 * PAGE_SCAN_SLICE + PAGE;
 	uint8_t *p = map_anonymous(bytes);
 	struct page_scan scan = { .pagemap_fd = pagemap_fd, .self = true };
+	uintptr_t next = 0;
 
-	p[bytes - 1] = 1;
-	CHECK_EQ(page_scan_range(&scan, &shadow, (uintptr_t)p, (uintptr_t)p + bytes, PAGE_WANT_STATES, true), 0);
-	CHECK_EQ(scan.n_slices, 6);
-	CHECK_EQ(count(PAGE_PRESENT, p, bytes), 1);
+	memset(p, 1, bytes);
+	CHECK_EQ(page_scan_part(&scan, &shadow, (uintptr_t)p, (uintptr_t)p + bytes, PAGE_WANT_STATES, true, &next), 0);
+	CHECK_EQ(next - (uintptr_t)p, PAGE_SCAN_SLICE);
+	CHECK_EQ(count(PAGE_PRESENT, p, bytes), PAGE_SCAN_SLICE / PAGE);
+	CHECK_EQ(page_scan_range(&scan, &shadow, next, (uintptr_t)p + bytes, PAGE_WANT_STATES, true), 0);
+	CHECK_EQ(scan.n_slices, 3);
+	CHECK_EQ(count(PAGE_PRESENT, p, bytes), bytes / PAGE);
 	munmap(p, bytes);
+}
+
+#define TIB (1ul << 40)
+
+static void add_told(void *arg, const struct page_told *run, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		*(uint64_t *)arg += run[i].n * (run[i].states == PAGE_IS_PRESENT);
+}
+
+/* 16 TiB of which little is used: slices are of what is there, not of addresses. */
+static void test_sparse(void)
+{
+	uint8_t *p = mmap(NULL, 16 * TIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t found = 0;
+	struct page_scan scan = { .pagemap_fd = pagemap_fd, .self = true, .runs = add_told, .runs_arg = &found };
+
+	if (p == MAP_FAILED) {
+		fprintf(stderr, "skipped: 16 TiB cannot be reserved here: %s\n", strerror(errno));
+		return;
+	}
+	madvise(p, 16 * TIB, MADV_NOHUGEPAGE);
+	p[0] = p[16 * TIB - 1] = 1;
+	memset(p + 5 * TIB + 3 * PAGE, 1, 100 * PAGE);
+	for (size_t i = 0; i < 200; i++)
+		p[11 * TIB + i * 3 * PAGE] = 1;
+	CHECK_EQ(page_scan_range(&scan, NULL, (uintptr_t)p, (uintptr_t)p + 16 * TIB, PAGE_WANT_STATES, true), 0);
+	CHECK_EQ(found, 302);
+	CHECK_EQ(scan.n_pages[PAGE_SCAN_IOCTL], 16 * TIB / PAGE);
+	CHECK_EQ(scan.n_slices, 16 * TIB / PAGE_SCAN_SPARSE);
+	munmap(p, 16 * TIB);
 }
 
 /* A huge page, and what is left of it after a part went. */
@@ -244,8 +280,10 @@ static void test_swapped(void)
 		CHECK_EQ(swapped[way], n_truth);
 		CHECK_EQ(present[way], N - n_truth);
 	}
+	for (size_t i = 0; i < N; i++) /* swapoff brings them back, but not from another file */
+		(void)*(volatile uint8_t *)(p + i * PAGE);
 	CHECK_EQ(ask(pagemap_fd, p, N * PAGE, PAGE_WANT_STATES, true), 0);
-	CHECK_EQ(count(PAGE_PRESENT, p, N * PAGE), N); /* swapoff brought them back */
+	CHECK_EQ(count(PAGE_PRESENT, p, N * PAGE), N);
 	CHECK_EQ(count(PAGE_SWAPPED, p, N * PAGE), 0);
 	munmap(p, N * PAGE);
 }
@@ -282,6 +320,31 @@ static uint64_t written(const uint8_t *p, size_t bytes, bool protect)
 
 	CHECK_EQ(cow_scan_range(&scan, (uintptr_t)p, (uintptr_t)p + bytes), 0);
 	return n;
+}
+
+/* More pages than a call answers about, in 16 TiB of which little else is used. */
+static void test_written_in_much(void)
+{
+	size_t bytes = PAGE_SCAN_SLICE * 2 + 5 * PAGE, n_written = 0;
+	uint8_t *p = mmap(NULL, 16 * TIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED) {
+		fprintf(stderr, "skipped: 16 TiB cannot be reserved here: %s\n", strerror(errno));
+		return;
+	}
+	madvise(p, 16 * TIB, MADV_NOHUGEPAGE);
+	memset(p + 7 * TIB, 1, bytes);
+	p[16 * TIB - 1] = 1;
+	int fd = watch(p, 16 * TIB);
+	if (fd >= 0) {
+		written(p, 16 * TIB, true);
+		for (size_t at = 0; at < bytes; at += 1001 * PAGE, n_written++)
+			p[7 * TIB + at] = 2;
+		p[16 * TIB - 1] = 2;
+		CHECK_EQ(written(p, 16 * TIB, false), n_written + 1);
+		close(fd);
+	}
+	munmap(p, 16 * TIB);
 }
 
 /* Every page of an area that is not protected reads as written. */
@@ -353,6 +416,8 @@ static const struct {
 	{ "T9 protecting what is not there fills it with markers", test_markers, false },
 	{ "T16 nothing can be opened once undumpable", undumpable, true },
 	{ "T21 a scan holds up mmap: slices", test_slices, false },
+	{ "16 TiB of which little is used", test_sparse, false },
+	{ "what was written in much memory", test_written_in_much, false },
 	{ "huge pages", test_huge, false },
 	{ "swapped pages", test_swapped, false },
 };

@@ -12,6 +12,7 @@
 #include "check.h"
 
 bool doorbell_is_silent(void) { return false; }
+__thread int64_t sample_left __attribute__((tls_model("initial-exec"))) = SAMPLE_ASK;
 
 static uint64_t next(uint64_t *state)
 {
@@ -47,18 +48,29 @@ static void distances(void)
 	CHECK_EQ(sample_distance(12345, 0), 0);
 }
 
+/* What a free asks: first the counters, then the places. */
+static bool has(uintptr_t a)
+{
+	return sample_filter_may_have((void *)a) && sample_filter_has((void *)a);
+}
+
 static void one_thread(void)
 {
 	enum { N = 20000 };
+	unsigned asked = 0, missed = 0, wrong = 0;
 
+	CHECK(has(0x1000)); /* where nothing is sampled every end is recorded */
+	CHECK(sample_filter_add((void *)0x1000));
+	sample_filter_remove((void *)0x1000);
+	CHECK(has(0x1000));
 	sample_filter_start();
-	CHECK(!sample_filter_has((void *)0x1000));
+	CHECK(!has(0x1000));
 	for (uintptr_t i = 1; i <= N; i++)
 		REQUIRE(sample_filter_add((void *)(i * 48)));
-	unsigned missed = 0, wrong = 0;
 	for (uintptr_t i = 1; i <= N; i++) {
-		missed += !sample_filter_has((void *)(i * 48));
-		wrong += sample_filter_has((void *)(i * 48 + 16));
+		missed += !has(i * 48);
+		wrong += has(i * 48 + 16);
+		asked += sample_filter_may_have((void *)(next(&(uint64_t){ i }) >> 16 & ~(uint64_t)15));
 	}
 	CHECK_EQ(missed, 0);
 	CHECK_EQ(wrong, 0);
@@ -66,8 +78,48 @@ static void one_thread(void)
 	for (uintptr_t i = 1; i <= N; i++)
 		sample_filter_remove((void *)(i * 48));
 	for (uintptr_t i = 1; i <= N; i++)
-		wrong += sample_filter_has((void *)(i * 48));
+		wrong += has(i * 48);
 	CHECK_EQ(wrong, 0);
+	/* A counter for each 13 addresses at least, and what went is not counted any more. */
+	CHECK(asked < N / 10);
+	asked = 0;
+	for (uintptr_t i = 1; i <= N; i++)
+		asked += sample_filter_may_have((void *)(i * 48));
+	CHECK_EQ(asked, 0);
+}
+
+/* More addresses with one counter than it can count. */
+static void full_counter(void)
+{
+	enum { N = 1000 };
+	unsigned missed = 0;
+
+	sample_filter_start();
+	for (uintptr_t i = 1; i <= N; i++)
+		REQUIRE(sample_filter_add((void *)(i << 32)));
+	for (uintptr_t i = 1; i < N; i++)
+		sample_filter_remove((void *)(i << 32));
+	CHECK(has((uintptr_t)N << 32));
+	for (uintptr_t i = 1; i < N; i++)
+		missed += has(i << 32);
+	CHECK_EQ(missed, 0);
+}
+
+/* The countdown: what spends it, and sizes that no allocator has. */
+static void countdown(void)
+{
+	sample_left = 100;
+	CHECK(!sample_countdown(60));
+	CHECK(!sample_countdown(38)); /* 99 and 1 for each */
+	CHECK(sample_countdown(0) && sample_left == -1);
+	const size_t odd[] = { 0, 1, PTRDIFF_MAX - 1, PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, (size_t)3 << 62, SIZE_MAX };
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+		sample_ask();
+		if (sample_countdown(odd[i]))
+			sample_ask();
+		sample_refused(odd[i]);
+		CHECK(sample_countdown(0)); /* the next one asks */
+	}
 }
 
 /* ---- threads ---- */
@@ -92,7 +144,7 @@ static void *work(void *arg)
 		unsigned at = (unsigned)(next(&state) % (i / 40 < HELD ? i / 40 + 1 : HELD)); /* ever more of them */
 
 		if (mine[at]) {
-			w->missed += !sample_filter_has((void *)mine[at]);
+			w->missed += !has(mine[at]);
 			sample_filter_remove((void *)mine[at]);
 		}
 		mine[at] = (next(&state) >> 24 << 8 | w->number << 4) + 0x10000;
@@ -101,10 +153,10 @@ static void *work(void *arg)
 			mine[at] = 0;
 		}
 		at = (unsigned)(next(&state) % HELD);
-		w->missed += mine[at] && !sample_filter_has((void *)mine[at]);
+		w->missed += mine[at] && !has(mine[at]);
 	}
 	for (unsigned i = 0; i < HELD; i++)
-		w->missed += mine[i] && !sample_filter_has((void *)mine[i]);
+		w->missed += mine[i] && !has(mine[i]);
 	return NULL;
 }
 
@@ -149,7 +201,9 @@ int main(int argc, char **argv)
 	unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 400000;
 
 	distances();
+	countdown();
 	one_thread();
+	full_counter();
 	apart(threads, rounds);
 	return check_done();
 }

@@ -57,13 +57,42 @@ static bool add_area(void *arg, const struct proc_map *map)
 	return true;
 }
 
+struct search {
+	uintptr_t at;
+	struct proc_map found; /* its name is not kept */
+};
+
+static bool covers_or_follows(void *arg, const struct proc_map *map)
+{
+	struct search *s = arg;
+
+	if (map->end <= s->at)
+		return true;
+	s->found = *map;
+	return false;
+}
+
+/* The area there, or the next one; of the text where the kernel knows no other
+ * question (before Linux 6.11). */
+static int ask(uintptr_t at, struct proc_map *ret)
+{
+	struct search s = { .at = at };
+	int r = proc_maps_query(maps_fd, at, name, sizeof name, ret);
+
+	if (r != -ENOTTY)
+		return r;
+	r = proc_maps_read(maps_fd, text, sizeof text, covers_or_follows, &s);
+	*ret = s.found;
+	return r < 0 ? r : s.found.end ? 0 : -ENOENT;
+}
+
 /* What a mirror does after a mapping whose file it cannot know: asks for it. */
 static void map_as_kernel_says(uintptr_t start, uintptr_t end)
 {
 	for (uintptr_t at = start; at < end;) {
 		struct proc_map map;
 
-		if (proc_maps_query(maps_fd, at, name, sizeof name, &map) < 0)
+		if (ask(at, &map) < 0)
 			break;
 		struct vma area = from_kernel(&map);
 		if (area.start < start) {
@@ -259,7 +288,7 @@ static void op_grow_down(void)
 		return;
 	growing_low -= VMA_PAGE_SIZE * (1 + rnd(3));
 	*(volatile char *)growing_low = 1;
-	REQUIRE(proc_maps_query(maps_fd, growing_low, name, sizeof name, &map) == 0);
+	REQUIRE(ask(growing_low, &map) == 0);
 	CHECK_EQ(vma_tree_grow_down(&tree, growing_end, map.start), 0);
 }
 
