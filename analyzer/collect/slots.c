@@ -131,6 +131,10 @@ static void family_leave(struct drain *d, struct family *f)
 
 	if (!f->id || --f->n_processes)
 		return;
+	/* Those of threads that were seen before the slot was are not counted there. */
+	for (uint32_t i = 0; i < STREAM_BUCKETS; i++)
+		for (struct stream *s = d->buckets[i]; s; s = s->next)
+			s->family = s->family == f ? &d->nobody : s->family;
 	while (*link != f)
 		link = &(*link)->next;
 	*link = f->next;

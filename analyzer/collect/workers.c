@@ -47,7 +47,7 @@ static bool processor_is_free(struct workers *w, uint64_t now_ns)
 	if (!first && since < LOOK_NS)
 		return false;
 	w->look_ns = now_ns;
-	w->idle_s = idle_seconds();
+	w->idle_s = w->idle_seconds();
 	return !first && since < 2 * LOOK_NS && (w->idle_s - before) * 1e9 >= (double)since * IDLE_WORTH;
 }
 
@@ -60,7 +60,7 @@ static uint32_t processors(void)
 
 void workers_init(struct workers *w, const struct mms_header *h, struct drain *d)
 {
-	*w = (struct workers){ .asked = h->workers == 0 && !h->record_events };
+	*w = (struct workers){ .asked = h->workers == 0 && !h->record_events, .idle_seconds = idle_seconds };
 	if (h->workers > 1 && !h->record_events) /* their list is in the order of time */
 		drain_lanes(d, h->workers, 1);
 }

@@ -21,7 +21,8 @@ struct workers {
 	uint32_t n_full;  /* rounds that found the ring full, up to now */
 	uint64_t full_ns; /* last such round */
 	uint64_t look_ns; /* when idle_s was read; 0: not yet */
-	double idle_s;    /* seconds that processors had nothing to do */
+	double idle_s;    /* as idle_seconds said then */
+	double (*idle_seconds)(void); /* that processors had nothing to do; a test has its own */
 };
 
 void workers_init(struct workers *w, const struct mms_header *h, struct drain *d);

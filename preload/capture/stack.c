@@ -25,8 +25,7 @@
 #define SMALL_DEPTH 96     /* frames of a walk beyond them, or of a thread without state */
 #define CACHE_FIRST 512u   /* entries of 8 bytes: one page */
 #define CACHE_USUAL 4096u
-#define CACHE_LAST 65536u  /* of the first CACHE_LARGE threads that have more to do */
-#define CACHE_LARGE 2u
+#define CACHE_LAST 65536u /* of the first thread that has more to do */
 
 #define LEVELS STACK_LEVELS
 
@@ -153,13 +152,13 @@ static uint32_t cached(struct stack_thread *t, uint64_t hash)
 	return known >> 24 == hash >> 24 ? (uint32_t)known & MMS_STACK_MASK : 0;
 }
 
-/* Half a MiB is too much for each of many threads. */
+/* Half a MiB is too much for more than one thread of a process. */
 static bool may_be_large(void)
 {
-	static _Atomic uint32_t n_large;
+	static _Atomic bool taken;
 
-	return atomic_load_explicit(&n_large, memory_order_relaxed) < CACHE_LARGE &&
-		atomic_fetch_add_explicit(&n_large, 1, memory_order_relaxed) < CACHE_LARGE;
+	return !atomic_load_explicit(&taken, memory_order_relaxed) &&
+		!atomic_exchange_explicit(&taken, true, memory_order_relaxed);
 }
 
 /* One more miss.  The cache grows with the number of stacks that a thread

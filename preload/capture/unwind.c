@@ -185,6 +185,11 @@ void unwind_invalidate(void)
 	__atomic_fetch_add(&n_invalidated, 1, __ATOMIC_RELAXED);
 }
 
+void unwind_forking(void)
+{
+	__atomic_fetch_add(&join_forks, 1, __ATOMIC_RELAXED);
+}
+
 void unwind_counters(struct unwind_counters *ret)
 {
 	ret->n_audited = __atomic_load_n(&n_audited, __ATOMIC_RELAXED);

@@ -61,6 +61,9 @@ void unwind_forget(struct unwind_thread *t);
  * an unloaded module through the interposed free(), which is the sign. */
 void unwind_invalidate(void);
 
+/* This process is about to fork. */
+void unwind_forking(void);
+
 /* Counters since init.  Audits are counted in the process's slot as well. */
 struct unwind_counters {
 	uint64_t n_audited, n_audit_failed;

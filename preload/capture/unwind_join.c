@@ -19,6 +19,8 @@
 static const uint64_t flag_guessed = (uint64_t)MMS_NODE_GUESSED << 48;
 static const uint64_t flag_truncated = (uint64_t)MMS_NODE_TRUNCATED << 48;
 
+uint32_t join_forks;
+
 void join_forget(struct join *j)
 {
 	for (int i = 0; i < JOIN_STACKS; i++)
@@ -122,9 +124,11 @@ struct join_frame *join_confirm(struct join_frame *f, struct join_frame *root)
 	return f;
 }
 
-static struct join_branch *branch_of(struct join *j, uint64_t pc, uint64_t sp)
+/* caller: 0 for the first place of a (pc, sp), where each is looked for; others of
+ * the same, as many places allocate through operator new, by who called it, too. */
+static struct join_branch *branch_of(struct join *j, uint64_t pc, uint64_t sp, uint64_t caller)
 {
-	uint64_t h = (pc ^ sp << 20) * 0x9e3779b97f4a7c15ull;
+	uint64_t h = (pc ^ caller << 3 ^ sp << 20) * 0x9e3779b97f4a7c15ull;
 
 	return &j->branch[h >> 40 & j->branch_mask];
 }
@@ -136,23 +140,51 @@ static bool same_state(const struct join_frame *f, const struct join_frame *was)
 		!(f->mark & JOIN_LIVE && f->rbp != was->rbp);
 }
 
-struct join_frame *join_branched(struct join *j, void *const *fp, uint32_t context)
+/* The innermost frame of a branch that hangs on the stack that is remembered now and
+ * begins at (pc, sp); NULL: there is none in this place. */
+static inline struct join_frame *branch_top(struct join *j, struct join_branch *b, uint64_t pc, uint64_t sp)
 {
-	struct join_branch *b = branch_of(j, (uintptr_t)fp[1], (uintptr_t)(fp + 2));
 	uint32_t n = __atomic_load_n(&b->n, __ATOMIC_RELAXED);
 
-	if (!n || b->epoch != j->epoch || b->at != j->current || b->keep > count(j, b->at))
+	if (!n || b->epoch != j->epoch || b->at != j->current || b->frame[n - 1].sp != sp || b->frame[n - 1].key != pc)
 		return NULL;
-	struct join_frame *top = &b->frame[n - 1], *root = frames_of(j, b->at), *on = &root[b->keep - 1];
-	if (top->sp != (uintptr_t)(fp + 2) || top->key != (uintptr_t)fp[1] ||
-		(top->mark & JOIN_LIVE && top->rbp != (uintptr_t)fp[0]) || !same_state(on, b->frame))
+	return &b->frame[n - 1];
+}
+
+struct join_frame *join_branched(struct join *j, void *const *fp, uint32_t context)
+{
+	uint64_t pc = (uintptr_t)fp[1], sp = (uintptr_t)(fp + 2);
+	struct join_branch *b = branch_of(j, pc, sp, 0);
+	struct join_frame *top = branch_top(j, b, pc, sp);
+
+	if (!top || j->generation != rules_generation() || j->context != context || top->mark & JOIN_STEP ||
+		(top->mark & JOIN_LIVE && top->rbp != (uintptr_t)fp[0]))
 		return NULL;
-	if (j->generation != rules_generation() || j->context != context)
+	/* The state is the same, so this is the word that a walk would read. */
+	uint64_t caller = word_at(top[-1].sp - 8);
+	if (caller != top[-1].key) {
+		b = branch_of(j, pc, sp, caller);
+		top = branch_top(j, b, pc, sp);
+		if (!top || (top->mark & JOIN_LIVE && top->rbp != (uintptr_t)fp[0]))
+			return NULL;
+	}
+	struct join_frame *root = frames_of(j, b->at), *on = &root[b->keep - 1];
+	if (b->keep > count(j, b->at) || !same_state(on, b->frame))
 		return NULL;
 	/* From the innermost outward: what lies beyond a difference may not be readable. */
 	if (join_confirm(top, b->frame) != b->frame || join_confirm(on, root) != root || rule_kind(root->rule) != RULE_END)
 		return NULL;
 	return top;
+}
+
+/* Where the branch with this innermost frame goes. */
+static struct join_branch *place_of_branch(struct join *j, const struct join_frame *top)
+{
+	uint64_t pc = mms_node_pc(top->key);
+	struct join_branch *b = branch_of(j, pc, top->sp, 0);
+	struct join_frame *there = branch_top(j, b, pc, top->sp);
+
+	return there && there[-1].key != top[-1].key ? branch_of(j, pc, top->sp, mms_node_pc(top[-1].key)) : b;
 }
 
 /* Keeps the frames of stack `at` that stand on its first `keep`.  Not while a walk
@@ -164,7 +196,7 @@ static void keep_branch(struct join *j, uint32_t at, uint32_t keep)
 
 	if (count(j, at) <= keep || !keep || n > JOIN_BRANCH || j->quarantined || !join_id(&from[n - 1]))
 		return;
-	struct join_branch *b = branch_of(j, mms_node_pc(from[n - 1].key), from[n - 1].sp);
+	struct join_branch *b = place_of_branch(j, &from[n - 1]);
 	__atomic_store_n(&b->n, 0, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < n; i++)
@@ -176,16 +208,38 @@ static void keep_branch(struct join *j, uint32_t at, uint32_t keep)
 	__atomic_store_n(&b->n, n, __ATOMIC_RELAXED);
 }
 
-/* A thread that walks much gets room for more branches: a forked child, and one
- * that lives for a moment, pay for each page. */
-static void count_missed(struct join *j)
+/* 150 KiB are too much for each of many threads. */
+static bool may_be_large(void)
 {
+	static uint32_t n_large;
+
+	return __atomic_load_n(&n_large, __ATOMIC_RELAXED) < JOIN_LARGE &&
+		__atomic_fetch_add(&n_large, 1, __ATOMIC_RELAXED) < JOIN_LARGE;
+}
+
+/* One more walk: is what it replaces kept?  Not by who lives for a moment, nor
+ * soon after a fork, which makes both sides pay for each page they write.  Who
+ * walks much gets room for more. */
+static bool keeps_branches(struct join *j)
+{
+	uint32_t forks = __atomic_load_n(&join_forks, __ATOMIC_RELAXED);
+
+	if (j->forks != forks) {
+		j->forks = forks;
+		j->n_walks = 0;
+	}
+	if (j->n_walks < JOIN_QUIET) {
+		j->n_walks++;
+		return false;
+	}
 	if (!j->branch_mask)
 		j->branch_mask = JOIN_BRANCHES_FIRST - 1;
-	if (++j->branch_missed <= 8 * j->branch_mask || j->branch_mask + 1 >= JOIN_BRANCHES)
-		return;
-	j->branch_mask = 2 * j->branch_mask + 1;
-	j->branch_missed = 0;
+	if (++j->branch_missed > 8 * j->branch_mask && j->branch_mask + 1 < JOIN_BRANCHES) {
+		if (j->branch_mask + 1 != JOIN_BRANCHES_USUAL || may_be_large())
+			j->branch_mask = 2 * j->branch_mask + 1;
+		j->branch_missed = 0;
+	}
+	return true;
 }
 
 /* A walk under way. */
@@ -341,8 +395,8 @@ static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 	struct join_frame *to = frames_of(j, at);
 
 	j->top = NULL;
-	count_missed(j);
-	keep_branch(j, at, (uint32_t)keep);
+	if (keeps_branches(j))
+		keep_branch(j, at, (uint32_t)keep);
 	__atomic_store_n(&j->n[at], (uint32_t)keep, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < n_fresh; i++) {
 		struct join_frame *f = &to[keep + i];

@@ -30,14 +30,20 @@
 
 #include <mmscope/record.h>
 
+#include "base/ours.h"
 #include "capture/unwind_own.h"
 
 #define JOIN_STACKS 8         /* coroutines want several */
 #define JOIN_DEPTH 4096u      /* frames of the first of them; deeper stacks are walked plainly */
 #define JOIN_DEPTH_OTHER 512u /* frames of each of the others */
 #define JOIN_BRANCH 12u       /* frames of a branch, with the one that it hangs on */
-#define JOIN_BRANCHES 256u    /* branches at most */
+#define JOIN_BRANCHES 256u    /* branches at most, of the first JOIN_LARGE threads that want so many */
+#define JOIN_BRANCHES_USUAL 32u
+#define JOIN_LARGE 2u
 #define JOIN_BRANCHES_FIRST 8u
+#define JOIN_QUIET 1024u      /* walks from the start or a fork until branches are kept */
+
+OURS extern uint32_t join_forks; /* of this process and those it comes from */
 
 struct join_frame {
 	uint64_t sp, rbp;
@@ -86,6 +92,7 @@ struct join {
 	uint32_t n[JOIN_STACKS]; /* frames of each stack; 0: nothing is remembered there */
 	uint32_t branch_mask;   /* number of places for branches - 1; 0: not begun */
 	uint32_t branch_missed; /* walks since they last grew */
+	uint32_t forks, n_walks; /* walks since so many forks, JOIN_QUIET at most */
 	/* frame[0] of each is the outermost.  The first stack is the one that short
 	 * processes use: it shares its page with what stands above. */
 	struct join_frame first[JOIN_DEPTH];

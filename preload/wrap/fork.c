@@ -24,6 +24,7 @@
 #include "base/next.h"
 #include "base/sys.h"
 #include "capture/emit.h"
+#include "capture/unwind.h"
 #include "mirror/cow.h"
 #include "mirror/mirror.h"
 #include "wrap/cow.h"
@@ -41,6 +42,7 @@ static void before(uint32_t stack)
 	const struct mms_process *p = capture_on() ? capture_process() : NULL;
 	if (!p)
 		return;
+	unwind_forking();
 	forker = p->number;
 	cow_decide(stack, &fork_note);
 	cow_before(&fork_note);

@@ -133,6 +133,11 @@ def collector_speed(table, found):
     r = subprocess.run([tool, '100000'], stdout=subprocess.PIPE, text=True)
     parts = [line.split() for line in r.stdout.splitlines()[1:] if len(line.split()) >= 4]
     parts = [p for p in parts if p[0] != 'growth']  # that is the kernel giving pages
+    two = [p for p in parts if p[0].startswith('two/')]  # by time, where the others are by CPU
+    parts = [p for p in parts if p not in two]
+    if two:
+        table.row('collector, M records/s of two programs, by threads and live blocks', '',
+                  ', '.join('%s %s %s' % (p[0][4:], format(int(p[1]), ','), p[3]) for p in two), '')
     if parts:
         worst = min(float(p[3]) for p in parts)
         table.row('collector, M records/s a core, by stream and live blocks', '>= 20',

@@ -39,7 +39,7 @@ def run(work, *command, options=WITNESS, status=0, **more):
     """Its output, and the open database."""
     db = work.db('run')
     r = subprocess.run([mms.MMSCOPE, 'run', '--wait', '-o', db, *options, '--', *command], env=mms.environment(),
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **more)
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=600, **more)
     check('status and stderr', (r.returncode, r.stderr) == (status, ''), (r.returncode, r.stderr))
     return r.stdout, sqlite3.connect(db)
 

@@ -36,7 +36,7 @@ SKIPPED = ('mmscope',)  # kinds that come and go with the measuring
 def record(work, faults, *argv, options=(), env=None, **more):
     db = work.db('run')
     r = subprocess.run([mms.MMSCOPE, 'run', '--wait', *options, '-o', db, '--', *argv], env=mms.environment(**(env or {})),
-                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **more)
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=600, **more)
     faults.equal((r.returncode, r.stderr), (0, ''), 'status and stderr')
     mms.integrity(db, faults)
     return db, r.stdout

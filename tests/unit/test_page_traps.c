@@ -322,6 +322,31 @@ static uint64_t written(const uint8_t *p, size_t bytes, bool protect)
 	return n;
 }
 
+/* More pages than a call answers about, in 16 TiB of which little else is used. */
+static void test_written_in_much(void)
+{
+	size_t bytes = PAGE_SCAN_SLICE * 2 + 5 * PAGE, n_written = 0;
+	uint8_t *p = mmap(NULL, 16 * TIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED) {
+		fprintf(stderr, "skipped: 16 TiB cannot be reserved here: %s\n", strerror(errno));
+		return;
+	}
+	madvise(p, 16 * TIB, MADV_NOHUGEPAGE);
+	memset(p + 7 * TIB, 1, bytes);
+	p[16 * TIB - 1] = 1;
+	int fd = watch(p, 16 * TIB);
+	if (fd >= 0) {
+		written(p, 16 * TIB, true);
+		for (size_t at = 0; at < bytes; at += 1001 * PAGE, n_written++)
+			p[7 * TIB + at] = 2;
+		p[16 * TIB - 1] = 2;
+		CHECK_EQ(written(p, 16 * TIB, false), n_written + 1);
+		close(fd);
+	}
+	munmap(p, 16 * TIB);
+}
+
 /* Every page of an area that is not protected reads as written. */
 static void test_not_registered(void)
 {
@@ -392,6 +417,7 @@ static const struct {
 	{ "T16 nothing can be opened once undumpable", undumpable, true },
 	{ "T21 a scan holds up mmap: slices", test_slices, false },
 	{ "16 TiB of which little is used", test_sparse, false },
+	{ "what was written in much memory", test_written_in_much, false },
 	{ "huge pages", test_huge, false },
 	{ "swapped pages", test_swapped, false },
 };

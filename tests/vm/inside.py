@@ -20,7 +20,7 @@ LIMIT_S = 600
 # What is against the clock is left out: it is emulated, and ten times slower.
 UNIT = {'page_scan': '10000', 'cow_bits': None, 'vma_tree': '1', 'limit': None, 'exit_status': None}
 INTEGRATION = {
-    'cow_rungs': ('soft-dirty', 'witness', 'bytes', 'totals', 'swap-witness', 'twice', 'prefork', 'killed', 'unseen', 'ends', 'none'),
+    'cow_rungs': ('soft-dirty', 'witness', 'bytes', 'totals', 'swap-witness', 'twice', 'prefork', 'unseen', 'ends', 'none'),
     'cow': ('small', 'kinds', 'reads'),
     'space': ('walk-1', 'threads-4', 'used', 'container', 'sealed', 'hidden', 'slack', 'swapped', 'real-python3', 'real-bash'),
     'oom': ('killed', 'refused', 'stacks'),
@@ -57,8 +57,9 @@ def main():
         failed += status not in (0, 77)
         print('%s %d - %s%s' % ('ok' if status in (0, 77) else 'not ok', number, name, ' # SKIP ' + lines[-1] if skipped else ''))
         print('# %.1f s, status %s' % (time.monotonic() - begin, status))
-        for line in [] if skipped else lines[-40 if status else -3:]:
-            print('#   ' + line[:2000])
+        shown = [] if skipped else lines[-20 if status else -3:]
+        for line in [x for x in lines if x.startswith('WRONG') and x not in shown] + shown:
+            print('#   ' + line[:1000])
         sys.stdout.flush()
     return 1 if failed else 0
 
