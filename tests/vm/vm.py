@@ -31,26 +31,26 @@ MEMORY_MIB, SWAP_MIB = 3072, 64
 
 # The first process.  What shows through of the host is read-only.
 INIT = '''#!/busybox sh
-/busybox mkdir -p /proc /sys /dev /root /tree
+/busybox mkdir -p /proc /sys /dev /host /tree
 /busybox mount -t proc proc /proc
 /busybox mount -t devtmpfs dev /dev
 for m in %(modules)s; do /busybox insmod /modules/$m || echo "vm: $m"; done
-/busybox mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /root || echo 'vm: no root'
-/busybox mount --bind /root%(top)s /tree
-for d in tmp var/tmp run mnt; do /busybox mount -t tmpfs -o mode=1777 $d /root/$d; done
-/busybox mkdir -p /root%(top)s
-/busybox mount --move /tree /root%(top)s 2>/dev/null || /busybox mount --bind /tree /root%(top)s
-/busybox mount -t proc proc /root/proc
-/busybox mount -t sysfs sys /root/sys
-/busybox mount -t devtmpfs dev /root/dev
-/busybox mkdir -p /root/dev/shm /root/dev/pts
-/busybox mount -t tmpfs -o mode=1777 shm /root/dev/shm
-/busybox mount -t devpts pts /root/dev/pts
-/busybox mount -t cgroup2 cgroup /root/sys/fs/cgroup
+/busybox mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host || echo 'vm: no root'
+/busybox mount --bind /host%(top)s /tree
+for d in tmp var/tmp run mnt; do /busybox mount -t tmpfs -o mode=1777 $d /host/$d; done
+/busybox mkdir -p /host%(top)s
+/busybox mount --move /tree /host%(top)s 2>/dev/null || /busybox mount --bind /tree /host%(top)s
+/busybox mount -t proc proc /host/proc
+/busybox mount -t sysfs sys /host/sys
+/busybox mount -t devtmpfs dev /host/dev
+/busybox mkdir -p /host/dev/shm /host/dev/pts
+/busybox mount -t tmpfs -o mode=1777 shm /host/dev/shm
+/busybox mount -t devpts pts /host/dev/pts
+/busybox mount -t cgroup2 cgroup /host/sys/fs/cgroup
 /busybox ip link set lo up
 export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/tmp MMS_BUILD='%(build)s' MMS_SWAP=/dev/vda
-/busybox cp /command /root/tmp
-/busybox chroot /root /bin/sh -c 'cd /tmp; exec /bin/sh /tmp/command' </dev/null
+/busybox cp /command /host/tmp
+/busybox chroot /host /bin/sh -c 'cd /tmp; exec /bin/sh /tmp/command' </dev/null
 s=$?; echo; echo "vm: ended with $s"
 /busybox poweroff -f
 '''
