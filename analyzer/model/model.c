@@ -248,7 +248,6 @@ void model_realloc_fail(struct model *m, struct model_process *p, uint32_t threa
 		return;
 	if (!freed) {
 		flight_undo(m, p, thread, &f, t_ns);
-		p->failed_allocs++;
 		return;
 	}
 	if (f.kind == FLIGHT_KNOWN)
