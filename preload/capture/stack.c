@@ -23,13 +23,15 @@
 
 #define NESTED_DEPTH 2048u /* frames of a walk inside a walk: a handler's stack */
 #define SMALL_DEPTH 96     /* frames of a walk beyond them, or of a thread without state */
-#define CACHE_FIRST 512u   /* entries of 8 bytes: one page */
-#define CACHE_USUAL 4096u
-#define CACHE_LAST 65536u /* of the first thread that has more to do */
+/* Logarithms of numbers of entries of 8 bytes. */
+#define CACHE_FIRST 9u  /* one page */
+#define CACHE_USUAL 12u
+#define CACHE_LAST 16u  /* of the first thread that has more to do */
+#define CACHE_LOG 31u   /* bits of struct stack_thread's cache that hold one */
 
 #define LEVELS STACK_LEVELS
 
-static size_t part_cache(void) { return CACHE_LAST * sizeof(uint64_t); }
+static size_t part_cache(void) { return sizeof(uint64_t) << CACHE_USUAL; }
 
 /* Frames of a walk on each level. */
 static size_t level_depth(unsigned level)
@@ -54,8 +56,7 @@ struct stack_thread *stack_thread_init(void *mem, uintptr_t stack_low, uintptr_t
 	struct stack_thread *t = mem;
 	char *at = (char *)mem + part_unwind();
 
-	t->cache_mask = CACHE_FIRST - 1;
-	t->cache = (_Atomic uint64_t *)(void *)at;
+	atomic_store(&t->cache, (uintptr_t)at | CACHE_FIRST);
 	at += part_cache();
 	for (unsigned i = 0; i < LEVELS; i++) {
 		t->frames[i] = (unwind_frame *)(void *)at;
@@ -139,9 +140,13 @@ static inline unsigned take_level(struct stack_thread *t, uintptr_t fp, uint32_t
 	return 0;
 }
 
+/* hash:40 | id:24 */
 static _Atomic uint64_t *cache_entry(struct stack_thread *t, uint64_t hash)
 {
-	return &t->cache[hash & t->cache_mask];
+	uintptr_t cache = atomic_load_explicit(&t->cache, memory_order_relaxed);
+	_Atomic uint64_t *entries = (_Atomic uint64_t *)(cache & ~(uintptr_t)CACHE_LOG);
+
+	return &entries[hash & (((uint64_t)1 << (cache & CACHE_LOG)) - 1)];
 }
 
 /* 0: the thread has not seen the stack lately. */
@@ -152,13 +157,31 @@ static uint32_t cached(struct stack_thread *t, uint64_t hash)
 	return known >> 24 == hash >> 24 ? (uint32_t)known & MMS_STACK_MASK : 0;
 }
 
-/* Half a MiB is too much for more than one thread of a process. */
-static bool may_be_large(void)
+/* Half a MiB is too much for more than one thread of a process: who asks first
+ * gets it.  NULL: it is taken. */
+static void *large_cache(void)
 {
+	static _Atomic uint64_t entries[1u << CACHE_LAST] __attribute__((aligned(4096)));
 	static _Atomic bool taken;
 
-	return !atomic_load_explicit(&taken, memory_order_relaxed) &&
-		!atomic_exchange_explicit(&taken, true, memory_order_relaxed);
+	return atomic_load_explicit(&taken, memory_order_relaxed) ||
+			atomic_exchange_explicit(&taken, true, memory_order_relaxed)
+		? NULL
+		: (void *)entries;
+}
+
+/* Twice as many entries, if there is room. */
+static void cache_grow(struct stack_thread *t)
+{
+	uintptr_t cache = atomic_load_explicit(&t->cache, memory_order_relaxed);
+
+	if ((cache & CACHE_LOG) == CACHE_USUAL) {
+		uintptr_t large = (uintptr_t)large_cache();
+		if (!large)
+			return;
+		cache = large | CACHE_USUAL;
+	}
+	atomic_store_explicit(&t->cache, cache + 1, memory_order_relaxed);
 }
 
 /* One more miss.  The cache grows with the number of stacks that a thread
@@ -169,9 +192,9 @@ static void cache_missed(struct stack_thread *t, uint64_t hash, uint32_t id)
 {
 	_Atomic uint64_t *entry = cache_entry(t, hash);
 
-	if (++t->cache_misses > t->cache_mask && t->cache_mask + 1 < CACHE_LAST) {
-		if (t->cache_mask + 1 != CACHE_USUAL || may_be_large())
-			t->cache_mask = t->cache_mask * 2 + 1;
+	uint32_t log = atomic_load_explicit(&t->cache, memory_order_relaxed) & CACHE_LOG;
+	if (++t->cache_misses >= 1u << log && log < CACHE_LAST) {
+		cache_grow(t);
 		t->cache_misses = 0;
 	}
 	if (id)

@@ -26,9 +26,8 @@ struct stack_level {
 
 struct stack_thread {
 	struct stack_level level[STACK_LEVELS];
-	uint32_t cache_mask;
-	uint32_t cache_misses; /* since the cache last grew */
-	_Atomic uint64_t *cache;            /* hash:40 | id:24, at hash & cache_mask */
+	uint32_t cache_misses;              /* since the cache last grew */
+	_Atomic uintptr_t cache;            /* address | log2 of its entries; both change at once */
 	unwind_frame *frames[STACK_LEVELS]; /* level_depth() each */
 };
 

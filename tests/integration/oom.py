@@ -331,9 +331,8 @@ def check_apart(faults, p, db, _):
     _, end = end_of(db)
     debts = judge(db, end - 0.2)['debts']
     near(faults, 'untouched without a promise', debts['noreserve'], (512 - 100 + 128) * MIB)
-    # Beside the 48 MiB there are the program's own small change and what mmscope
-    # has reserved for its tables, 32 MiB, and does not use.
-    if not 47 * MIB < debts['touch'] < 90 * MIB:
+    # Beside the 48 MiB there is the program's own small change.
+    if not 47 * MIB < debts['touch'] < 80 * MIB:
         faults.add('untouched with a promise: %.1f MiB' % (debts['touch'] / MIB))
     check_text(faults, db, 'mapped with MAP_NORESERVE')
 
