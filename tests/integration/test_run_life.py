@@ -401,10 +401,14 @@ def job_control(work, faults):
 
 def wait_ends_alike(work, faults):
     """--wait ends by the same signal, leaves no core, passes TERM and HUP."""
+    def begin():
+        mms.quiet_signals()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, -1))
+
     for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         p = subprocess.Popen(command(work.db('run'), '/bin/sleep', '30', options=('--wait',)), env=mms.environment(),
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=work.top,
-                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, -1)))
+                             preexec_fn=begin)
         time.sleep(0.5)
         p.send_signal(sig)
         out, err = p.communicate(timeout=20)
