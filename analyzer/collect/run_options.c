@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collect/drain.h"
+
 enum {
 	OPT_WAIT = 256, OPT_SUMMARY, OPT_MODE, OPT_SAMPLE, OPT_FOLLOW, OPT_COW, OPT_DURATION, OPT_PROCESSES, OPT_EVENTS,
 	OPT_ANY_UID, OPT_POLICY, OPT_RING, OPT_ENGINE, OPT_AUDIT, OPT_REACH,
@@ -127,21 +129,14 @@ static bool parse_audit(const char *text, struct run_options *o)
 	return true;
 }
 
-static bool parse_processes(const char *text, struct run_options *o)
+static bool parse_number(const char *option, const char *text, uint32_t least, uint32_t most, uint32_t *ret)
 {
+	char why[64];
 	uint64_t n;
-	if (!run_parse_size(text, &n) || n < 64 || n > 1000000)
-		return wrong("processes", text, "not a number from 64 to 1000000");
-	o->processes_max = (uint32_t)n;
-	return true;
-}
-
-static bool parse_workers(const char *text, struct run_options *o)
-{
-	uint64_t n;
-	if (!run_parse_size(text, &n) || n < 1 || n > 4)
-		return wrong("workers", text, "not a number from 1 to 4");
-	o->workers = (uint32_t)n;
+	snprintf(why, sizeof(why), "not a number from %u to %u", least, most);
+	if (!run_parse_size(text, &n) || n < least || n > most)
+		return wrong(option, text, why);
+	*ret = (uint32_t)n;
 	return true;
 }
 
@@ -257,9 +252,9 @@ static bool parse_one(int option, const char *text, struct run_options *o)
 	case OPT_AUDIT:
 		return parse_audit(text, o);
 	case OPT_PROCESSES:
-		return parse_processes(text, o);
+		return parse_number("processes", text, 64, 1000000, &o->processes_max);
 	case OPT_WORKERS:
-		return parse_workers(text, o);
+		return parse_number("workers", text, 1, LANES_MAX, &o->workers);
 	case OPT_MODE:
 		return parse_mode(text, o);
 	case OPT_SAMPLE:

@@ -3,6 +3,7 @@
     oom.py time [RUNS]   A13: when a cgroup's limit is hit, told in advance
     oom.py limits        A15, A16: which limit, and what is left
     oom.py refused       which limit said no
+    oom.py 32-bit        the end of a 32-bit program's address space
     oom.py killed        post mortem; --at against the recording as it was then
     oom.py stacks        A15: threads, and what their stacks can call in
     oom.py cow           A12: what a fork of huge pages can call in
@@ -253,8 +254,7 @@ def check_32(work, faults):
     """A 32-bit program, which is looked at from outside: 4 GiB less two pages."""
     program = os.path.join(mms.PROGRAMS, 'space_32')
     if not os.path.exists(program) or subprocess.call([program], stderr=subprocess.DEVNULL) != 2:
-        print('32-bit address space not tested: such programs cannot be built or run here')
-        return
+        mms.skip('32-bit programs cannot be built or run here')
     db, progress = work.path('space_32.db'), work.path('space_32.progress')
     command = ['/bin/sh', '-c', 'exec "$@"', 'sh', program, 'space', progress]
     subprocess.run([mms.MMSCOPE, 'run', '-o', db, '--'] + command, env=mms.environment(), check=True)
@@ -559,7 +559,7 @@ def check_flat(work, faults):
 
 def main():
     what, faults = sys.argv[1], mms.Faults()
-    if what not in ('refused', 'commit'):
+    if what not in ('refused', 'commit', '32-bit'):
         Group().remove()  # skips here when none can be made
     with mms.Work('oom') as work:
         if what == 'time':
@@ -568,11 +568,10 @@ def main():
             check_cgroups(work, faults)
             check_rlimits(work, faults)
             check_others(work, faults)
-            check_32(work, faults)
             check_areas(work, faults)
         else:
             {'cow': check_cow, 'flat': check_flat, 'refused': check_refused, 'killed': check_killed,
-             'stacks': check_threads, 'commit': check_commit}[what](work, faults)
+             'stacks': check_threads, 'commit': check_commit, '32-bit': check_32}[what](work, faults)
     return faults.done('oom ' + what)
 
 

@@ -34,6 +34,15 @@ static inline uint64_t fake_stamp(uint64_t ticks) { return ticks << 4; }
 /* ns since the capture's start, as the sinks get it. */
 static inline uint64_t fake_ns(uint64_t ticks) { return (ticks - FAKE_START_TICKS) * FAKE_TICK_NS; }
 
+/* The next of a series of numbers below n (xorshift64, Marsaglia 2003). */
+static inline uint32_t fake_draw(uint64_t *seed, uint32_t n)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return (uint32_t)(*seed >> 20) % n;
+}
+
 /* Fills a process slot; returns the process number. */
 uint64_t fake_process(struct mms_session *s, uint64_t parent, uint32_t begin, uint32_t pid, uint64_t ticks);
 struct fake_thread fake_thread(struct mms_session *s, uint64_t process, uint32_t number);
