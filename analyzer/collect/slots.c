@@ -396,6 +396,39 @@ static void process_finished(struct drain *d, uint32_t at)
 	atomic_store_explicit(&slot->state, MMS_SLOT_FREE, memory_order_release);
 }
 
+static bool is_over(const struct drain *d, uint32_t at)
+{
+	const struct seen_process *p = &d->processes[at];
+
+	return p->number && p->begun && !p->n_streams && (p->gone || d->finishing);
+}
+
+/* A child of the process was seen, and its begin is not told yet. */
+static bool has_coming_child(const struct drain *d, uint64_t number)
+{
+	for (const struct begin_event *b = d->begins; b; b = b->next)
+		if (mms_process_slot(d->session, b->slot)->parent_number == number)
+			return true;
+	return false;
+}
+
+/* Children that began while the round was read come first: what they inherited
+ * is known while their parent is. */
+static void release_processes(struct drain *d)
+{
+	bool some = false;
+
+	for (uint32_t i = 0; i < d->n_processes && !some; i++)
+		some = is_over(d, i);
+	if (!some)
+		return;
+	d->rescan = true;
+	slots_scan(d);
+	for (uint32_t i = 0; i < d->n_processes; i++)
+		if (is_over(d, i) && !has_coming_child(d, d->processes[i].number))
+			process_finished(d, i);
+}
+
 void slots_release(struct drain *d)
 {
 	begins_forget(d);
@@ -403,12 +436,7 @@ void slots_release(struct drain *d)
 		if (!d->threads[d->dying[i]].stream && d->threads[d->dying[i]].dying)
 			thread_slot_free(d, d->dying[i]);
 	d->n_dying = 0;
-	for (uint32_t i = 0; i < d->n_processes; i++) {
-		const struct seen_process *p = &d->processes[i];
-
-		if (p->number && p->begun && !p->n_streams && (p->gone || d->finishing))
-			process_finished(d, i);
-	}
+	release_processes(d);
 }
 
 void slots_done(struct drain *d)

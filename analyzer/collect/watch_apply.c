@@ -37,7 +37,10 @@ static void apply_end(struct watch *w, struct model_process *m, const struct wat
 		apply_status(m, p);
 	}
 	if (!m->end_ns)
-		model_process_ended(w->model, m, im->gone_ns);
+		m->end_ns = im->gone_ns > m->begin_ns ? im->gone_ns : m->begin_ns;
+	/* What it told may still be on the way: then who reads the last of it says so. */
+	if (m->read || w->finishing)
+		model_process_ended(w->model, m, m->end_ns);
 }
 
 static char *copy_if_unset(char *have, const char *from)

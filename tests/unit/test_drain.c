@@ -21,8 +21,16 @@ struct seen {
 
 static struct seen seen;
 
+/* Not NULL: a process forks while the next event is read. */
+static struct mms_session *forks;
+static uint64_t fork_parent, fork_ticks;
+
 static void on_event(const struct order_heap *e)
 {
+	if (forks) {
+		fake_process(forks, fork_parent, MMS_BEGIN_FORK, 77, fork_ticks);
+		forks = NULL;
+	}
 	CHECK(seen.n == 0 || e->t_ns >= seen.t_ns[seen.n - 1]);
 	if (seen.n < 20000) {
 		seen.address[seen.n] = e->address;
@@ -507,6 +515,31 @@ static void five_hundred_children(void)
 	tear_down(&x);
 }
 
+/* A child that shows itself while its parent, which is gone, is read to the end:
+ * it begins first. */
+static void child_of_the_gone(void)
+{
+	struct bench x = set_up(8);
+	uint64_t t = x.now;
+
+	round_at(&x, t + 1);
+	CHECK_EQ(seen.n_begin, 1);
+	fake_heap(&x.a, MMS_OP_MALLOC, 8, 1, 1, t + 10);
+	fake_thread_dies(&x.a);
+	fake_thread_dies(&x.b);
+	forks = x.s;
+	fork_parent = x.process;
+	fork_ticks = t + 5;
+	drain_process_gone(x.d, x.process);
+	round_at(&x, t + MS);
+	CHECK_EQ(seen.n, 1);
+	CHECK_EQ(seen.n_read, 0);
+	round_at(&x, t + 2 * MS);
+	CHECK_EQ(seen.n_begin, 2);
+	CHECK_EQ(seen.n_read, 1);
+	tear_down(&x);
+}
+
 int main(void)
 {
 	merges_by_time();
@@ -522,5 +555,6 @@ int main(void)
 	dead_meanwhile();
 	holes_without_end();
 	five_hundred_children();
+	child_of_the_gone();
 	return check_done();
 }
