@@ -133,7 +133,8 @@ static void test_stale_walk_end(void)
 		p[at] = 1;
 	CHECK_EQ(page_scan_range(&scan, &s, (uintptr_t)p, (uintptr_t)p + bytes, PAGE_WANT_STATES, true), 0);
 	CHECK_EQ(count(&s, PAGE_PRESENT, p, bytes), 16384);
-	CHECK_EQ(scan.n_slices, 1); /* no more pages than 64 MiB have */
+	if (!scan.no_ioctl)
+		CHECK_EQ(scan.n_slices, 1); /* no more pages than 64 MiB have */
 	page_shadow_done(&s);
 	munmap(p, bytes);
 }
