@@ -49,7 +49,7 @@ def pair_loads(scale):
 
 
 def c_source(work, functions):
-    path = work.path('big.c')
+    path = work.path('big-%d.c' % functions)
     with open(path, 'w') as f:
         f.write('#include <stdio.h>\n#include <string.h>\n#include <stdlib.h>\n')
         for i in range(functions):
@@ -60,7 +60,7 @@ def c_source(work, functions):
 
 def git_repository(work, commits):
     """Commits that change a few lines of some of fifty files each."""
-    path = work.path('repository')
+    path = work.path('repository-%d' % commits)
     if os.path.exists(path):
         return path
     subprocess.run(['git', 'init', '-q', '--bare', path], env=mms.environment(), check=True)
@@ -115,7 +115,7 @@ def all_loads(work, scale, pair_scale):
     if shutil.which('gcc'):
         yield Load('gcc cc1 -O2, 5,000 lines', [compiler(), '-quiet', '-O2', c_source(work, 714 // scale), '-o', '/dev/null'])
     yield Load('sqlite3, 1 M rows and index', ['/usr/bin/sqlite3', ':memory:'],
-               stdin=text_file(work, 'rows.sql', SQL % (1000000 // scale)), needs=('sqlite3',))
+               stdin=text_file(work, 'rows-%d.sql' % scale, SQL % (1000000 // scale)), needs=('sqlite3',))
     if shutil.which('git'):
         repository = git_repository(work, 4000 // scale)
         yield Load('git log --stat', ['/usr/bin/git', '-C', repository, '-c', 'safe.directory=*', 'log', '--stat'])
