@@ -83,10 +83,21 @@ class Named(Group):
         self.path = path
 
 
+def make_progress(path):
+    """Its page is charged to the cgroup of this test, who writes it first.  Were
+    it the only file page of the group that is tested, and dirty as it always is,
+    the kernel would wait up to 0.1 s for it at the limit, before it kills
+    (shrink_inactive_list of cgroup v1, VMSCAN_THROTTLE_WRITEBACK)."""
+    with open(path, 'wb') as f:
+        f.write(bytes(4096))
+    os.chmod(path, 0o666)
+
+
 def start(work, name, way, group=None, arguments=(), limits=(), stdin=subprocess.DEVNULL, user=None, own=()):
     """Runs a case; the collector stays outside the group that is tested, but
     has the same `limits`.  `own` are those of the case alone (ulimit)."""
     db, progress = work.path(name + '.db'), work.path(name + '.progress')
+    make_progress(progress)
 
     def before():
         for which, value in limits:
