@@ -21,7 +21,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "capture/ring.h"
-#include "mirror/mm.h"
+#include "mirror/mm_self.h"
 #include "wrap/cow.h"
 #include "wrap/process.h"
 #include "wrap/space.h"

@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "mirror/mirror.h"
+#include "mirror/touched.h"
 #include "wrap/allocator.h"
 #include "wrap/cow.h"
 
@@ -108,7 +109,7 @@ void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length)
 			return;
 		gone.stack = v.stack;
 	}
-	if (mirror_touched(at, length, &gone.touched) == 0)
+	if (touched_pages(at, length, &gone.touched) == 0)
 		emit_long(MMS_LONG_GONE, gone.stack, &gone, sizeof(gone), NULL, 0, NULL, 0);
 }
 
