@@ -149,14 +149,18 @@ static void judge_debts(struct oom *o)
 
 /* ---- the end ---- */
 
-/* What was left when the allocation failed: a look follows at once.  Areas are
- * counted later, when they are many: the next count is taken. */
+/* What was left when the allocation failed: the process told it, else a look
+ * follows at once.  Areas are counted later, when they are many: the next count
+ * is taken. */
 static int64_t headroom_at(const struct oom_limit *l, int64_t t_ns)
 {
 	double value = l->n_points ? l->points[0].value : 0, until = (double)(t_ns + LOOK_FOLLOWS_NS) / 1e9;
 	size_t i = 0;
-	for (; i < l->n_points && l->points[i].t_s <= until; i++)
+	for (; i < l->n_points && l->points[i].t_s <= until; i++) {
 		value = l->points[i].value;
+		if (l->points[i].t_s == (double)t_ns / 1e9)
+			return (int64_t)((double)l->limit - value);
+	}
 	if (l->counts && i < l->n_points && l->points[i].value > value)
 		value = l->points[i].value;
 	return (int64_t)((double)l->limit - value);
@@ -385,6 +389,8 @@ bool oom_judge(struct oom *o, struct answer *a, const struct answer_process *p, 
 	judge_debts(o);
 	judge_death(o, a, until);
 	judge_all(o);
+	if (p->end_ns >= 0 && o->t_ns > p->end_ns) /* it had told all itself, and was looked for afterwards */
+		o->t_ns = p->end_ns;
 	return true;
 }
 

@@ -26,61 +26,10 @@ import threading
 import time
 
 import mms
+from groups import KIND, PIDS, USAGE, Group, Named
 
 MIB = 1 << 20
-V2 = os.path.exists('/sys/fs/cgroup/cgroup.controllers')
-TOP = '/sys/fs/cgroup' if V2 else '/sys/fs/cgroup/memory'
-PIDS = '/sys/fs/cgroup' if V2 else '/sys/fs/cgroup/pids'
-KIND, LIMIT, USAGE = (('cgroup2', 'memory.max', 'memory.current') if V2 else
-                      ('cgroup1', 'memory.limit_in_bytes', 'memory.usage_in_bytes'))
 CASES = os.path.join(mms.PROGRAMS, 'oom_cases')
-
-
-class Group:
-    """A cgroup of this test, below another or the top."""
-    made = 0
-
-    def __init__(self, limit=None, above=TOP):
-        Group.made += 1
-        self.path = os.path.join(above, 'mms-oom-%d-%d' % (os.getpid(), Group.made))
-        try:
-            if V2:  # who has no groups inside has no controllers for them
-                with open(os.path.join(above, 'cgroup.subtree_control'), 'w') as f:
-                    f.write('+memory +pids')
-            os.mkdir(self.path)
-            if limit:
-                self.write(LIMIT, limit)
-        except OSError as e:
-            if os.path.isdir(self.path):
-                os.rmdir(self.path)
-            mms.skip('no memory cgroup can be made here: %s' % e.strerror)
-
-    def write(self, name, value):
-        with open(os.path.join(self.path, name), 'w') as f:
-            f.write(str(value))
-
-    def read(self, name):
-        with open(os.path.join(self.path, name)) as f:
-            return int(f.read())
-
-    def enter(self):
-        self.write('cgroup.procs', os.getpid())
-
-    def remove(self):
-        """The collector may still be inside for a moment."""
-        for _ in range(200):
-            try:
-                os.rmdir(self.path)
-                return
-            except OSError:
-                time.sleep(0.05)
-
-
-class Named(Group):
-    """One that is there already."""
-
-    def __init__(self, path):
-        self.path = path
 
 
 def make_progress(path):
@@ -298,8 +247,29 @@ def check_refused(work, faults):
         after = judge(db)['post_mortem'] or {}
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), name + ': post mortem')
         check_text(faults, db, words)
+    check_unseen(work, faults)
     check_apart(faults, *apart)
     check_too_many(work, faults)
+
+
+def check_unseen(work, faults):
+    """Who is refused and over before anybody looks has told what it had."""
+    for name, letter in (('RLIMIT_AS', 'v'), ('RLIMIT_DATA', 'd')):
+        p, db, progress = start(work, 'unseen-' + letter, 'brief', stdin=subprocess.PIPE, own=[(letter, 200 * MIB)])
+        wait_for(p, progress, 1, 1)
+        collectors = mms.holders(db)
+        for pid in collectors:
+            os.kill(pid, signal.SIGSTOP)
+        p.communicate(b'\n')
+        for pid in collectors:
+            os.kill(pid, signal.SIGCONT)
+        mms.wait_finished(db)
+        a = judge(db)
+        after = a['post_mortem'] or {}
+        faults.equal((after.get('failed_limit'), after.get('failed_size')), (name, MIB), name + ', unseen: post mortem')
+        left = {l['kind']: l['headroom_bytes'] for l in a['limits']}[name]
+        faults.equal(0 <= left < MIB, True, '%s, unseen: %d left of what was refused' % (name, left))
+        check_text(faults, db, 'said so: %s.' % name)
 
 
 def check_too_many(work, faults):
@@ -372,9 +342,9 @@ def check_threads(work, faults):
     near(faults, 'thread stacks', judge(db, begin + 0.95)['debts']['stack'], actual)
 
 
-def wait_for(p, progress, value):
+def wait_for(p, progress, value, index=0):
     while p.poll() is None and not (os.path.exists(progress) and os.path.getsize(progress) >= 16 and
-                                    reached(progress) == value):
+                                    reached(progress, index) == value):
         time.sleep(0.002)
 
 
