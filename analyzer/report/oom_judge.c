@@ -20,6 +20,7 @@
 #define AFTER_DEATH_NS 2000000000ll /* counters are read once more after the end */
 #define LOOK_FOLLOWS_NS 100000000ll
 #define AREAS_OF_A_CALL 2
+#define FORESIGHT 100 /* windows: a pace of seconds says nothing of hours */
 #define FILES_SHARE 100 /* so small a share of file pages does not move the peak */
 #define COMMIT_LAG 256
 #define SPACE_PIECES (64 << 20) /* below the program, beside stacks */
@@ -300,7 +301,7 @@ static void judge_headroom(struct oom *o, const struct oom_limit *l, enum oom_ve
 static void judge_time(struct oom *o, const struct oom_limit *l, enum oom_verdict most)
 {
 	char text[TEXT_NUMBER];
-	if (!l->has_time || l->time.point_s >= 86400)
+	if (!l->has_time || l->time.point_s >= 86400 || l->time.point_s > FORESIGHT * l->growth.window_s)
 		return;
 	enum oom_verdict v = l->time.low_s < 60 ? OOM_CRITICAL : l->time.point_s < 3600 ? OOM_HIGH : OOM_ELEVATED;
 	char *name = l == o->binding ? xstrdup("the limit") : oom_limit_name(l);
