@@ -22,6 +22,7 @@
 #define AREAS_OF_A_CALL 2
 #define FORESIGHT 100 /* windows: a pace of seconds says nothing of hours */
 #define FILES_SHARE 100 /* so small a share of file pages does not move the peak */
+#define HUGE_PAGE (2 << 20) /* less is what processors hold charged in advance, 256 KiB each */
 #define COMMIT_LAG 256
 #define SPACE_PIECES (64 << 20) /* below the program, beside stacks */
 #define HEAP_STEP (1 << 20 | 132 << 10) /* what malloc asks for in place of less: 1 MiB, and its padding */
@@ -139,8 +140,10 @@ static void judge_debts(struct oom *o)
 		o->page_tables_due = o->touch / PAGE_TABLE_SHARE;
 	for (size_t i = 0; i < o->n_limits; i++) {
 		const struct oom_limit *l = &o->limits[i];
-		if (is_cgroup(l) && l->residue > o->thp)
-			o->thp = l->residue;
+		if (is_cgroup(l) && l->residue != OOM_UNKNOWN) {
+			int64_t huge = l->residue < HUGE_PAGE ? 0 : l->residue;
+			o->thp = huge > o->thp ? huge : o->thp;
+		}
 		if (!is_kind(l, "commit") || l->n_points == 0 || o->private_bytes < 0)
 			continue;
 		o->next_fork = o->private_bytes;

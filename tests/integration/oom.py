@@ -375,6 +375,7 @@ def check_killed(work, faults):
     faults.equal(any('take' in f['function'] for s in a['largest_sites'][:1] for f in s['stack']), True,
                  'killed: take() held most')
     faults.equal(a['binding']['headroom_bytes'] < 16 * MIB, True, 'killed: little was left at the last look')
+    faults.equal(a['debts']['thp'], 0, 'killed: there were no huge pages')
     check_text(faults, db, 'The kernel killed this process for lack of memory', 'time to limit')
     compare_then(faults, db, then)
     time.sleep(max(0, victim_at + 6.5 - time.time()))
