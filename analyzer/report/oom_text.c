@@ -168,7 +168,7 @@ static void print_debts(const struct oom *o)
 	render_heading("Can be called in without a further call");
 	print_debt("untouched memory", o->touch, "writable, promised, never written");
 	print_debt(o->threads > 1 ? "stacks" : "stack", o->stack, o->threads > 1 ?
-		"of threads, inside the above, and the main one" : "what the main stack may still grow by");
+		"of threads, inside the above; and of main" : "what the main stack may still grow by");
 	print_debt("without a promise", o->noreserve, "untouched too, mapped with MAP_NORESERVE");
 	print_debt("copy-on-write", o->cow, "pages shared with live forks");
 	print_debt("huge pages", o->thp, "charged to the cgroup, in no statistic");

@@ -44,12 +44,15 @@ static void site_json(struct json *j, struct answer *a, const struct held_site *
 	json_end(j);
 }
 
+/* Which mappings an allocator uses is known by the blocks that lie there. */
 static void heap_json(struct json *j, const struct held *h)
 {
-	static const char *const names[] = {"heap_live", "heap_slack", "heap_slack_cached", "heap_slack_fragmented"};
+	static const char *const names[] = {"heap_live", "heap_slack", "heap_slack_cached", "heap_slack_fragmented",
+		"mappings"};
 	const struct held_rss *r = &h->rss;
-	const uint64_t values[] = {r->heap_live, r->slack_cached + r->slack_partial, r->slack_cached, r->slack_partial};
-	json_u64(j, "heap", held_heap(r));
+	const uint64_t values[] = {r->heap_live, r->slack_cached + r->slack_partial, r->slack_cached, r->slack_partial,
+		r->mappings};
+	json_u64(j, "heap_and_mappings", held_heap(r) + r->mappings);
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		if (h->blocks_known)
 			json_u64(j, names[i], values[i]);
@@ -67,7 +70,6 @@ static void rss_json(struct json *j, const struct held *h)
 	else
 		json_i64(j, "total", r->total);
 	heap_json(j, h);
-	json_u64(j, "mappings", r->mappings);
 	json_u64(j, "stacks", r->stacks);
 	json_u64(j, "file", r->file);
 	json_u64(j, "shmem", r->shmem);
@@ -182,10 +184,10 @@ static void print_rss(const struct held *h)
 		line("live blocks", (int64_t)r->heap_live, r->total, "allocated and not freed");
 		line("heap, kept", (int64_t)r->slack_cached, r->total, "pages without a live block");
 		line("heap, between", (int64_t)r->slack_partial, r->total, "gaps beside live blocks");
+		line("mappings", (int64_t)r->mappings, r->total, "mapped by the program itself");
 	} else {
-		line("heap", (int64_t)held_heap(r), r->total, "told apart when the recording ends");
+		line("heap and mappings", (int64_t)(held_heap(r) + r->mappings), r->total, "told apart when recording ends");
 	}
-	line("mappings", (int64_t)r->mappings, r->total, "mapped by the program itself");
 	line("stacks", (int64_t)r->stacks, r->total, "");
 	line("files", (int64_t)r->file, r->total, "programs, libraries, files, data");
 	line("shared memory", (int64_t)r->shmem, r->total, "");
