@@ -314,6 +314,8 @@ static void print_space(struct maps *m, const struct answer_process *p)
 		printf("  as it was at the look %s after the start; page counts are those of the\n"
 		       "  last look at each area\n",
 			s.look_ns < 0 ? "some time" : text_duration(when, (uint64_t)s.look_ns));
+	else if (s.from_outside)
+		printf("  as it was at the last look, %s after the start\n", text_duration(when, (uint64_t)s.look_ns));
 	putchar('\n');
 	space_picture(&s);
 	print_list(m, &s);

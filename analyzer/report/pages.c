@@ -262,7 +262,7 @@ static void print_fragmentation(struct pages *v, const struct held *h)
 static void print_process(struct pages *v, const struct answer_process *p)
 {
 	struct held h;
-	char size[TEXT_NUMBER];
+	char size[TEXT_NUMBER], time[TEXT_NUMBER];
 	if (!held_load(&h, &v->a, p)) {
 		head_print_process(p, !v->a.exact ? "blocks were sampled: what each of them used is not known"
 				: v->a.n_pauses   ? "recording was paused: not all blocks are known"
@@ -270,9 +270,11 @@ static void print_process(struct pages *v, const struct answer_process *p)
 		held_done(&h);
 		return;
 	}
+	char *when = h.space.from_outside ? xasprintf("the last look, %s after the start",
+		text_duration(time, (uint64_t)h.space.look_ns)) : xstrdup("the end");
 	char *text = h.rss.total < 0 ? xstrdup("memory in use is not known")
-		: xasprintf("%s in memory at %s", text_size(size, (uint64_t)h.rss.total),
-			h.blocks_known ? "the end" : "the last look");
+		: xasprintf("%s in memory at %s", text_size(size, (uint64_t)h.rss.total), when);
+	free(when);
 	head_print_process(p, text);
 	free(text);
 	if (!h.blocks_known)

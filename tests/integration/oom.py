@@ -378,6 +378,7 @@ def check_killed(work, faults):
     faults.equal(a['debts']['thp'], 0, 'killed: there were no huge pages')
     check_text(faults, db, 'The kernel killed this process for lack of memory', 'time to limit')
     compare_then(faults, db, then)
+    check_child(work, faults)
     time.sleep(max(0, victim_at + 6.5 - time.time()))
     stay.send_signal(signal.SIGKILL)
     stay.wait()
@@ -389,6 +390,17 @@ def check_killed(work, faults):
     faults.equal((a['verdict'], 'for memory' in str(a['reasons'])), ('elevated', False), 'killed by a person: verdict')
     for g in (own, above, quiet):
         g.remove()
+
+
+def check_child(work, faults):
+    """Who asks about a program of which a child was killed is told so."""
+    group, db = Group(48 * MIB), work.path('child.db')
+    script = 'echo $$ > %s/cgroup.procs; %s grow %s 80; exit 0' % (group.path, CASES, work.path('child.progress'))
+    subprocess.run([mms.MMSCOPE, 'run', '--wait', '-o', db, '--', '/bin/sh', '-c', script], env=mms.environment(),
+                   stderr=subprocess.DEVNULL, check=True)
+    group.remove()
+    pid = mms.rows(db, "SELECT pid FROM process WHERE end_how = 'signal'")[0]['pid']
+    check_text(faults, db, 'killed for memory', 'oom_cases (%d) at' % pid)
 
 
 def snapshot(work, db):
