@@ -172,6 +172,8 @@ static bool settle(struct pressure *p, struct look *l, const struct watch_proces
 
 	if (l->open && l->image == w->image && l->ticks % MOVED_EVERY)
 		return true;
+	if (!l->open && !w->mm.total) /* just ending: the kernel names another cgroup then */
+		return false;
 	if (!l->open && p->n_open == PROCESSES_MAX) {
 		p->n_left_out++;
 		return false;
@@ -457,8 +459,7 @@ static bool place_of(struct pressure *p, struct watch *w, uint64_t image, unsign
 	return find_place(p, text, ret);
 }
 
-/* Who was refused told what it had, for it may be over when we look. */
-static void take_refusals(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns)
+void pressure_refused(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns)
 {
 	for (size_t i = p->n_failures; i < w->model->n_failures; i++) {
 		const struct model_failure *f = &w->model->failures[i];
@@ -560,7 +561,7 @@ uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store,
 		if (!w->processes[i].gone_ns && w->processes[i].image)
 			read_process(p, &p->looks[i], &w->processes[i], store, spaces, w->model, now_ns);
 	}
-	take_refusals(p, w, store, now_ns);
+	pressure_refused(p, w, store, now_ns);
 	add_up_families(p);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (p->looks[i].open && p->looks[i].now.n && p->looks[i].now_ns == now_ns)

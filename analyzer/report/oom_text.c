@@ -222,10 +222,10 @@ static void print_death(const struct oom *o, struct answer *a)
 	if (d->failed_allocs == 0)
 		return;
 	char *name = d->failed_limit ? oom_limit_name(d->failed_limit) : NULL;
-	char *text = xasprintf("%lld %s for %s %s refused, the last one%s%s at %s. %s%s%s",
+	char *text = xasprintf("%lld %s for %s %s refused, the last one%s%s%s at %s. %s%s%s",
 		(long long)d->failed_allocs, text_plural((uint64_t)d->failed_allocs, "request", "requests"),
 		d->too_many ? "memory or threads" : "memory",
-		text_plural((uint64_t)d->failed_allocs, "was", "were"),
+		text_plural((uint64_t)d->failed_allocs, "was", "were"), d->some_kept ? " that was kept" : "",
 		d->failed_size ? " of " : d->too_many ? ", a thread or process," : ", a fork,",
 		d->failed_size ? text_size(size, (uint64_t)d->failed_size) : "",
 		text_duration(when, (uint64_t)d->failed_t_ns), name ? "The limit that said so: " : "No limit that was "
