@@ -99,7 +99,6 @@ static bool one_line(void *arg, const struct proc_map *m)
 		if (mine) {
 			a.stack = owner->stack;
 			a.flags |= owner->flags & VMA_NORESERVE;
-			a.born_stamp = owner->born_stamp;
 			a.origin = origin == VMA_SHMEM ? VMA_SHMEM : owner->origin;
 		}
 		if (ours)
