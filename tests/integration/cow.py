@@ -27,6 +27,7 @@ import time
 
 import mms
 import swapping
+from servers import until
 
 GROUP = {}
 PAIR = os.path.join(mms.PROGRAMS, 'cow_pair')
@@ -37,6 +38,25 @@ def record(work, name, *command, options=(), before=()):
     db = work.path(name + '.db')
     out = subprocess.run([*before, mms.MMSCOPE, 'run', '--wait', '-o', db, *options, '--', *command],
                          env=mms.environment(**GROUP), stdout=subprocess.PIPE, check=True, text=True).stdout
+    return out, sqlite3.connect(db)
+
+
+def record_killed(work, *options):
+    """cow_pair, whose child is killed when the collector told in the database of a look that
+    it took after the last write."""
+    db = work.path('killed.db')
+    p = subprocess.Popen([mms.MMSCOPE, 'run', '--wait', '-o', db, *options, '--', PAIR, '9', '4k', '1', 'kill'],
+                         env=mms.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    out = ''
+    while not out.endswith('\n') or not out.splitlines()[-1].startswith('rss'):
+        line = p.stdout.readline()
+        check('the program tells what it wrote', line, out[-200:])
+        out += line
+    wrote_ns = time.time_ns()
+    looked = ('SELECT max(t_ns) + (SELECT value FROM meta WHERE key = \'start_realtime_ns\') AS at FROM cow_sample')
+    check('a look after the last write', until(lambda: (mms.rows(db, looked)[0]['at'] or 0) > wrote_ns, 60))
+    out += p.communicate('k')[0]
+    check('status', p.returncode == 0, p.returncode)
     return out, sqlite3.connect(db)
 
 
@@ -191,7 +211,7 @@ def prefork(work):
 
 
 def killed(work):
-    out, db = record(work, 'killed', PAIR, '9', '4k', '1', 'kill')
+    out, db = record_killed(work)
     truth, forks = truth_of(out)[0], forks_of(db)
     bad = wrong(truth, areas_of(db, forks[0], truth))
     check('what was written before the last look', not bad, bad[:5])

@@ -249,7 +249,7 @@ def prefork(work):
 
 
 def killed(work):
-    out, db = run(work, cow.PAIR, '9', '4k', '1', 'kill')
+    out, db = cow.record_killed(work, *WITNESS)
     f, = check_sets(out, db)
     check('it says so', f['exact'] == 0 and 'last look' in f['why'], tuple(f))
     check('nobody compared', f['bytes_changed'] is None and f['identical_pages'] is None, tuple(f))
