@@ -107,14 +107,15 @@ static bool one_line(void *arg, const struct proc_map *m)
 }
 
 /* The library's data is small; our own areas stand in it. */
-static void find_own(struct copy *c, int proc_fd)
+int copy_own(int proc_fd, const struct copy_span *data, size_t n_data, struct copy_span *ret)
 {
 	uint64_t *words = malloc(LIBRARY_DATA_MAX);
 	struct mms_own_table *t = NULL;
 	int fd = openat(proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+	int found = 0;
 
-	for (size_t i = 0; words && i < c->n_data && fd >= 0 && !t; i++) {
-		ssize_t n = pread(fd, words, LIBRARY_DATA_MAX, (off_t)c->data[i].start);
+	for (size_t i = 0; words && i < n_data && fd >= 0 && !t; i++) {
+		ssize_t n = pread(fd, words, LIBRARY_DATA_MAX, (off_t)data[i].start);
 
 		for (size_t at = 0; (at + 1) * 8 + sizeof(*t) <= (n > 0 ? (size_t)n : 0) && !t; at++)
 			if (words[at] == MMS_OWN_MAGIC_0 && words[at + 1] == MMS_OWN_MAGIC_1)
@@ -124,9 +125,9 @@ static void find_own(struct copy *c, int proc_fd)
 		close(fd);
 	for (uint32_t i = 0; t && i < MMS_OWN_AREAS; i++)
 		if (t->area[i].end > t->area[i].start)
-			c->own[c->n_own++] = (struct copy_span){ t->area[i].start, t->area[i].end };
-	c->no_memory = c->no_memory || !words;
+			ret[found++] = (struct copy_span){ t->area[i].start, t->area[i].end };
 	free(words);
+	return words ? found : -ENOMEM;
 }
 
 int copy_list(struct copy *c, int proc_fd)
@@ -143,7 +144,9 @@ int copy_list(struct copy *c, int proc_fd)
 	int r = text ? proc_maps_walk(fd, text, MAPS_TEXT, one_line, &l) : -ENOMEM;
 	free(text);
 	close(fd);
-	find_own(c, proc_fd);
+	int n = copy_own(proc_fd, c->data, c->n_data, c->own);
+	c->n_own = n > 0 ? (size_t)n : 0;
+	c->no_memory = c->no_memory || n < 0;
 	return r < 0 ? r : c->no_memory ? -ENOMEM : c->n_areas == 0 ? -ESRCH : 0;
 }
 

@@ -42,6 +42,7 @@ void cow_process_done(struct cow_process *p)
 {
 	cow_told_drop(p);
 	cow_plane_free(&p->there);
+	cow_plane_free(&p->moved);
 	cow_frames_free(p->frames);
 }
 
@@ -148,7 +149,7 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 }
 
 /* What a process told: it is credited, and forgotten. */
-static void take_told(struct cows *c, struct cow_process *p, uint64_t number, uint32_t how, bool whole)
+static void take_told(struct cows *c, struct cow_process *p, uint64_t number, uint32_t how, uint32_t share, bool whole)
 {
 	struct page_plane joined = { .slot = NULL };
 
@@ -157,7 +158,7 @@ static void take_told(struct cows *c, struct cow_process *p, uint64_t number, ui
 		cow_plane_take_away(&p->written, &joined);
 	}
 	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .fresh = &p->fresh,
-		.joined = &joined, .how = how, .whole = whole });
+		.joined = &joined, .how = how, .share = share, .whole = whole });
 	cow_plane_free(&joined);
 }
 
@@ -194,7 +195,7 @@ static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, con
 			return; /* what is told now is another thread's */
 		}
 		if (v.error == 0 && !cow_is_compared(f))
-			take_told(c, p, number, MMS_WATCH_UFFD, false);
+			take_told(c, p, number, MMS_WATCH_UFFD, v.share, false);
 		f->side[side].process = number;
 		if (side == CHILD && v.error == 0 && cow_is_compared(f))
 			v.error = f->side[PARENT].error;
@@ -230,7 +231,7 @@ static void note_last(struct cows *c, struct cow_process *p, uint64_t number, co
 		return;
 	memcpy(&v, n->payload, sizeof(v));
 	if (v.error == 0)
-		take_told(c, p, number, MMS_WATCH_UFFD, true);
+		take_told(c, p, number, MMS_WATCH_UFFD, MMS_COW_SHARE_ALL, true);
 	cow_told_drop(p);
 	p->ended = true;
 	p->faults = v.faults ? v.faults : STORE_UNKNOWN;
@@ -302,7 +303,7 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 		note_last(c, p, w->process, n);
 		break;
 	case MMS_LONG_COW_TELL:
-		take_told(c, p, w->process, MMS_WATCH_WITNESS, false);
+		take_told(c, p, w->process, MMS_WATCH_WITNESS, MMS_COW_SHARE_ALL, false);
 		cow_told_drop(p);
 		break;
 	case MMS_LONG_COW_STANDS:

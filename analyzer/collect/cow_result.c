@@ -315,8 +315,8 @@ static void fill_counts(struct cow_fork *f, const struct sets *s, const struct c
 	r->child_broke = figure(f, COW_RANGE_CHILD, k->armed, range_of(share, &s->broke[CHILD]));
 	r->both_broke = figure(f, COW_RANGE_BOTH, both, range_of(share, &s->both));
 	r->still_shared = figure(f, COW_RANGE_STILL, both, range_of(share, &still));
-	r->new_parent = figure(f, COW_RANGE_NEW_PARENT, p->new_known, cow_share_new(share, &p->plane[COW_NEW]));
-	r->new_child = figure(f, COW_RANGE_NEW_CHILD, k->new_known, cow_share_new(share, &k->plane[COW_NEW]));
+	r->new_parent = figure(f, COW_RANGE_NEW_PARENT, p->new_known, cow_share_new(share, &p->plane[COW_NEW], &p->plane[COW_CAME]));
+	r->new_child = figure(f, COW_RANGE_NEW_CHILD, k->new_known, cow_share_new(share, &k->plane[COW_NEW], &k->plane[COW_CAME]));
 	cow_plane_free(&still);
 }
 
@@ -521,8 +521,8 @@ void cow_sample(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 		.parent_broke = stands_for(p->armed, &s.broke[PARENT], scale),
 		.child_broke = stands_for(k->armed, &s.broke[CHILD], scale),
 		.both_broke = stands_for(p->armed && k->armed, &s.both, scale),
-		.new_parent = stands_for(p->new_known, &p->plane[COW_NEW], 1 / share.p),
-		.new_child = stands_for(k->new_known, &k->plane[COW_NEW], 1 / share.p) });
+		.new_parent = p->new_known ? cow_share_new(&share, &p->plane[COW_NEW], &p->plane[COW_CAME]).point : STORE_UNKNOWN,
+		.new_child = k->new_known ? cow_share_new(&share, &k->plane[COW_NEW], &k->plane[COW_CAME]).point : STORE_UNKNOWN });
 	cow_share_end(&share);
 	free_sets(&s);
 }
