@@ -271,6 +271,8 @@ static void one_part(struct walk *w, const struct proc_map *m)
 	if (!w->sink->area || (looked && w->area.armed == 0 && w->area.error == 0))
 		return;
 	w->area.stack = mirror_find(w->area.start, &v) ? v.stack : 0;
+	if (w->area.stack) /* a wrapped call made it: no need to guess */
+		w->area.origin = v.origin;
 	w->sink->area(w->sink->arg, &w->area, m->name);
 }
 
