@@ -392,8 +392,8 @@ static bool ask_side(struct cows *c, struct cow_fork *f, int side, uint64_t now_
 static void ask_both(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 {
 	for (int side = 0; side < SIDES; side++)
-		if (f->side[side].armed && !f->side[side].told)
-			ask_side(c, f, side, now_ns, true);
+		if (f->side[side].armed && !f->side[side].told && ask_side(c, f, side, now_ns, true))
+			f->side[side].seen_ns = cow_process_find(c, f->side[side].process)->asked_ns;
 }
 
 /* A fork that nobody watches is over when its child ended: faults are known. */
@@ -416,6 +416,17 @@ static bool is_heard(const struct cow_fork *f, const struct cow_side *s)
 		s->armed || s->error;
 }
 
+static void ask_at_end(struct cows *c, struct cow_fork *f, int side, uint64_t now_ns)
+{
+	struct cow_side *s = &f->side[side];
+
+	if (!s->armed || s->asked || side_ended(c, f, s, now_ns))
+		return;
+	s->asked = ask_side(c, f, side, now_ns, false);
+	if (s->asked)
+		cow_witness_compare(c, f, side);
+}
+
 /* The side that goes on is asked once more.  Where it cannot be asked it is
  * just ending, and its last word is waited for. */
 static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns)
@@ -426,11 +437,7 @@ static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns
 		f->ending_ns = now_ns;
 	for (int side = 0; side < SIDES; side++) {
 		struct cow_side *s = &f->side[side];
-		if (s->armed && !s->asked && !side_ended(c, f, s, now_ns)) {
-			s->asked = ask_side(c, f, side, now_ns, false);
-			if (s->asked)
-				cow_witness_compare(c, f, side);
-		}
+		ask_at_end(c, f, side, now_ns);
 		known = known && ((!s->armed && is_heard(f, s)) || s->asked || side_ended(c, f, s, now_ns));
 	}
 	return known || now_ns - f->ending_ns > PATIENCE;
@@ -454,6 +461,8 @@ static void find_late(const struct cows *c, struct cow_fork *f)
 	uint64_t then = p && p->ended ? p->parent_faults : 0;
 
 	f->late = then && now != STORE_UNKNOWN && now >= then ? now - then : STORE_UNKNOWN;
+	if (f->side[PARENT].asked && f->side[CHILD].asked)
+		f->late = 0; /* both go on */
 	if (then)
 		f->side[PARENT].faults = then;
 }
@@ -546,6 +555,8 @@ void cows_finish(struct cows *c, uint64_t now_ns)
 	for (size_t i = c->first_open; i < c->n; i++)
 		if (!c->forks[i]->over && c->forks[i]->id) {
 			find_child(c, c->forks[i]);
+			for (int side = 0; side < SIDES; side++) /* the recording ends, and they may go on */
+				ask_at_end(c, c->forks[i], side, now_ns);
 			end_fork(c, c->forks[i], now_ns);
 		}
 	c->first_open = 0; /* another database may have failed */

@@ -35,6 +35,7 @@ struct cow_side {
 	bool told;        /* its last word was read */
 	bool died;        /* it ended without one */
 	bool asked;       /* after the other side ended */
+	uint64_t seen_ns; /* when it was last looked at from outside; 0: never */
 	bool lost;        /* the protection was gone at the last look: only what was seen before counts */
 	uint64_t gone_ns; /* when it was first seen gone: its last word may still be on the way */
 	unsigned gone_round; /* number of that round */
@@ -100,7 +101,7 @@ struct cow_fork {
 	struct store_cow_fork row;
 	struct cow_range range[COW_RANGES]; /* where a share was watched: low and high of what is known */
 	bool in_part;
-	char why[400];
+	char why[640];
 };
 
 /* What a process tells of itself, until the record that closes it. */
@@ -243,6 +244,19 @@ struct cow_range cow_share_new(const struct cow_share *s, const struct page_plan
 struct cow_range cow_share_area(const struct cow_share *s, const struct page_plane *p, const struct mms_cow_area *a);
 /* Takes away the pages of pieces that are not in the share. */
 void cow_share_only_chosen(struct page_plane *p, uint32_t share);
+
+/* ---- cow_why.c: what was counted is in the row; fills method, exact and why ---- */
+
+void cow_why_unwatched(struct cow_fork *f);
+void cow_why(struct cow_fork *f, double share);
+/* By its last word, or a look since the other side ended. */
+bool cow_known_at_end(const struct cow_side *s);
+/* Pages that were in swap at a look, where that hides what is written. */
+uint64_t cow_count_swapped(const struct cow_fork *f);
+/* Of these a side may have written any, with what was there. */
+uint64_t cow_count_joined(const struct cow_fork *f);
+
+/* ---- */
 
 /* The fork is over: classes, rows.  Called once. */
 void cow_result(struct cows *c, struct cow_fork *f, uint64_t now_ns);
