@@ -370,9 +370,14 @@ static uint64_t clock_ns(void)
 	return (uint64_t)t.tv_sec * 1000 * MS + (uint64_t)t.tv_nsec;
 }
 
+/* Until when a process is left alone: it is asked for a twentieth of the time at most. */
+static uint64_t rests_until(const struct cow_process *p, uint32_t how)
+{
+	return p && p->asked_ns && p->asked_how == how ? p->asked_ns + 20 * p->ask_cost_ns : 0;
+}
+
 /* An answer is for all forks of the process, of which there may be hundreds:
- * it is asked once in a round, and where that may wait, for a twentieth of the
- * time at most. */
+ * it is asked once in a round. */
 static bool ask_side(struct cows *c, struct cow_fork *f, int side, uint64_t now_ns, bool may_wait)
 {
 	struct cow_process *p = cow_process_of(c, f->side[side].process);
@@ -380,7 +385,7 @@ static bool ask_side(struct cows *c, struct cow_fork *f, int side, uint64_t now_
 
 	if (!p)
 		return false;
-	if (p->asked_ns && p->asked_how == f->watch && (p->asked_ns == now_ns || (may_wait && now_ns - p->asked_ns < 20 * p->ask_cost_ns)))
+	if (p->asked_ns && p->asked_how == f->watch && (p->asked_ns == now_ns || (may_wait && now_ns < rests_until(p, f->watch))))
 		return p->asked_ok;
 	p->asked_ok = cow_ask(c, f->side[side].process, f->watch);
 	p->asked_how = f->watch;
@@ -485,6 +490,22 @@ static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 	}
 }
 
+/* The child may be killed at any time: what is said of it is of now.  What the
+ * parent wrote may be as it was a little before, when it has many children. */
+static void look(struct cows *c, struct cow_fork *f, uint64_t now_ns)
+{
+	const struct cow_process *child = cow_process_find(c, f->side[CHILD].process);
+	uint64_t rests_ns = f->side[CHILD].armed && child && child->asked_ns != now_ns ? rests_until(child, f->watch) : 0;
+
+	if (rests_ns > now_ns) {
+		f->next_ask_ns = rests_ns;
+		return;
+	}
+	ask_both(c, f, now_ns);
+	cow_sample(c, f, now_ns);
+	f->next_ask_ns = now_ns + interval(++f->n_asked);
+}
+
 void cows_round(struct cows *c, uint64_t now_ns)
 {
 	c->n_rounds++;
@@ -497,9 +518,7 @@ void cows_round(struct cows *c, uint64_t now_ns)
 			if (other_side_known(c, f, now_ns))
 				end_fork(c, f, now_ns);
 		} else if (is_watched(f) && now_ns >= f->next_ask_ns) {
-			ask_both(c, f, now_ns);
-			cow_sample(c, f, now_ns);
-			f->next_ask_ns = now_ns + interval(++f->n_asked);
+			look(c, f, now_ns);
 		}
 	}
 	while (c->first_open < c->n && c->forks[c->first_open]->over && !c->forks[c->first_open]->changed)
