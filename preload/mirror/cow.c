@@ -270,7 +270,7 @@ static void one_part(struct walk *w, const struct proc_map *m)
 	bool looked = w->way != WAY_AREAS;
 	if (!w->sink->area || (looked && w->area.armed == 0 && w->area.error == 0))
 		return;
-	if (mirror_find(w->area.start, &v)) {
+	if (mirror_find_most(w->area.start, w->area.end, &v)) {
 		w->area.stack = v.stack;
 		w->area.origin = v.origin;
 	}
