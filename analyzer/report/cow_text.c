@@ -82,6 +82,9 @@ static void say_copies(FILE *s, const struct cow_fork *f)
 			"order is not known.",
 			text_count(low, (uint64_t)f->n[COW_COPIES_LOW]), text_count(high, (uint64_t)f->n[COW_COPIES_HIGH]));
 	}
+	/* Each broken page was copied, for this child or for a newer one. */
+	if (f->n[COW_COPIES_HIGH] >= 0 && f->n[COW_COPIES_HIGH] < cow_broken(f))
+		fprintf(s, " What the parent wrote after its next fork was copied for that one.");
 	if (f->n[COW_STILL] >= 0) {
 		char *still = pages_text(f, f->n[COW_STILL]);
 		fprintf(s, " %s were still shared at the end.", still);
