@@ -410,8 +410,14 @@ def check_killed(work, faults):
 
 
 def snapshot(work, db):
-    """The recording as it is after a while, in the midst of it."""
+    """The recording as it is after a while, in the midst of it: it has been looked at by then."""
     time.sleep(1.8)
+    for _ in range(200):
+        if any(r['n'] for r in mms.rows(db, "SELECT (SELECT count(*) FROM sqlite_master WHERE name = 'limit_point')"
+                                            " * (SELECT count(*) FROM sqlite_master WHERE name = 'frame') AS n")):
+            if mms.rows(db, 'SELECT 1 FROM limit_point WHERE process_id LIMIT 1'):
+                break
+        time.sleep(0.05)
     then = work.path('then.db')
     source, copy = sqlite3.connect(db), sqlite3.connect(then)
     source.backup(copy)

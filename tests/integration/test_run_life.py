@@ -27,7 +27,7 @@ def command(db, *argv, options=()):
 
 def run(db, *argv, options=(), cwd=None, **more):
     return subprocess.run(command(db, *argv, options=options), env=mms.environment(), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, cwd=cwd,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300, cwd=cwd,
                           preexec_fn=mms.quiet_signals, **more)
 
 
