@@ -84,7 +84,7 @@ def sessions_for(text):
     return found
 
 
-def finished(db, faults, what, seconds=30):
+def finished(db, faults, what, seconds=100):
     if not mms.wait_finished(db, seconds):
         faults.add(what + ': the database was not finished')
         return False
