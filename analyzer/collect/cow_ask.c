@@ -97,7 +97,8 @@ static struct range *ranges_of(const struct cows *c, uint64_t number, size_t *re
 			r = more;
 		}
 		for (size_t k = 0; k < f->n_areas; k++)
-			r[n++] = (struct range){ f->areas[k].a.start, f->areas[k].a.end, f->areas[k].name[0] == '/' };
+			if (f->areas[k].a.error == 0)
+				r[n++] = (struct range){ f->areas[k].a.start, f->areas[k].a.end, f->areas[k].name[0] == '/' };
 	}
 	if (n)
 		qsort(r, n, sizeof(*r), by_start);
