@@ -4,8 +4,10 @@
 
 What the program itself was told by its waits is the truth.
 """
+import os
 import subprocess
 import sys
+import time
 
 import mms
 import test_run_life as life
@@ -31,7 +33,42 @@ def told(work, faults):
     faults.equal(sorted(x['s'] for x in rows if x['e'] == 'exit' and x['s']), [7], 'exit statuses')
 
 
-CASES = {'told': told}
+def killed(work, faults):
+    """SIGKILL of the target: the end, and nothing left of us a second later."""
+    db = work.db('run')
+    p = subprocess.Popen(life.command(db, '/usr/bin/python3', '-c',
+                                 "keep=[]\nprint('go', flush=True)\nwhile 1: keep.append(bytearray(600))"),
+                         env=mms.environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    p.stdout.readline()
+    time.sleep(0.3)
+    session = life.session_of(p.pid)
+    p.kill()
+    faults.equal(p.wait(), -9, 'status')
+    if not life.finished(db, faults, 'killed'):
+        return
+    row = mms.rows(db, 'SELECT end_how, status, lost_records FROM process')[0]
+    faults.equal((row['end_how'], row['status'], row['lost_records']), ('signal', 9, 0), 'end')
+    time.sleep(1)
+    faults.equal(life.collectors(session), [], 'collectors a second later')
+    faults.equal(os.path.exists(session), False, 'session file a second later')
+
+
+def late(work, faults):
+    """A child that shows up when its parent is over has what was there at the fork."""
+    db = work.db('run')
+    r = subprocess.run([mms.MMSCOPE, 'run', '-o', db, '--', os.path.join(mms.PROGRAMS, 'late_child')], env=mms.environment(), timeout=60)
+    faults.equal(r.returncode, 3, 'the parent')
+    if not life.finished(db, faults, 'late child'):
+        return
+    parent, child = mms.rows(db, 'SELECT * FROM process ORDER BY id')
+    if not child['begin_ns'] > parent['end_ns']:
+        faults.add('the child began at %d, the parent ended at %d' % (child['begin_ns'], parent['end_ns']))
+    faults.equal((child['end_how'], child['status']), ('exit', 4), 'end of the child')
+    faults.equal(child['inherited_blocks'], parent['live_blocks'] + 300, 'inherited: what the parent freed after the fork, too')
+    faults.equal((child['inherited_freed'], child['unknown_frees']), (1000, 0), 'what the child freed')
+
+
+CASES = {'told': told, 'late': late, 'killed': killed}
 
 
 def main():
