@@ -82,7 +82,7 @@ static uint64_t nap(const struct collector *c, uint64_t now_ns)
 	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
 	if (c->judge.more)
 		return 1;
-	if (c->judge.later_ns || c->judge.kept || c->spaces.looking || c->cows.waited_for)
+	if (c->judge.later_ns || c->judge.kept || c->spaces.looking || c->cows.waited_for || c->watch.awaits_thread)
 		return MS;
 	if (c->watch.n_alive == 0)
 		return 2 * MS;
@@ -192,6 +192,7 @@ static int record(struct collector *c)
 		r = watch_first(&c->watch, MMS_PIDFD_FD, collector_now(c));
 	if (r < 0)
 		return r;
+	watch_deaths(&c->watch);
 	watch_existing(&c->watch, collector_now(c));
 	collector_store(c, h->output);
 	loop(c);

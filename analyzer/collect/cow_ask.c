@@ -15,6 +15,7 @@
 #include "mirror/cow_bits.h"
 #include "mirror/cow_scan.h"
 #include "mirror/mm.h"
+#include "mirror/page_scan.h"
 
 struct watch_process *cow_outside(const struct cows *c, uint64_t number)
 {
@@ -123,7 +124,8 @@ static int ask_bits(int pagemap_fd, enum cow_bit bit, const struct cow_spans *s,
 	int r = 0;
 
 	for (size_t i = 0; i < s->n && r == 0; i++)
-		r = cow_bits_range(&bits, s->item[i].start, s->item[i].end);
+		if (s->item[i].end - s->item[i].start <= PAGE_SCAN_PREAD_MAX) /* the process armed no more either */
+			r = cow_bits_range(&bits, s->item[i].start, s->item[i].end);
 	return r;
 }
 

@@ -159,7 +159,8 @@ void cow_why(struct cow_fork *f, double share)
 		r->exact = 0;
 	} else if (p->refused || c->refused) {
 		snprintf(f->why, sizeof(f->why), "%u areas could not be watched: the program uses them with a "
-			"userfaultfd of its own, or the kernel refused.", p->refused > c->refused ? p->refused : c->refused);
+			"userfaultfd of its own, the kernel refused, or pages are read one by one and there are more than "
+			"64 GiB.", p->refused > c->refused ? p->refused : c->refused);
 		r->exact = 0;
 	} else if (f->n_swapped || cow_count_swapped(f)) {
 		snprintf(f->why, sizeof(f->why), "%llu pages were in swap at the fork and are not watched, %llu later: what was "

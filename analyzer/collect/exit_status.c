@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 /* linux/pidfd.h of Linux 6.15; older headers do not have it. */
@@ -55,25 +56,43 @@ static int may_look(int proc_fd)
 	return yes;
 }
 
-static int from_stat(int proc_fd, int *ret)
+/* The last field of stat and the state; -errno. */
+static int read_stat(int fd, char *ret_state)
 {
 	char text[2048];
-	if (proc_fd < 0)
-		return -ENODATA;
-	int fd = openat(proc_fd, "stat", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -ENODATA;
-	ssize_t n = read(fd, text, sizeof(text) - 1);
-	close(fd);
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 	if (n <= 0)
 		return -ENODATA;
 	text[n] = 0;
 	/* The name may hold anything, also ") Z": the last parenthesis counts. */
 	const char *rest = strrchr(text, ')');
 	const char *last = strrchr(text, ' ');
-	if (!rest || !last || rest[1] != ' ' || (rest[2] != 'Z' && rest[2] != 'X'))
+	if (!rest || !last || rest[1] != ' ')
 		return -EAGAIN;
-	int status = (int)strtol(last, NULL, 10);
+	*ret_state = rest[2];
+	return (int)strtol(last, NULL, 10);
+}
+
+int exit_status_shown(int stat_fd)
+{
+	char state;
+	return read_stat(stat_fd, &state);
+}
+
+static int from_stat(int proc_fd, int *ret)
+{
+	char state = 0;
+	if (proc_fd < 0)
+		return -ENODATA;
+	int fd = openat(proc_fd, "stat", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -ENODATA;
+	int status = read_stat(fd, &state);
+	close(fd);
+	if (status < 0)
+		return status;
+	if (state != 'Z' && state != 'X')
+		return -EAGAIN;
 	if (status == 0 && !may_look(proc_fd))
 		return -EAGAIN;
 	*ret = status;
@@ -91,6 +110,14 @@ int exit_status(int pidfd, int proc_fd, int *ret_wait_status)
 	/* Reaped between the two questions, or being reaped: the next one tells. */
 	r = from_pidfd(pidfd, ret_wait_status);
 	return r == 0 || r == -EAGAIN ? r : -ENODATA;
+}
+
+bool exit_status_is_kept(void)
+{
+	struct utsname name;
+	unsigned major = 0, minor = 0;
+	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+		(major > 6 || (major == 6 && minor >= 15));
 }
 
 int pidfd_pid(int pidfd)

@@ -253,6 +253,15 @@ static void note_exit(struct note *c)
 	c->p->end_ns = c->n->t_ns;
 }
 
+static void note_reaped(struct note *c)
+{
+	struct mms_reaped v;
+	size_t room;
+
+	if (payload(c->n, &v, sizeof(v), &room))
+		model_reaped(c->f->model, c->p, v.pid, v.status, c->n->t_ns);
+}
+
 static void feed_note(void *arg, struct order_writer *w, const struct order_note *n)
 {
 	struct feed *f = arg;
@@ -285,6 +294,9 @@ static void feed_note(void *arg, struct order_writer *w, const struct order_note
 		break;
 	case MMS_LONG_EXIT:
 		note_exit(&c);
+		break;
+	case MMS_LONG_REAPED:
+		note_reaped(&c);
 		break;
 	case MMS_LONG_ROOTS:
 		note_roots(&c);

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "collect/exit_status.h"
 #include "verbs.h"
 
 static volatile sig_atomic_t child;
@@ -45,20 +46,28 @@ static void set_signals(void)
 		sigaction(ignored[i], &action, NULL);
 }
 
-/* The child's end, as from wait(). */
-static int await_child(pid_t pid)
+/* Until the child has ended; it stays as a zombie. */
+static void await_end(pid_t pid)
 {
-	int status = 0;
+	siginfo_t info;
 	for (;;) {
-		pid_t r = waitpid(pid, &status, WUNTRACED);
+		int r = waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT);
 		if (r < 0 && errno == EINTR)
 			continue;
-		if (r < 0)
-			return W_EXITCODE(RUN_FAILED, 0);
-		if (!WIFSTOPPED(status))
-			return status;
+		if (r < 0 || info.si_code != CLD_STOPPED)
+			return;
+		waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG);
 		raise(SIGSTOP);
 	}
+}
+
+/* Its end, as from wait(). */
+static int take_end(pid_t pid)
+{
+	int status = W_EXITCODE(RUN_FAILED, 0);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
 }
 
 /* Reads what the collector says after "R", until it ends.  False: it failed,
@@ -157,8 +166,11 @@ int run_and_wait(const struct run_options *o)
 		fprintf(stderr, "mmscope run: fork: %s\n", strerror(errno));
 		return RUN_FAILED;
 	}
-	int status = await_child(pid);
+	/* Where the kernel does not keep how it ended the collector reads it from the zombie. */
+	bool first = exit_status_is_kept();
+	await_end(pid);
+	int status = first ? take_end(pid) : 0;
 	if (was_executed(word[0]))
 		await_and_report(o, ready[0], pid);
-	return end_like(status);
+	return end_like(first ? status : take_end(pid));
 }

@@ -6,6 +6,7 @@
  */
 #include "collect/space.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,7 +144,8 @@ static void finish_one(struct spaces *s, struct space *sp)
 			sp->gone[i].bytes, sp->gone[i].touched }, s->stacks);
 	if (sp->scan_error) {
 		snprintf(text, sizeof(text), "What was in memory could not be asked of the kernel: %s.",
-			strerror(-sp->scan_error));
+			sp->scan_error == -EOVERFLOW ? "areas of more than 64 GiB take too long, page by page as before Linux 6.7"
+						     : strerror(-sp->scan_error));
 		store_coverage(*s->store, sp->number, "pages", 1, text);
 	}
 	if (sp->no_states)

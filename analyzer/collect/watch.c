@@ -26,11 +26,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "collect/deaths.h"
 #include "collect/exit_status.h"
 
 #define MS 1000000ull
 /* A zombie whose parent does not reap it is not waited for any longer. */
 #define STATUS_PATIENCE (1000 * MS)
+/* A process rings before its thread has taken its mutex. */
+#define THREAD_PATIENCE (100 * MS)
 /* After the last death: a child that has not rung yet may still do so. */
 #define LINGER (20 * MS)
 
@@ -74,6 +77,7 @@ void watch_done(struct watch *w)
 	for (size_t i = 0; i < w->images.n; i++)
 		image_done(w->images.item[i]);
 	numbered_done(&w->images);
+	deaths_close(w->deaths);
 	free(w->processes);
 	memset(w, 0, sizeof(*w));
 }
@@ -191,6 +195,14 @@ static uint64_t image_of_pid(struct watch *w, pid_t pid)
 	return p ? p->image : 0;
 }
 
+/* How it ended, as seen while it did; -1: it was not. */
+static int take_death(struct watch *w, struct watch_process *p)
+{
+	int status = p->death ? deaths_take(w->deaths, p->death) : -1;
+	p->death = 0;
+	return status;
+}
+
 void watch_image_begins(struct watch *w, struct watch_process *p, uint64_t number, uint32_t slot,
 	uint32_t begin, uint64_t now_ns)
 {
@@ -206,6 +218,7 @@ void watch_image_begins(struct watch *w, struct watch_process *p, uint64_t numbe
 	im->process = (uint32_t)(p - w->processes) + 1;
 	if (p->image && p->image < number) {
 		watch_image_find(w, p->image)->followed_by_exec = true;
+		take_death(w, p); /* the exec gave its mutex back */
 		im->parent = p->image;
 		watch_image_gone(w, p->image, now_ns);
 	} else if (in_slot && s->parent_number == 0) {
@@ -263,11 +276,60 @@ static void heard_ring(struct watch *w, struct bell_event *e, uint64_t now_ns)
 	}
 }
 
+/* ---- how they end ---- */
+
+void watch_deaths(struct watch *w)
+{
+	if (!exit_status_is_kept() && deaths_open(&w->deaths) < 0)
+		w->deaths = NULL;
+}
+
+/* The process whose first thread this is, if its end is not looked at yet. */
+static struct watch_process *without_look(const struct watch *w, const struct mms_thread *t)
+{
+	uint32_t slot = atomic_load_explicit(&t->process, memory_order_acquire);
+	const struct mms_process *s = slot ? mms_process_slot(w->session, slot - 1) : NULL;
+	if (!s || atomic_load_explicit(&s->state, memory_order_acquire) != MMS_SLOT_LIVE || t->tid != s->pid)
+		return NULL;
+	const struct watch_image *im = watch_image_find(w, s->number);
+	struct watch_process *p = im && im->process ? &w->processes[im->process - 1] : NULL;
+	return p && !p->gone_ns && !p->death && p->proc_fd >= 0 && p->image == s->number ? p : NULL;
+}
+
+/* A thread takes its mutex after its process has rung. */
+static void look_for_deaths(struct watch *w, uint64_t now_ns)
+{
+	size_t n = 0;
+	w->awaits_thread = false;
+	for (size_t i = 0; w->deaths && i < w->n_processes; i++) {
+		const struct watch_process *p = &w->processes[i];
+		bool looked_at = !p->image || p->gone_ns || p->death;
+		n += !looked_at;
+		w->awaits_thread |= !looked_at && now_ns - p->came_ns < THREAD_PATIENCE;
+	}
+	for (uint32_t i = 0; n; i++) {
+		struct mms_thread *t = mms_thread_slot(w->session, i);
+		struct watch_process *p = t ? without_look(w, t) : NULL;
+		int fd = p ? openat(p->proc_fd, "stat", O_RDONLY | O_CLOEXEC) : -1;
+		if (!t)
+			return;
+		if (fd < 0)
+			continue;
+		p->death = deaths_watch(w->deaths, (uint32_t *)&t->alive, t->tid, fd);
+		n--;
+	}
+}
+
 static bool ask_status(struct watch *w, struct watch_process *p, uint64_t now_ns)
 {
-	int r = exit_status(p->pidfd, p->proc_fd, &p->wait_status);
+	int r = exit_status(p->pidfd, p->proc_fd, &p->wait_status), seen = r ? take_death(w, p) : -1;
+	if (seen >= 0) {
+		p->wait_status = seen;
+		r = 0;
+	}
 	if (r == -EAGAIN && now_ns - p->gone_ns < STATUS_PATIENCE)
 		return false;
+	take_death(w, p);
 	p->status_known = r == 0;
 	watch_close_fd(&p->pidfd);
 	watch_close_fd(&p->proc_fd);
@@ -318,6 +380,7 @@ void watch_round(struct watch *w, uint64_t now_ns)
 			heard_gone(w, e.key, now_ns);
 	}
 	watch_missed(w, now_ns);
+	look_for_deaths(w, now_ns);
 	if (!w->n_waiting)
 		return;
 	for (size_t i = 0; i < w->n_processes; i++) {

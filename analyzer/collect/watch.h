@@ -33,6 +33,7 @@ struct watch_process {
 	uint64_t ghost;     /* the number under which that image is listed; 0: not yet */
 	uint64_t fork_parent; /* image whose fork record named it; 0: none */
 	char *exe;          /* of a process that did not join; NULL: not known */
+	uint32_t death;     /* place in watch.deaths; 0: none */
 	bool status_known;
 	int wait_status;
 	struct watch_files files;
@@ -56,6 +57,7 @@ struct watch_image {
 struct watch {
 	const struct mms_session *session;
 	struct doorbell *bell;
+	struct deaths *deaths; /* NULL: the kernel keeps how processes ended, or cannot do this either */
 	struct drain *drain;
 	struct model *model;
 	struct watch_process *processes;
@@ -63,6 +65,7 @@ struct watch {
 	struct numbered images; /* struct watch_image */
 	size_t n_alive;   /* processes that live */
 	size_t n_waiting; /* gone, status not known yet */
+	bool awaits_thread; /* a process has just come; its end will be looked at once its thread is known */
 	uint64_t fork_seen; /* the newest fork that was looked at */
 	size_t n_unjoined; /* forgotten ones that ended in a program which never joined */
 	size_t n_unseen_execs; /* images that became one that did not join, unseen from outside */
@@ -81,6 +84,9 @@ void watch_existing(struct watch *w, uint64_t now_ns);
 
 /* The first process, by the pidfd that the collector was born with. */
 int watch_first(struct watch *w, int pidfd, uint64_t now_ns);
+
+/* Before kernels keep how a process ended: from now on it is read while it ends. */
+void watch_deaths(struct watch *w);
 
 /* Takes what the doorbell heard, looks for what it did not hear, asks again
  * for what the kernel did not tell yet. */

@@ -1,7 +1,8 @@
 /*
  * watch_apply.c - what is known of processes from outside, into the model.
  *
- * The kernel's word on how a process ended goes before the process's own.
+ * How a process ended: the kernel's word, else that of the parent that waited
+ * for it (the same, by way of its records), else the process's own.
  * A program that ran and did not join gets a row of its own, so that every
  * process of the tree can be found.  Called before each flush and at the end.
  */
@@ -16,14 +17,22 @@
 
 #define GHOST_PATIENCE 200000000ull
 
-static void apply_status(struct model_process *m, const struct watch_process *p)
+static void set_end(struct model_process *m, int wait_status)
 {
-	bool signal = WIFSIGNALED(p->wait_status);
-	if (!p->status_known)
-		return;
+	bool signal = WIFSIGNALED(wait_status);
 	m->end = signal ? MMS_END_SIGNAL : MMS_END_EXIT;
-	m->status = signal ? WTERMSIG(p->wait_status) : WEXITSTATUS(p->wait_status);
+	m->status = signal ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 	m->status_known = true;
+}
+
+/* p: NULL where the process is not known; told: its last image that its parent
+ * can have been told of; NULL: none. */
+static void apply_status(struct model_process *m, const struct watch_process *p, const struct model_process *told)
+{
+	if (p && p->status_known)
+		set_end(m, p->wait_status);
+	else if (told && told->reaped)
+		set_end(m, told->reaped_status);
 }
 
 static void apply_end(struct watch *w, struct model_process *m, const struct watch_image *im)
@@ -33,8 +42,8 @@ static void apply_end(struct watch *w, struct model_process *m, const struct wat
 		m->end = MMS_END_EXEC;
 		m->status = 0;
 		m->status_known = true;
-	} else if (p) {
-		apply_status(m, p);
+	} else if (p || m->end != MMS_END_EXEC) { /* else it was another program that ended */
+		apply_status(m, p, m);
 	}
 	if (!m->end_ns)
 		m->end_ns = im->gone_ns > m->begin_ns ? im->gone_ns : m->begin_ns;
@@ -94,7 +103,7 @@ static void apply_ghost(struct watch *w, struct watch_process *p)
 	p->ghost = m->number;
 	m->pid = (uint32_t)p->pid;
 	m->begin_ns = before && before->end_ns ? before->end_ns : p->came_ns;
-	apply_status(m, p);
+	apply_status(m, p, before);
 	model_process_ended(w->model, m, p->gone_ns);
 	for (size_t i = 0; i < w->model->n_forks; i++) {
 		struct model_fork *f = &w->model->forks[i];
@@ -146,7 +155,8 @@ static void apply_unseen_exec(struct watch *w, const struct model_process *befor
 	m->pid = before->pid;
 	m->begin_ns = before->end_ns;
 	w->n_unseen_execs++;
-	model_process_ended(w->model, m, w->now_ns); /* nobody is left; how it ended is not known */
+	apply_status(m, NULL, before);
+	model_process_ended(w->model, m, w->now_ns); /* nobody is left */
 }
 
 static void apply_unseen_execs(struct watch *w)
@@ -181,6 +191,18 @@ static void name_by_exec(struct watch *w, struct model_process *m)
 		m->exe = executed_file(before->next_exe, before->cwd);
 }
 
+/* Of those that nobody saw from outside their parents may have told. */
+static void apply_unwatched(struct watch *w)
+{
+	for (size_t i = 0; i < w->model->n_processes; i++) {
+		struct model_process *m = w->model->processes[i];
+		bool told = m->reaped && !m->n_summed && m->end != MMS_END_EXEC;
+		const struct watch_image *im = told ? watch_image_find(w, m->number) : NULL;
+		if (told && (!im || !im->gone))
+			apply_status(m, NULL, m);
+	}
+}
+
 void watch_apply(struct watch *w)
 {
 	watch_missed_over(w, w->now_ns);
@@ -204,6 +226,7 @@ void watch_apply(struct watch *w)
 		if (im->gone)
 			apply_end(w, m, im);
 	}
+	apply_unwatched(w);
 	apply_ghosts(w);
 	if (w->finishing)
 		apply_unseen_execs(w);

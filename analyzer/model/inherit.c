@@ -233,18 +233,26 @@ void inherit_fork_seen(struct model_process *parent, struct model_process *child
 	ghosting_update(st);
 }
 
-/* A process that is read to its end and has no heirs needs its parent no more. */
+/* Somebody may still ask what was in its memory. */
+static bool is_needed(const struct process_state *st)
+{
+	return !st->ended || st->n_heirs || st->n_open_forks;
+}
+
+/* A process that is read to its end and has no heirs needs its parent no more.
+ * A child that has not shown up yet (a daemon whose parent is over at once)
+ * is an heir until its fork is given up. */
 void inherit_ended(struct model_process *p)
 {
 	p->state->ended = true;
-	while (p && p->state->ended && !p->state->n_heirs) {
+	while (p && !is_needed(p->state)) {
 		struct model_process *parent = p->state->parent;
 
-		p->state->n_open_forks = 0;
 		index_done(&p->state->inherited_gone);
 		ghosting_update(p->state);
-		if (!parent || !parent->state->n_heirs)
+		if (!parent || p->state->let_go)
 			return;
+		p->state->let_go = true;
 		parent->state->n_heirs--;
 		ghosting_update(parent->state);
 		p = parent;
@@ -257,14 +265,17 @@ void inherit_round(struct model_process *p, uint64_t horizon_ns)
 
 	while (st->n_open_forks && (horizon_ns == UINT64_MAX || st->open_forks[0].t_ns + OPEN_FORK_NS < horizon_ns))
 		open_fork_remove(st, 0);
-	ghosting_update(st);
+	if (st->ended && !st->n_open_forks)
+		inherit_ended(p);
+	else
+		ghosting_update(st);
 }
 
 bool model_blocks_hold(struct model_process *p)
 {
 	struct process_state *st = p->state;
 
-	if (st->ended && !st->n_heirs)
+	if (!is_needed(st))
 		return false;
 	st->n_heirs++;
 	ghosting_update(st);

@@ -347,12 +347,44 @@ void model_alloc_failed(struct model *m, const struct model_failure *failure)
 		m->failures[m->n_failures++] = *failure;
 }
 
-/* ---- forks ---- */
+/* ---- who waited for whom ---- */
 
 static bool pid_is(const struct model_process *p, uint32_t pid)
 {
 	return pid && (p->ns_pid == pid || p->pid == pid);
 }
+
+/* The same process may have executed another program since it forked. */
+static bool is_child_of(const struct model *m, const struct model_process *p, const struct model_process *parent)
+{
+	while (p->begin == MMS_BEGIN_EXEC && p->parent && p->parent < p->number) {
+		const struct model_process *before = model_process_find(m, p->parent);
+
+		if (!before || before->n_summed)
+			break;
+		p = before;
+	}
+	const struct model_process *of = p->parent ? model_process_find(m, p->parent) : NULL;
+	return of && !of->n_summed ? of->ns_pid == parent->ns_pid : p->parent_pid == parent->ns_pid;
+}
+
+/* Pids come back: it was the last child of this number that had begun. */
+void model_reaped(struct model *m, const struct model_process *parent, uint32_t pid, int32_t wait_status, uint64_t t_ns)
+{
+	for (size_t i = m->n_processes; i-- > 0;) {
+		struct model_process *p = m->processes[i];
+
+		if (p->n_summed || p->unrecorded || p == parent || !pid_is(p, pid) || p->begin_ns > t_ns ||
+			!is_child_of(m, p, parent))
+			continue;
+		if (!p->reaped)
+			p->reaped_status = wait_status;
+		p->reaped = true;
+		return;
+	}
+}
+
+/* ---- forks ---- */
 
 static bool copies_memory(uint32_t kind)
 {

@@ -120,6 +120,8 @@ struct model_process {
 	bool was_followed; /* the image that came after it in its process is part of a sum */
 	int32_t status;
 	bool status_known;
+	bool reaped;      /* its parent told what its wait gave: reaped_status */
+	int32_t reaped_status;
 	uint64_t begin_ns, end_ns;
 	uint32_t context;
 	uint32_t coverage; /* enum mms_coverage bits */
@@ -277,6 +279,8 @@ void model_fork_seen(struct model *m, const struct model_fork *f);
 /* The child of a fork or spawn begins (pid and begin are filled in): after a
  * fork it starts with its parent's live totals, as they were at the fork,
  * counted as inherited. */
+/* A wait of this process gave the end of the child with this pid. */
+void model_reaped(struct model *m, const struct model_process *parent, uint32_t pid, int32_t wait_status, uint64_t t_ns);
 void model_forked(struct model *m, struct model_process *child, struct model_process *parent, uint64_t t_ns);
 
 /* Heap events.  Order and meaning as in record.h; tolerant pairing as

@@ -124,6 +124,7 @@ struct process_state {
 	struct index inherited_gone; /* addresses of inherited blocks freed here */
 	uint32_t n_heirs;   /* children (by fork) that are not finished */
 	bool ended;         /* all of it has been read */
+	bool let_go;        /* it is no heir of its parent any more */
 	bool ghosting;      /* frees are remembered for the heirs */
 	uint64_t last_fork_ns;
 	struct index ghost_index;

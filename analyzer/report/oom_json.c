@@ -139,13 +139,18 @@ static void sites_json(struct json *j, const char *key, const struct oom_sites *
 static void death_json(struct json *j, const struct oom *o, struct answer *a)
 {
 	const struct oom_death *d = &o->death;
-	if (!d->killed && !d->failed_allocs) {
+	if (!d->killed && !d->perhaps && !d->failed_allocs) {
 		json_null(j, "post_mortem");
 		return;
 	}
 	json_object(j, "post_mortem");
-	json_bool(j, "oom_killed", d->killed);
+	if (d->perhaps)
+		json_null(j, "oom_killed");
+	else
+		json_bool(j, "oom_killed", d->killed);
 	json_string(j, "counted_by", d->who);
+	known(j, "kills_before", d->who ? d->kills_before : OOM_UNKNOWN);
+	known(j, "kills_after", d->who ? d->kills_after : OOM_UNKNOWN);
 	json_i64(j, "last_headroom_bytes", o->binding->headroom);
 	json_i64(j, "failed_allocs", d->failed_allocs);
 	if (d->failed_allocs) {

@@ -268,11 +268,16 @@ static void judge_death(struct oom *o, struct answer *a, int64_t until_ns)
 	const struct oom_limit *l = counting_limit(o);
 	oom_load_failures(o, a, until_ns);
 	judge_failures(o);
-	if (strcmp(o->process->end, "signal") != 0 || o->process->status != SIGKILL ||
-		o->process->end_ns < 0 || o->process->end_ns > until_ns)
+	bool unknown = strcmp(o->process->end, "unknown") == 0;
+	bool sigkill = strcmp(o->process->end, "signal") == 0 && o->process->status == SIGKILL;
+	if (!(unknown || sigkill) || o->process->end_ns < 0 || o->process->end_ns > until_ns)
 		return;
-	d->killed = l && l->kills_before != OOM_UNKNOWN && l->oom_kills > l->kills_before;
-	d->who = d->killed ? l->path : NULL;
+	bool moved = l && l->kills_before != OOM_UNKNOWN && l->oom_kills > l->kills_before;
+	d->killed = moved && sigkill;
+	d->perhaps = moved && unknown;
+	d->who = moved ? l->path : NULL;
+	d->kills_before = moved ? l->kills_before : 0;
+	d->kills_after = moved ? l->oom_kills : 0;
 }
 
 /* ---- verdict ---- */
@@ -355,6 +360,8 @@ static void judge_all(struct oom *o)
 	enum oom_verdict most = is_kind(o->binding, "cgroup2.high") ? OOM_HIGH : OOM_CRITICAL;
 	if (o->death.killed)
 		because(o, OOM_CRITICAL, "the kernel killed it for memory");
+	if (o->death.perhaps)
+		because(o, OOM_HIGH, "by what it ended is not known, and the kernel killed for memory where it ran");
 	judge_headroom(o, o->binding, most);
 	judge_time(o, o->binding, most);
 	if (most < OOM_CRITICAL && o->killing) {

@@ -5,8 +5,9 @@
  * THE RULES OF THE VERDICT, the first that fits:
  *   critical  the process was killed for memory; 2 % of the binding limit or
  *             less is left; or it can be reached within 60 s
- *   high      10 % or less is left; it will be reached within an hour; or
- *             copy-on-write alone can use up what is left
+ *   high      10 % or less is left; it will be reached within an hour;
+ *             copy-on-write alone can use up what is left; or by what the
+ *             process ended is not known, and a kill was counted then
  *   elevated  25 % or less is left; it will be reached within a day; what was
  *             promised and not touched yet is more than is left; allocations
  *             failed; the next fork would fail; the cgroup was at its limit
@@ -56,7 +57,9 @@ enum oom_verdict { OOM_LOW, OOM_ELEVATED, OOM_HIGH, OOM_CRITICAL };
 
 struct oom_death {
 	bool killed;            /* SIGKILL, and a counter of kills moved */
+	bool perhaps;           /* by what it ended is not known, and the counter moved */
 	const char *who;        /* path of the counter */
+	int64_t kills_before, kills_after; /* in the look before its end, and after it */
 	int64_t failed_allocs, failed_size, failed_t_ns, failed_stack; /* the last one; size 0: a fork */
 	bool some_kept;      /* of the others the number alone is known */
 	bool too_many;     /* it was a thread or process, and not for memory */

@@ -219,6 +219,14 @@ static void print_death(const struct oom *o, struct answer *a)
 		render_paragraph(2, NULL, text);
 		free(text);
 	}
+	if (d->perhaps) {
+		char *text = xasprintf("By what this process ended is not known. It was over in the same look in which "
+			"the counter oom_kill of %s moved from %lld to %lld: the kernel killed for lack of memory there, and "
+			"perhaps this process. %s were left when it was last looked at.", d->who, (long long)d->kills_before, (long long)d->kills_after,
+			amount(left, o->binding, o->binding->headroom));
+		render_paragraph(2, NULL, text);
+		free(text);
+	}
 	if (d->failed_allocs == 0)
 		return;
 	char *name = d->failed_limit ? oom_limit_name(d->failed_limit) : NULL;
@@ -261,7 +269,7 @@ void oom_text(const struct oom *o, struct oom_sites *sites, struct answer *a)
 	if (o->has_live)
 		print_growth("live heap", &o->live, false);
 	print_victim(o);
-	if (o->death.killed || o->death.failed_allocs)
+	if (o->death.killed || o->death.perhaps || o->death.failed_allocs)
 		putchar('\n');
 	print_death(o, a);
 	print_plot(o->binding);

@@ -109,6 +109,7 @@ enum mms_long {
 	MMS_LONG_SPACE = 42,     /* struct mms_space; closes the AREA records before it */
 	MMS_LONG_GONE = 43,      /* struct mms_gone: before the MUNMAP or FREE that it speaks of */
 	MMS_LONG_ALLOCATOR = 44, /* struct mms_allocator: after the SPACE of the end */
+	MMS_LONG_REAPED = 45,    /* struct mms_reaped: a wait gave the end of a child */
 	MMS_LONG_COW_PAGES = 50, /* struct mms_pages + enum mms_cow_state as states (pages.h) */
 	MMS_LONG_COW_AREA = 51,  /* struct mms_cow_area + name */
 	MMS_LONG_COW_ARM = 52,   /* struct mms_cow_arm; closes the two above */
@@ -289,6 +290,12 @@ struct mms_exec {
 struct mms_exit {
 	int32_t status;
 	uint32_t how; /* 0 exit (last handler), 1 _exit/_Exit, 2 quick_exit */
+};
+
+/* The pid is as the caller of wait sees it. */
+struct mms_reaped {
+	uint32_t pid;
+	int32_t status; /* as from wait: it exited, or a signal killed it */
 };
 
 /* Where the thread stands that ends the process. */

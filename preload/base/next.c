@@ -204,6 +204,11 @@ EARLY(int, execve, (const char *p, char *const a[], char *const e[]), (p, a, e))
 EARLY(int, execvpe, (const char *p, char *const a[], char *const e[]), (p, a, e))
 EARLY(int, fexecve, (int fd, char *const a[], char *const e[]), (fd, a, e))
 EARLY(int, execveat, (int d, const char *p, char *const a[], char *const e[], int f), (d, p, a, e, f))
+EARLY(pid_t, wait, (int *s), (s))
+EARLY(pid_t, waitpid, (pid_t p, int *s, int o), (p, s, o))
+EARLY(pid_t, wait3, (int *s, int o, struct rusage *u), (s, o, u))
+EARLY(pid_t, wait4, (pid_t p, int *s, int o, struct rusage *u), (p, s, o, u))
+EARLY(int, waitid, (idtype_t t, id_t p, siginfo_t *i, int o), (t, p, i, o))
 EARLY(int, dlclose, (void *h), (h))
 EARLY(int, pthread_setname_np, (pthread_t t, const char *n), (t, n))
 EARLY(int, pthread_create, (pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *x), (t, a, f, x))
@@ -261,7 +266,8 @@ struct next next = {
 	ENTRY(pvalloc), ENTRY(malloc_usable_size), ENTRY(mmap), ENTRY(mmap64), ENTRY(munmap),
 	ENTRY(mremap), ENTRY(brk), ENTRY(sbrk), ENTRY(mprotect), ENTRY(madvise), ENTRY(mlock),
 	ENTRY(mlock2), ENTRY(mlockall), ENTRY(munlock), ENTRY(munlockall), ENTRY(shmat), ENTRY(shmdt), ENTRY(fork), ENTRY(_Fork), ENTRY(execve),
-	ENTRY(execvpe), ENTRY(fexecve), ENTRY(execveat), ENTRY(_exit), ENTRY(quick_exit),
+	ENTRY(execvpe), ENTRY(fexecve), ENTRY(execveat), ENTRY(wait), ENTRY(waitpid), ENTRY(wait3),
+	ENTRY(wait4), ENTRY(waitid), ENTRY(_exit), ENTRY(quick_exit),
 	ENTRY(prctl), ENTRY(syscall), ENTRY(dlclose),
 	ENTRY(pthread_setname_np), ENTRY(pthread_create),
 };
@@ -335,6 +341,11 @@ static void resolve_process(struct next *n)
 	FIND(*n, execvpe);
 	FIND(*n, fexecve);
 	FIND(*n, execveat);
+	FIND(*n, wait);
+	FIND(*n, waitpid);
+	FIND(*n, wait3);
+	FIND(*n, wait4);
+	FIND(*n, waitid);
 	FIND(*n, _exit);
 	FIND(*n, quick_exit);
 	FIND(*n, prctl);

@@ -275,6 +275,8 @@ static int ask(struct page_scan *scan, struct sink *sink, uintptr_t start, uintp
 		scan->no_ioctl = true;
 		method = PAGE_SCAN_PREAD;
 	}
+	if (method == PAGE_SCAN_PREAD && end - start > PAGE_SCAN_PREAD_MAX)
+		return -EOVERFLOW;
 	scan->n_pages[method] += (slice - start) >> 12;
 	*ret_next = slice;
 	if (method == PAGE_SCAN_PREAD)

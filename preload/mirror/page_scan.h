@@ -26,6 +26,7 @@
 
 #define PAGE_SCAN_SLICE (64ul << 20)
 #define PAGE_SCAN_SPARSE (4ul << 30)
+#define PAGE_SCAN_PREAD_MAX (64ul << 30) /* page by page: 2 ms a GiB, whatever is there */
 #define PAGE_SCAN_ROOM 32768u /* bytes for answers: more saves no time */
 
 enum page_scan_method { PAGE_SCAN_MINCORE = 1, PAGE_SCAN_IOCTL = 2, PAGE_SCAN_PREAD = 3 };

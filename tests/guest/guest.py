@@ -121,6 +121,10 @@ def follow_name():
         raise Wrong('wrong processes:\n' + '\n'.join(names))
 
 
+def waits():
+    program('waits', before=no_core)
+
+
 def state():
     program('state', statements=False)
     blocked = ['/bin/sh', '-c', "trap '' TERM INT HUP; umask 077; ulimit -S -c 0; exec " + path('state')]
@@ -517,7 +521,7 @@ CASES = {f.__name__: f for f in (
     passed_on, follow_name, state, modules, address_space, file_size, sanitizers, helper, helper_children,
     helper_state, helper_signals, helper_subreaper, helper_pid1, helper_processes, no_shm,
     heap_edges, map_edges, lowest, kill_filter, undumpable, stolen, raw_clone, memory_limit, leaves_nothing,
-    tls, chroot, listed, pids_limit, pid_reuse, not_leaks, threads_fork_soak)}
+    tls, chroot, listed, pids_limit, pid_reuse, not_leaks, waits, threads_fork_soak)}
 
 
 def main():

@@ -88,6 +88,7 @@ static void dump_long(FILE *out, const struct mms_block *b, uint32_t type, const
 		const struct mms_fork *fork;
 		const struct mms_exec *exec;
 		const struct mms_exit *exit;
+		const struct mms_reaped *reaped;
 		const struct mms_thread_note *name;
 		const struct mms_module *module;
 		const struct mms_context *context;
@@ -107,6 +108,8 @@ static void dump_long(FILE *out, const struct mms_block *b, uint32_t type, const
 		fprintf(out, "exec-fail %" PRIu64 " %s\n", number, strerror(p.exec->error));
 	else if (type == MMS_LONG_EXIT)
 		fprintf(out, "exit %" PRIu64 " status %d how %u\n", number, p.exit->status, p.exit->how);
+	else if (type == MMS_LONG_REAPED)
+		fprintf(out, "reaped %" PRIu64 " pid %u status %#x\n", number, p.reaped->pid, (unsigned)p.reaped->status);
 	else if (type == MMS_LONG_THREAD_NAME)
 		fprintf(out, "name %" PRIu64 " %.*s\n", number, (int)p.name->name_length,
 			(const char *)payload + sizeof(*p.name));

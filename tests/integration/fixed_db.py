@@ -242,12 +242,12 @@ def many_sites(path, n=1000, depth=0):
     m.done()
 
 
-def pressed(path):
+def pressed(path, end='exit', kills=None):
     """100 MiB and 2 MiB more each second, looked at 60 times: a cgroup of 256
-    MiB has 38 MiB left, for 19 s."""
+    MiB has 38 MiB left, for 19 s.  kills: how many were counted up to second n."""
     m = Maker(path)
     head(m)
-    m.process(1, 100, '/srv/bin/server', ['server'], end_ns=60000000000)
+    m.process(1, 100, '/srv/bin/server', ['server'], end=end, status=None if end == 'unknown' else 0, end_ns=60000000000)
     stack = m.stack(m.frame('main', 'src/main.c', 10), m.frame('grow', 'src/grow.c', 5))
     m.heap(1, stack, m.site('00000000000000aa', 'grow < main'), 59, 2 << 20, 59)
     m.series(1, -1, [n << 21 for n in range(60)])
@@ -258,8 +258,21 @@ def pressed(path):
         m.insert('sample', process_id=1, t_ns=t_ns, rss=usage, live_bytes=n << 21, live_blocks=n)
         m.insert('debt', process_id=1, t_ns=t_ns, place=1)
         m.insert('limit_point', place=1, process_id=0, kind='cgroup2', path='/srv/web', t_ns=t_ns,
-                 limit_value=256 << 20, usage=usage, reclaimable=0)
+                 limit_value=256 << 20, usage=usage, reclaimable=0, oom_kills=kills(n) if kills else None)
+    if kills:
+        m.insert('limit_point', place=1, process_id=0, kind='cgroup2', path='/srv/web', t_ns=60100000000,
+                 limit_value=256 << 20, usage=1 << 20, reclaimable=0, oom_kills=kills(60))
     m.done()
+
+
+def perhaps_killed(path):
+    """Who ended as nobody knows, when a second victim of its cgroup was counted."""
+    pressed(path, 'unknown', lambda n: 1 + (n == 60))
+
+
+def killed_before(path):
+    """The same, but the second victim was half a minute before its end."""
+    pressed(path, 'unknown', lambda n: 1 + (n >= 30))
 
 
 def one_peak(path, size, n_threads):
@@ -423,7 +436,7 @@ def unrecorded(path):
 
 KINDS = {'small': small, 'empty': empty, 'many-sites': many_sites, 'many-pids': many_pids, 'verdicts': verdicts,
          'unrecorded': unrecorded, 'recording': recording, 'incomplete': incomplete, 'forks': forks,
-         'pressed': pressed}
+         'pressed': pressed, 'perhaps-killed': perhaps_killed, 'killed-before': killed_before}
 
 if __name__ == '__main__':
     KINDS[sys.argv[1]](sys.argv[2])

@@ -29,6 +29,9 @@ import mms
 from groups import KIND, PIDS, USAGE, Group, Named
 
 MIB = 1 << 20
+# On an emulated machine (tests/vm) the programs stand still for longer.
+SLOW = {k: v for k, v in os.environ.items() if k == 'MMS_SLOW'}
+TIMES = float(SLOW.get('MMS_SLOW', 1))
 CASES = os.path.join(mms.PROGRAMS, 'oom_cases')
 
 
@@ -60,7 +63,7 @@ def start(work, name, way, group=None, arguments=(), limits=(), stdin=subprocess
         command = ['/bin/sh', '-c', 'ulimit -%s %d; exec "$@"' % (letter, value >> 10), 'sh'] + command
     if group:  # the program moves itself, the collector was there before
         command = ['/bin/sh', '-c', 'echo $$ > %s/cgroup.procs; exec "$@"' % group.path, 'sh'] + command
-    p = subprocess.Popen([mms.MMSCOPE, 'run', '-o', db, '--'] + command, env=mms.environment(), stdin=stdin,
+    p = subprocess.Popen([mms.MMSCOPE, 'run', '-o', db, '--'] + command, env=mms.environment(**SLOW), stdin=stdin,
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=before)
     return p, db, progress
 
@@ -172,7 +175,7 @@ def check_cgroups(work, faults):
     for g in (child, sibling, parent):
         g.remove()
     begin, _ = end_of(db)
-    a = judge(db, begin + 0.9)
+    a = judge(db, begin + 0.9 * TIMES)
     faults.equal(a['binding']['path'], parent.path, 'binding limit of nested cgroups')
     faults.equal(a['victim'] and a['victim']['pid'], other.pid, 'victim')
     near(faults, 'nested cgroups', a['binding']['headroom_bytes'], got)
@@ -185,7 +188,7 @@ def check_rlimits(work, faults):
         p.wait()
         mms.wait_finished(db)
         begin, _ = end_of(db)
-        a = judge(db, begin + 0.9)
+        a = judge(db, begin + 0.9 * TIMES)
         faults.equal(a['binding']['kind'], name, 'binding limit')
         near(faults, name, a['binding']['headroom_bytes'], reached(progress))
         after = judge(db)['post_mortem'] or {}
@@ -204,7 +207,7 @@ def check_others(work, faults):
         p.wait()
         mms.wait_finished(db)
         begin, _ = end_of(db)
-        limits = {l['kind']: l for l in judge(db, begin + 0.9)['limits']}
+        limits = {l['kind']: l for l in judge(db, begin + 0.9 * TIMES)['limits']}
         near(faults, kind, limits[kind]['headroom_bytes'], reached(progress), 0.02, MIB / 2)
         after = judge(db)['post_mortem'] or {}
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
@@ -220,7 +223,7 @@ def check_32(work, faults):
     subprocess.run([mms.MMSCOPE, 'run', '-o', db, '--'] + command, env=mms.environment(), check=True)
     mms.wait_finished(db)
     begin = mms.rows(db, "SELECT begin_ns FROM process WHERE exe LIKE '%space_32'")[0]['begin_ns'] / 1e9
-    limits = {l['kind']: l for l in judge(db, begin + 0.9)['limits']}
+    limits = {l['kind']: l for l in judge(db, begin + 0.9 * TIMES)['limits']}
     faults.equal(limits['task_size']['limit_bytes'], 0xffffe000, '32-bit: end of the address space')
     near(faults, '32-bit address space', limits['task_size']['headroom_bytes'], reached(progress))
 
@@ -239,8 +242,11 @@ def check_refused(work, faults):
               ('usual', 'usual', [('s', 8 * MIB), ('v', 300 * MIB)], 'RLIMIT_AS', 'last one of 8.00 MiB')]
     if mode == '0':
         cases.append(('one', 'one', [], 'committed', 'the rule of vm.overcommit_memory=0 that no request exceed'))
-    apart = start(work, 'noreserve', 'noreserve')
-    running = [(case, *start(work, case[0], case[1], own=case[2])) for case in cases]
+    if SLOW:  # one after the other, each when it is asked for
+        running = ((case, *start(work, case[0], case[1], own=case[2])) for case in cases)
+    else:
+        apart = start(work, 'noreserve', 'noreserve')
+        running = [(case, *start(work, case[0], case[1], own=case[2])) for case in cases]
     for (name, _, _, kind, words), p, db, _ in running:
         p.wait()
         mms.wait_finished(db)
@@ -248,7 +254,7 @@ def check_refused(work, faults):
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), name + ': post mortem')
         check_text(faults, db, words)
     check_unseen(work, faults)
-    check_apart(faults, *apart)
+    check_apart(faults, *(start(work, 'noreserve', 'noreserve') if SLOW else apart))
     check_too_many(work, faults)
 
 
@@ -298,7 +304,7 @@ def check_too_many(work, faults):
         check_text(faults, db, words, 'the last one, a thread or process,')
         if kind == 'pids':  # and before
             begin, _ = end_of(db)
-            left = {l['path']: l for l in judge(db, begin + 0.9)['limits']}[group]['headroom_bytes']
+            left = {l['path']: l for l in judge(db, begin + 0.9 * TIMES)['limits']}[group]['headroom_bytes']
             print('pids.max: predicted %d, measured %d' % (left, reached(progress) / MIB))
             faults.equal(left, reached(progress) / MIB, 'threads that may still be made')
     if group:
@@ -324,7 +330,7 @@ def check_threads(work, faults):
     p.wait()
     mms.wait_finished(db)
     begin, _ = end_of(db)
-    a = judge(db, begin + 0.9)
+    a = judge(db, begin + 0.9 * TIMES)
     faults.equal(a['binding']['kind'], 'RLIMIT_AS', 'threads: binding limit')
     near(faults, 'stacks of 1 MiB until none is given', a['binding']['headroom_bytes'], reached(progress))
     group = Group()
@@ -404,8 +410,14 @@ def check_child(work, faults):
 
 
 def snapshot(work, db):
-    """The recording as it is after a while, in the midst of it."""
+    """The recording as it is after a while, in the midst of it: it has been looked at by then."""
     time.sleep(1.8)
+    for _ in range(200):
+        if any(r['n'] for r in mms.rows(db, "SELECT (SELECT count(*) FROM sqlite_master WHERE name = 'limit_point')"
+                                            " * (SELECT count(*) FROM sqlite_master WHERE name = 'frame') AS n")):
+            if mms.rows(db, 'SELECT 1 FROM limit_point WHERE process_id LIMIT 1'):
+                break
+        time.sleep(0.05)
     then = work.path('then.db')
     source, copy = sqlite3.connect(db), sqlite3.connect(then)
     source.backup(copy)
@@ -476,7 +488,7 @@ def check_commit(work, faults):
     for p, db, progress in running:
         mms.wait_finished(db)
     begin, _ = end_of(running[0][1])
-    a = judge(running[0][1], begin + 0.9)
+    a = judge(running[0][1], begin + 0.9 * TIMES)
     left = [l for l in a['limits'] if l['kind'] == 'commit']
     near(faults, 'overcommit 2', left[0]['headroom_bytes'], reached(running[0][2]))
     faults.equal(a['binding']['kind'], 'commit', 'overcommit 2: binding limit')
@@ -492,7 +504,7 @@ def check_areas(work, faults):
     p.wait()
     mms.wait_finished(db)
     begin, _ = end_of(db)
-    limits = {l['kind']: l for l in judge(db, begin + 0.9)['limits']}
+    limits = {l['kind']: l for l in judge(db, begin + 0.9 * TIMES)['limits']}
     left, got = limits['max_map_count']['headroom_bytes'], reached(progress)
     print('areas: predicted %d, measured %d' % (left, got))
     if abs(left - got) > 0.01 * got:
@@ -508,7 +520,7 @@ def check_cow(work, faults):
             mms.skip('this kernel gives no huge pages')
     group = Group()
     p, db, progress = start(work, 'cow', 'thp', group, stdin=subprocess.PIPE)
-    time.sleep(1.5)
+    time.sleep(1.5 * TIMES)
     before = group.read(USAGE)
     p.stdin.write(b'\n')
     p.stdin.flush()
@@ -521,7 +533,7 @@ def check_cow(work, faults):
     mms.wait_finished(db)
     group.remove()
     begin, _ = end_of(db)
-    row = mms.rows(db, 'SELECT max(cow) AS cow, max(cow_huge) AS huge FROM debt WHERE t_ns < ?', int((begin + 1.4) * 1e9))[0]
+    row = mms.rows(db, 'SELECT max(cow) AS cow, max(cow_huge) AS huge FROM debt WHERE t_ns < ?', int((begin + 1.4 * TIMES) * 1e9))[0]
     print('copy-on-write: predicted %.1f MiB (%.1f huge), called in %.1f MiB' % (
         row['cow'] / MIB, row['huge'] / MIB, actual / MIB))
     if not actual <= row['cow'] <= 1.1 * actual:

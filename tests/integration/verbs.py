@@ -41,6 +41,7 @@ TEXTS = [
     ('cow-forks-unwatched', 'forks', ['cow', '--fork', '5']),
     ('cow-empty', 'empty', ['cow']),
     ('oom-pressed', 'pressed', ['oom']),
+    ('oom-perhaps-killed', 'perhaps-killed', ['oom']),
     ('sites-small-count', 'small', ['sites', '--by', 'count', '--limit', '2', '--frames', '3']),
     ('sites-many-sites', 'many-sites', ['sites', '--by', 'live', '--limit', '3']),
 ]
@@ -335,6 +336,16 @@ def make(work):
     return databases
 
 
+def check_unknown_end(databases, faults):
+    """Nobody knows by what it ended: a victim counted then is told, one before is not, and in no case that it was killed."""
+    for kind, want in (('perhaps-killed', {'oom_killed': None, 'counted_by': '/srv/web', 'kills_before': 1, 'kills_after': 2}),
+                       ('killed-before', {})):
+        answer = mms.ask('oom', databases[kind])
+        after = answer['post_mortem']
+        faults.equal({k: after[k] for k in want} if after else {}, want, kind + ': post mortem')
+        faults.equal(any('by what it ended is not known' in r for r in answer['reasons']), bool(want), kind + ': reasons')
+
+
 def main():
     faults = mms.Faults()
     with mms.Work('verbs') as work:
@@ -346,6 +357,7 @@ def main():
         check_verdicts(databases['verdicts'], faults)
         check_rules(databases['verdicts'], work, faults)
         check_forks(databases['forks'], faults)
+        check_unknown_end(databases, faults)
         check_peak_of_threads(work, faults)
         check_colour(databases['small'], faults)
         check_full_output(databases['small'], faults)

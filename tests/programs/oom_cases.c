@@ -43,6 +43,14 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* For a look from outside; MMS_SLOW says how much slower the machine is. */
+static void stay(double seconds)
+{
+	const char *slow = getenv("MMS_SLOW");
+
+	usleep((useconds_t)(seconds * 1e6 * (slow ? atof(slow) : 1)));
+}
+
 static void *take(size_t size)
 {
 	void *p = malloc(size);
@@ -98,21 +106,22 @@ static void until_null(size_t size)
 {
 	while (malloc(size))
 		*progress += size;
-	usleep(300000);
+	stay(0.3);
 }
 
-static void maps(useconds_t then_us)
+static void maps(double then_s)
 {
 	while (mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 		*progress += MIB;
-	usleep(then_us);
+	if (then_s > 0)
+		stay(then_s);
 }
 
 /* More than all memory, less than the address space. */
 static void one(void)
 {
 	*progress = malloc(32ull << 40) != NULL;
-	usleep(300000);
+	stay(0.3);
 }
 
 static void forks(size_t size)
@@ -125,7 +134,7 @@ static void forks(size_t size)
 	*progress = child < 0;
 	if (child > 0)
 		waitpid(child, NULL, 0);
-	usleep(300000);
+	stay(0.3);
 }
 
 /* 16 of 64 MiB touched with a promise; without one 100 of 512, and of 256 that
@@ -149,7 +158,7 @@ static void locks(void)
 
 	for (size_t at = 0; at < 64u * MIB && mlock(p + at, MIB / 4) == 0; at += MIB / 4)
 		*progress += MIB / 4;
-	usleep(300000);
+	stay(0.3);
 }
 
 /* All that there is of the address space, in ever smaller pieces. */
@@ -159,7 +168,7 @@ static void space(void)
 		while (mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED)
 			*progress += size;
 	}
-	usleep(300000);
+	stay(0.3);
 }
 
 static void *sleeping(void *nothing)
@@ -180,7 +189,7 @@ static void threads(size_t stack)
 	pthread_attr_getstacksize(&a, &stack);
 	while (pthread_create(&thread, &a, sleeping, NULL) == 0)
 		*progress += stack;
-	usleep(300000);
+	stay(0.3);
 }
 
 #define STACKS 12
@@ -313,13 +322,13 @@ int main(int argc, char **argv)
 		maps(0);
 		return 0;
 	}
-	sleep(1);
+	stay(1);
 	if (!strcmp(argv[1], "touch"))
 		touch();
 	else if (!strcmp(argv[1], "null") || !strcmp(argv[1], "small"))
 		until_null(argv[1][0] == 'n' ? MIB - 64 : 1000);
 	else if (!strcmp(argv[1], "maps"))
-		maps(300000);
+		maps(0.3);
 	else if (!strcmp(argv[1], "one"))
 		one();
 	else if (!strcmp(argv[1], "forks"))

@@ -3,6 +3,9 @@
  * asked for long after it, against a list that was copied at the fork.
  */
 #include "check.h"
+
+#include <mmscope/record.h>
+
 #include "model/model.h"
 
 #define SLOTS 2000 /* addresses that come and go */
@@ -135,9 +138,49 @@ static void one_round(void)
 	model_free(m);
 }
 
+/* A daemon: its parent forks, frees something and is over before the child, in
+ * its turn, records anything. */
+static void late_child(uint64_t pause_ns, uint64_t inherited)
+{
+	struct model *m = model_new();
+	uint64_t t = 1000000;
+
+	REQUIRE(m);
+	struct model_process *first = model_process(m, 1);
+	struct model_process *parent = model_process(m, 2);
+	first->pid = first->ns_pid = 1;
+	parent->pid = parent->ns_pid = 2;
+	model_alloc(m, first, 1, 0x1000, 100, 1, t += 5000);
+	model_fork_seen(m, &(struct model_fork){ .parent = 1, .child_pid = 2, .kind = MMS_FORK_FORK, .thread = 1, .t_ns = t += 5000 });
+	model_forked(m, parent, first, t += 5000);
+	model_alloc(m, parent, 1, 0x2000, 50, 2, t += 5000);
+	model_alloc(m, parent, 1, 0x3000, 60, 2, t += 5000);
+	model_fork_seen(m, &(struct model_fork){ .parent = 2, .child_pid = 3, .kind = MMS_FORK_FORK, .thread = 1, .t_ns = t += 5000 });
+	model_release(m, parent, 1, 0x2000, false, t += 5000);
+	model_process_ended(m, parent, t += 5000);
+	model_process_ended(m, first, t += 5000);
+	model_round(m, t += pause_ns);
+
+	struct model_process *child = model_process(m, 3);
+	child->pid = child->ns_pid = 3;
+	model_forked(m, child, parent, t += 5000);
+	CHECK_EQ(child->inherited_blocks, inherited);
+	for (uint64_t address = 0x1000; address <= 0x3000; address += 0x1000)
+		model_release(m, child, 1, address, false, t += 5000);
+	model_round(m, t += 1000000);
+	CHECK_EQ(child->inherited_freed, inherited);
+	CHECK_EQ(child->unknown_frees, 3 - inherited);
+	model_process_ended(m, child, t += 5000);
+	CHECK(!model_blocks_hold(child) && !model_blocks_hold(parent) && !model_blocks_hold(first));
+	model_free(m);
+}
+
 int main(void)
 {
 	for (int i = 0; i < ROUNDS; i++)
 		one_round();
+	late_child(1000000, 3);
+	late_child(9000000000, 3);
+	late_child(11000000000, 2); /* given up */
 	return check_done();
 }

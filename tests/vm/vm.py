@@ -50,9 +50,10 @@ for d in tmp var/tmp run mnt; do /busybox mount -t tmpfs -o mode=1777 $d /host/$
 /busybox ip link set lo up
 export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/tmp MMS_BUILD='%(build)s' MMS_SWAP=/dev/vda
 /busybox cp /command /host/tmp
-/busybox chroot /host /bin/sh -c 'cd /tmp; exec /bin/sh /tmp/command' </dev/null
+/busybox umount /proc /dev
+exec /busybox switch_root /host %(busybox)s sh -c 'cd /tmp; /bin/sh /tmp/command </dev/null
 s=$?; echo; echo "vm: ended with $s"
-/busybox poweroff -f
+%(busybox)s poweroff -f'
 '''
 
 
@@ -107,7 +108,7 @@ def entry(name, mode, content=b''):
 
 def initramfs(to, command):
     modules = sorted(glob.glob(os.path.join(KERNEL, '*.ko')))
-    init = INIT % {'modules': ' '.join(map(os.path.basename, modules)), 'top': TOP, 'build': BUILD}
+    init = INIT % {'modules': ' '.join(map(os.path.basename, modules)), 'top': TOP, 'build': BUILD, 'busybox': BUSYBOX}
     with open(BUSYBOX, 'rb') as f:
         busybox = f.read()
     with open(to, 'wb') as f:
