@@ -50,7 +50,6 @@ static uint32_t n_wide;
 
 /* Tables that are shared with children, each behind its head; a child has what
  * its parent had. */
-#define FIRST_SHARED_BITS 12u
 #define SHARES_MAX 4u
 #define MODULES_MAX 128u
 struct shared_head {
@@ -234,7 +233,6 @@ static void share(uint64_t table, uint32_t i)
 	unsigned bits = (unsigned)(table & 63) + (shared_for(table) ? 2 : 0);
 	uint64_t before = rules_generation();
 
-	bits = bits < FIRST_SHARED_BITS ? FIRST_SHARED_BITS : bits;
 	if (!copy_modules(&shared.made[i].modules))
 		return;
 	size_t bytes = sizeof(struct shared_head) + TABLE_WORDS(bits) * sizeof(uint64_t);
