@@ -492,6 +492,8 @@ CREATE TABLE coverage (
 	text       TEXT NOT NULL               -- one plain sentence
 ) STRICT;
 
+CREATE INDEX coverage_process ON coverage(process_id, kind);
+
 -- Judgements of the analyzer, kept with the data they were made from.
 CREATE TABLE finding (
 	id         INTEGER PRIMARY KEY,
