@@ -1,6 +1,6 @@
 """snapshot.py - looks at a program while it runs, against what it says of itself.
 
-    snapshot.py quiet|apart|many|refused
+    snapshot.py quiet|apart|many|compared|refused
 
 The program waits for a line after each part and prints the blocks of each of
 its functions by verdict.  It ends with status 1 when a call of its threads was
@@ -17,8 +17,8 @@ PROGRAM = os.path.join(mms.PROGRAMS, 'snapshot')
 
 
 class Program:
-    def __init__(self, work, *arguments):
-        self.db = work.db('run')
+    def __init__(self, work, *arguments, name='run'):
+        self.db = work.db(name)
         self.p = subprocess.Popen([mms.MMSCOPE, 'run', '-o', self.db, '--', PROGRAM, *arguments],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=mms.environment())
         self.read()
@@ -122,6 +122,58 @@ def many(work, faults):
     p.end(faults)
 
 
+def diff(faults, old, new, want):
+    """want: function -> (change, blocks, bytes, bytes of it by verdict), and nothing else differs."""
+    status, out, err = mms.verb('diff', old, new, '--format', 'json')
+    faults.equal((status, err), (0, ''), 'diff')
+    answer = json.loads(out)
+    found = {}
+    for site in answer['sites']:
+        name = next(f['function'] for f in site['stack'] if f['function'].startswith('site_'))
+        reach = {k: site['reach']['new'][k] - site['reach']['old'][k] for k in site['reach']['new']}
+        found[name] = (site['change'], site['difference']['live_blocks'], site['difference']['live_bytes'],
+                       {k: n for k, n in reach.items() if n})
+    faults.equal(found, want, 'diff of %s and %s' % (old[-12:], new[-12:]))
+    totals = answer['totals']
+    for name, at in (('live_blocks', 1), ('live_bytes', 2)):
+        faults.equal(totals['new'][name] - totals['old'][name], sum(w[at] for w in want.values()), name)
+    faults.equal((totals['new']['peak_bytes'], totals['old']['alloc_bytes']), (None, None), 'what no snapshot knows')
+    return answer
+
+
+def compared(work, faults):
+    """Two snapshots of one recording, while it goes on and after, and of two recordings."""
+    p = Program(work, '0', '0')
+    p.look('before', '--age', '0')
+    for i in range(3):
+        p.step()
+    p.look('after@3', '--age', '0')
+    want = {'site_lost': ('worse', 30, 6000, {'definite': 6000})}
+    names = p.db + '@before', p.db + '@after@3'
+    answer = diff(faults, *names, want)
+    faults.equal([answer['snapshots'][k]['name'] for k in ('old', 'new')], ['before', 'after@3'], 'names')
+    p.end(faults)
+    diff(faults, *names, want)
+    diff(faults, *reversed(names), {'site_lost': ('better', -30, -6000, {'definite': -6000})})
+    status, text, err = mms.verb('diff', *names, '--fail')
+    faults.equal((status, err), (1, ''), 'diff --fail')
+    for line in ('+5.86 KiB live, from 1.95 KiB to 7.81 KiB', 'of it definite: 7.81 KiB, before 1.95 KiB', ' sites differs: 0 new, 1 worse, 0 gone, 0 better'):
+        if line not in text:
+            faults.add('no %r in %s' % (line, text))
+    other = Program(work, '1', '2', name='other')
+    other.look('one', '--age', '600')
+    other.end(faults)
+    young = {'unclassified': 1024 * 1024}
+    diff(faults, names[0], other.db + '@one', {
+        'site_kept': ('new', 1024, 1 << 20, young),
+        **{'site_' + n: ('new', 2, 2 * size, {'unclassified': 2 * size}) for n, size in (('register', 72), ('tls', 88), ('stack', 104))}})
+    for words, want in (((names[0], p.db), 'a snapshot is compared with a snapshot'),
+                        ((names[0], p.db + '@none'), 'none: there is no snapshot of this name'),
+                        ((names[0], work.db('none') + '@after'), '.db@after: No such file')):
+        status, out, err = mms.verb('diff', *words)
+        faults.equal((status, out, want in err), (2, '', True), 'diff %s %s: %s' % (*words, err))
+
+
 def refused(work, faults):
     p = Program(work, '0', '0')
     for words, status, want in ((('x', '--process', '1'), 3, 'no recorded process of this number lives'),
@@ -141,7 +193,7 @@ def refused(work, faults):
 def main():
     faults = mms.Faults()
     with mms.Work('snapshot') as work:
-        {'quiet': quiet, 'apart': apart, 'many': many, 'refused': refused}[sys.argv[1]](work, faults)
+        {'quiet': quiet, 'apart': apart, 'many': many, 'compared': compared, 'refused': refused}[sys.argv[1]](work, faults)
     return faults.done('snapshot ' + sys.argv[1])
 
 
