@@ -20,11 +20,21 @@ struct pages {
 	struct answer a;
 	int format;
 	int64_t pid, limit;
+	const char *snapshot; /* its name; NULL: at the end */
+	struct space_snapshot look;
 };
+
+static bool load(struct held *h, struct pages *v, const struct answer_process *p)
+{
+	if (!v->snapshot)
+		return held_load(h, &v->a, p);
+	held_load_snapshot(h, &v->a, &v->look);
+	return true;
+}
 
 /* ---- JSON ---- */
 
-static void site_json(struct json *j, struct answer *a, const struct held_site *s)
+static void site_json(struct json *j, struct pages *v, const struct held_site *s)
 {
 	json_object(j, NULL);
 	json_string(j, "id", s->id[0] ? s->id : NULL);
@@ -34,13 +44,18 @@ static void site_json(struct json *j, struct answer *a, const struct held_site *
 	json_u64(j, "never_touched_bytes", s->requested > s->touched ? s->requested - s->touched : 0);
 	json_u64(j, "blocks", s->blocks);
 	json_u64(j, "areas", s->areas);
-	json_u64(j, "pinned_pages", s->pinned_pages);
-	json_object(j, "gone");
-	json_u64(j, "count", s->gone_count);
-	json_u64(j, "requested_bytes", s->gone_requested);
-	json_u64(j, "touched_bytes", s->gone_touched);
-	json_end(j);
-	answer_stack_json(j, answer_stack(a, s->stack_id));
+	if (v->snapshot) {
+		json_null(j, "pinned_pages");
+		json_null(j, "gone");
+	} else {
+		json_u64(j, "pinned_pages", s->pinned_pages);
+		json_object(j, "gone");
+		json_u64(j, "count", s->gone_count);
+		json_u64(j, "requested_bytes", s->gone_requested);
+		json_u64(j, "touched_bytes", s->gone_touched);
+		json_end(j);
+	}
+	answer_stack_json(j, answer_stack(&v->a, s->stack_id));
 	json_end(j);
 }
 
@@ -110,7 +125,7 @@ static void held_json(struct json *j, struct pages *v, const struct answer_proce
 {
 	struct held h;
 	answer_process_json(j, p);
-	if (!held_load(&h, &v->a, p)) {
+	if (!load(&h, v, p)) {
 		json_null(j, "sites");
 		json_null(j, "rss");
 		json_null(j, "allocator");
@@ -119,15 +134,19 @@ static void held_json(struct json *j, struct pages *v, const struct answer_proce
 	}
 	json_array(j, "sites");
 	for (size_t i = 0; i < h.n && (v->limit <= 0 || i < (size_t)v->limit); i++)
-		site_json(j, &v->a, &h.site[i]);
+		site_json(j, v, &h.site[i]);
 	json_end(j);
 	areas_json(j, &h.space);
 	rss_json(j, &h.rss);
 	allocator_json(j, &h.allocator);
-	json_object(j, "fragmentation");
-	json_u64(j, "sparse_pages", h.pinned_pages);
-	json_u64(j, "live_bytes", h.pinned_live);
-	json_end(j);
+	if (v->snapshot) {
+		json_null(j, "fragmentation");
+	} else {
+		json_object(j, "fragmentation");
+		json_u64(j, "sparse_pages", h.pinned_pages);
+		json_u64(j, "live_bytes", h.pinned_live);
+		json_end(j);
+	}
 	json_bool(j, "counts_only", h.counts_only);
 	held_done(&h);
 }
@@ -136,11 +155,12 @@ static void print_json(struct pages *v, const struct answer_process *main)
 {
 	struct json j;
 	answer_head_json(&j, &v->a);
+	json_string(&j, "snapshot", v->snapshot);
 	held_json(&j, v, main);
 	json_array(&j, "processes");
 	for (size_t i = 0; i < v->a.n_processes; i++) {
 		const struct answer_process *p = &v->a.processes[i];
-		if (!p->followed || (v->pid && p->pid != v->pid))
+		if (!p->followed || (v->pid && p->pid != v->pid) || (v->snapshot && p != main))
 			continue;
 		json_object(&j, NULL);
 		held_json(&j, v, p);
@@ -160,8 +180,9 @@ static void line(const char *name, int64_t bytes, int64_t whole, const char *tex
 		text_percent(part, n, (uint64_t)whole), text);
 }
 
-static void print_rss(const struct held_rss *r)
+static void print_rss(const struct held *h)
 {
+	const struct held_rss *r = &h->rss;
 	if (r->total <= 0)
 		return;
 	render_heading("What is in memory");
@@ -174,7 +195,10 @@ static void print_rss(const struct held_rss *r)
 	line("shared memory", (int64_t)r->shmem, r->total, "");
 	line("mmscope", (int64_t)r->profiler, r->total, "the measuring itself");
 	line("other", (int64_t)r->other, r->total, "areas of which nobody knows who made them");
-	line("not explained", held_unexplained(r), r->total, "counted by the kernel, seen nowhere");
+	if (h->at_snapshot)
+		line("not looked at", held_unexplained(r), r->total, "what cannot be written: code, read-only data");
+	else
+		line("not explained", held_unexplained(r), r->total, "counted by the kernel, seen nowhere");
 	line("all together", r->total, r->total, "");
 }
 
@@ -240,11 +264,20 @@ static void print_fragmentation(struct pages *v, const struct held *h)
 	free(chain);
 }
 
+static void print_moment(struct pages *v)
+{
+	char when[TEXT_NUMBER];
+	char *name = text_clean(v->snapshot);
+	printf("  as snapshot %s found it, %s after the start: of memory that can be written\n", name,
+		text_duration(when, (uint64_t)v->look.t_ns));
+	free(name);
+}
+
 static void print_process(struct pages *v, const struct answer_process *p)
 {
 	struct held h;
 	char size[TEXT_NUMBER];
-	if (!held_load(&h, &v->a, p)) {
+	if (!load(&h, v, p)) {
 		head_print_process(p, !v->a.exact ? "blocks were sampled: what each of them used is not known"
 				: v->a.n_pauses   ? "recording was paused: not all blocks are known"
 						  : "its pages were not, or could not be looked at");
@@ -252,13 +285,16 @@ static void print_process(struct pages *v, const struct answer_process *p)
 		return;
 	}
 	char *text = h.rss.total < 0 ? xstrdup("memory in use is not known")
-		: xasprintf("%s in memory at the end", text_size(size, (uint64_t)h.rss.total));
+		: xasprintf("%s in memory %s", text_size(size, (uint64_t)h.rss.total),
+			v->snapshot ? "then" : "at the end");
 	head_print_process(p, text);
 	free(text);
+	if (v->snapshot)
+		print_moment(v);
 	if (h.counts_only)
 		printf("  Pages of some areas are known by number only: figures by site leave them out.\n");
-	print_rss(&h.rss);
-	if (h.rss.total > 0)
+	print_rss(&h);
+	if (h.rss.total > 0 && !v->snapshot)
 		print_allocator(&h.allocator);
 	print_sites(v, &h);
 	print_fragmentation(v, &h);
@@ -268,12 +304,12 @@ static void print_process(struct pages *v, const struct answer_process *p)
 static void print_text(struct pages *v, const struct answer_process *main)
 {
 	head_print(&v->a);
-	if (!v->pid) {
+	if (!v->pid || v->snapshot) {
 		print_process(v, main);
-		if (v->a.n_processes > 1)
+		if (v->a.n_processes > 1 && !v->snapshot)
 			printf("\nOther processes: --process PID shows one.\n");
 	}
-	for (size_t i = 0; v->pid && i < v->a.n_processes; i++)
+	for (size_t i = 0; v->pid && !v->snapshot && i < v->a.n_processes; i++)
 		if (v->a.processes[i].pid == v->pid && v->a.processes[i].followed)
 			print_process(v, &v->a.processes[i]);
 	head_print_coverage(&v->a, 5);
@@ -283,6 +319,7 @@ int verb_pages(int argc, char **argv)
 {
 	struct pages v = {.limit = -1};
 	const struct option_spec options[] = {
+		{OPTION_TEXT, "snapshot", "NAME", "as a snapshot found it", &v.snapshot},
 		{OPTION_NUMBER, "process", "PID", "this process only", &v.pid},
 		{OPTION_NUMBER, "limit", "N", "sites to show, 0: all", &v.limit},
 		OPTION_FORMAT(&v.format),
@@ -310,7 +347,13 @@ int verb_pages(int argc, char **argv)
 		return answer_refuse(&v.a, "no process was recorded, so its pages are not known");
 	if (!answer_has_pid(&v.a, v.pid))
 		return answer_refuse(&v.a, "no process with this pid is in the recording");
-	const struct answer_process *main = v.pid ? answer_last_image(&v.a, v.pid) : v.a.main;
+	if (v.snapshot && !space_snapshot_find(&v.a, v.snapshot, &v.look)) {
+		char *clean = text_clean(v.snapshot);
+		fprintf(stderr, "mmscope pages: %s: there is no snapshot of this name\n", clean);
+		free(clean);
+		return answer_close(&v.a, VERB_USAGE);
+	}
+	const struct answer_process *main = v.snapshot ? v.look.process : v.pid ? answer_last_image(&v.a, v.pid) : v.a.main;
 	if (v.format == FORMAT_JSON)
 		print_json(&v, main);
 	else

@@ -30,6 +30,11 @@ char *side_split(const char *operand, const char **ret_snapshot)
 	return xstrdup(operand);
 }
 
+static bool is_known(size_t m)
+{
+	return m == M_LIVE_BYTES || m == M_LIVE_BLOCKS || m == M_NEVER_BYTES;
+}
+
 static struct side_site *begin_site(struct side *s, struct query *q)
 {
 	XGROW(s->site, s->n, s->capacity);
@@ -39,7 +44,7 @@ static struct side_site *begin_site(struct side *s, struct query *q)
 	snprintf(site->own, sizeof(site->own), "%s", query_text(q, 1));
 	site->stack = answer_stack(&s->a, query_int(q, 2));
 	for (size_t i = 0; i < N_SITE_MEASURES; i++)
-		site->value[i] = i == M_LIVE_BYTES || i == M_LIVE_BLOCKS ? 0 : UNKNOWN;
+		site->value[i] = is_known(i) ? 0 : UNKNOWN;
 	return site;
 }
 
@@ -51,6 +56,7 @@ static void add_verdict(struct side *s, struct side_site *site, struct query *q)
 	int64_t blocks = query_int(q, 4), bytes = query_int(q, 5);
 	site->value[M_LIVE_BLOCKS] += blocks;
 	site->value[M_LIVE_BYTES] += bytes;
+	site->value[M_NEVER_BYTES] += query_int(q, 6);
 	if (suppress_find(&s->judged.built_in, stack, reach))
 		return;
 	site->left[reach] += (uint64_t)bytes;
@@ -71,10 +77,9 @@ static void read_sites(struct side *s, int64_t id, bool all)
 		add_verdict(s, last, q);
 	}
 	query_close(q);
-	for (size_t i = 0; i < s->n; i++) {
-		s->total[M_LIVE_BYTES] += s->site[i].value[M_LIVE_BYTES];
-		s->total[M_LIVE_BLOCKS] += s->site[i].value[M_LIVE_BLOCKS];
-	}
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t m = 0; m < N_SITE_MEASURES; m++)
+			s->total[m] += is_known(m) ? s->site[i].value[m] : 0;
 }
 
 int side_open_snapshot(struct side *s, const char *verb, const char *path, const char *name, bool all)
@@ -91,7 +96,7 @@ int side_open_snapshot(struct side *s, const char *verb, const char *path, const
 	}
 	s->snapshot_name = name;
 	for (size_t i = 0; i < N_MEASURES; i++)
-		s->total[i] = i == M_LIVE_BYTES || i == M_LIVE_BLOCKS || i >= M_DEFINITE_BYTES ? 0 : UNKNOWN;
+		s->total[i] = is_known(i) || i >= M_DEFINITE_BYTES ? 0 : UNKNOWN;
 	suppress_built_in(&s->judged.built_in);
 	read_sites(s, s->snapshot.id, all);
 	return 0;

@@ -83,6 +83,7 @@ def quiet(work, faults, *arguments, method='copy'):
     later = p.look('two', '--against', 'one')
     faults.equal(by_function(later), by_function(second), 'blocks, from the finished database')
     shadow(p, faults, later)
+    pages(p, faults, later)
     faults.equal(later['names'], ['one', 'two', 'three'], 'names')
     status, text, err = mms.verb('snapshot', p.db, 'one', '--limit', '0')
     faults.equal((status, err), (0, ''), 'text')
@@ -107,6 +108,37 @@ def shadow(p, faults, answer):
     faults.equal({r['listed'] for r in rows}, {1}, 'page states')
     faults.equal(sum(a['resident_bytes_before'] for a in answer['areas']), sum(r['resident'] for r in rows if r['name'] == 'one'),
                  'bytes in memory before')
+
+
+def pages(p, faults, answer):
+    """What of its blocks was in memory then: all that was written, half of the big one; and the rest of its memory."""
+    status, out, err = mms.verb('pages', '--snapshot', 'two', '--format', 'json', p.db)
+    faults.equal((status, err), (0, ''), 'pages')
+    v = json.loads(out)
+    truth = {}
+    for site in answer['sites']:
+        blocks, size = truth.get(site['id'], (0, 0))
+        truth[site['id']] = blocks + site['blocks'], size + site['bytes']
+    found = {s['id']: (s['blocks'], s['requested_bytes']) for s in v['sites'] if s['blocks']}
+    faults.equal(found, truth, 'blocks and bytes by site')
+    for s in v['sites']:
+        names = [f['function'] for f in s['stack']]
+        want = s['requested_bytes']
+        if 'big_half' in names:
+            want = (128 << 12) - 16
+        elif s['areas']:
+            want = 8192
+        if 'big_half' in names or s['areas'] or any(n.startswith('site_') for n in names if n):
+            faults.equal((s['touched_bytes'], s['resident_bytes'], s['never_touched_bytes']), (want, want, s['requested_bytes'] - want),
+                         'pages of ' + str(names[:2]))
+    rss, resident = v['rss'], sum(a['resident_bytes'] for a in answer['areas'])
+    seen = sum(rss[k] for k in ('heap_live', 'heap_slack', 'mappings', 'stacks', 'file', 'shmem', 'profiler', 'other'))
+    faults.equal((seen, rss['total'] - seen), (resident, rss['unexplained']), 'memory by what it is')
+    faults.equal(rss['heap_live'], sum(s['resident_bytes'] for s in v['sites'] if s['blocks']), 'live blocks in memory')
+    if not resident < rss['total'] < resident + (64 << 20):
+        faults.add('%d of %d bytes are writable' % (resident, rss['total']))
+    status, text, err = mms.verb('pages', '--snapshot', 'two', p.db)
+    faults.equal((status, 'as snapshot two found it' in text), (0, True), 'pages as text')
 
 
 def apart(work, faults):
@@ -186,8 +218,9 @@ def refused(work, faults):
     p.end(faults)
     got, out, err = mms.verb('snapshot', p.db, 'none')
     faults.equal((got, 'there is no snapshot of this name' in err), (2, True), 'a name that is not there')
-    got, out, err = mms.verb('maps', '--snapshot', 'none', p.db)
-    faults.equal((got, out, 'there is no snapshot of this name' in err), (2, '', True), 'a name that is not there, in maps')
+    for verb in ('maps', 'pages'):
+        got, out, err = mms.verb(verb, '--snapshot', 'none', p.db)
+        faults.equal((got, out, 'there is no snapshot of this name' in err), (2, '', True), 'a name that is not there, in ' + verb)
 
 
 def main():

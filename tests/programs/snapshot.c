@@ -56,6 +56,15 @@ static NOINLINE void *site_kept(size_t size) { return kept[n_kept++] = memset(ma
 static NOINLINE void *site_lost(size_t size) { return stay(memset(malloc(size), 0, size)); }
 static NOINLINE struct node *site_node(void) { return stay(calloc(1, sizeof(struct node))); }
 
+/* A mapping of malloc's own, of which the first 128 pages are used. */
+static NOINLINE void big_half(void)
+{
+	static void *volatile big;
+
+	big = malloc(1 << 20);
+	memset(big, 1, (128 << 12) - 16);
+}
+
 static NOINLINE void scrub(void)
 {
 	volatile char room[16384];
@@ -177,6 +186,7 @@ int main(int argc, char **argv)
 	}
 	while (n_ready < n)
 		usleep(1000);
+	big_half();
 	while (kept_size && n_kept < 1024)
 		site_kept(kept_size);
 	do {
