@@ -76,7 +76,7 @@ static const char *nearest_verb(const char *name)
 	int best_distance = 3;
 	for (const struct verb *v = verbs; v->name; v++) {
 		int d = v->group ? distance(name, v->name) : 99;
-		if (d < best_distance && d < (int)strlen(name)) {
+		if (d < best_distance && 2 * d < (int)strlen(name)) { /* most of it is right */
 			best_distance = d;
 			best = v->name;
 		}

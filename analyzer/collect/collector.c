@@ -83,7 +83,7 @@ int collector_begin(struct collector *c)
 	spaces_init(&c->spaces, c->model, c->feed.clock, &c->store, &c->stacks);
 	c->feed.space = keep_space;
 	c->feed.space_arg = c;
-	cows_init(&c->cows, c->model, &c->watch, c->feed.clock, &c->store, &c->stacks);
+	cows_init(&c->cows, c->model, &c->watch, &c->spaces, c->feed.clock, &c->store, &c->stacks);
 	c->feed.cow = keep_cow;
 	c->feed.cow_arg = c;
 	judge_init(&c->judge, &c->file.session, c->model, c->drain, &c->stacks);

@@ -20,10 +20,10 @@
 #define LAST_ROUNDS 5u       /* and these: one may take long, and read nothing of it */
 #define PATIENCE (1000 * MS) /* with a side that neither ends nor can be asked */
 
-void cows_init(struct cows *c, struct model *m, struct watch *w, const struct stamp_clock *clock,
-	struct store **store, const struct stack_source *stacks)
+void cows_init(struct cows *c, struct model *m, struct watch *w, struct spaces *spaces,
+	const struct stamp_clock *clock, struct store **store, const struct stack_source *stacks)
 {
-	*c = (struct cows){ .model = m, .watch = w, .clock = clock, .store = store, .stacks = stacks };
+	*c = (struct cows){ .model = m, .watch = w, .spaces = spaces, .clock = clock, .store = store, .stacks = stacks };
 }
 
 void cow_fork_release(struct cow_fork *f)

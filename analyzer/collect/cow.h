@@ -14,6 +14,7 @@
 
 #include "collect/numbered.h"
 #include "collect/order.h"
+#include "collect/spaces.h"
 #include "collect/stamp.h"
 #include "collect/watch.h"
 #include "model/model.h"
@@ -25,6 +26,7 @@ struct cow_process;
 struct cows {
 	struct model *model;
 	struct watch *watch;
+	struct spaces *spaces; /* who mapped what */
 	const struct stamp_clock *clock;
 	struct store **store; /* *store may be NULL */
 	const struct stack_source *stacks;
@@ -38,8 +40,8 @@ struct cows {
 	bool waited_for;   /* one asks, and something that it told is still on the way */
 };
 
-void cows_init(struct cows *c, struct model *m, struct watch *w, const struct stamp_clock *clock,
-	struct store **store, const struct stack_source *stacks);
+void cows_init(struct cows *c, struct model *m, struct watch *w, struct spaces *spaces,
+	const struct stamp_clock *clock, struct store **store, const struct stack_source *stacks);
 void cows_done(struct cows *c);
 
 /* May this process read which frame of memory a page is in? */

@@ -20,6 +20,7 @@
 
 #include "collect/cow_private.h"
 #include "collect/page_blob.h"
+#include "mirror/vma_tree.h"
 
 #define ALL (1ull << 36)
 #define PAGE_SIZE_HERE 4096u
@@ -460,6 +461,16 @@ static void write_areas(struct cows *c, const struct cow_fork *f, const struct s
 	}
 }
 
+/* Mappings of the program that were there at the fork, and are still as they were. */
+static void add_mappings(const struct cows *c, const struct cow_fork *f, struct cow_sites *cs)
+{
+	struct vma_tree *owners = spaces_owners(c->spaces, f->parent);
+
+	for (struct vma *v = owners ? vma_tree_next(owners, 0) : NULL; v; v = vma_tree_next(owners, v->end))
+		if (v->stack && v->born_stamp <= f->t_ns)
+			cow_sites_add_area(cs, v->start, v->end, v->stack);
+}
+
 /* Those of the witness know what changed; without one the blocks are asked now. */
 static struct cow_sites *sites_of(const struct cows *c, const struct cow_fork *f, const struct cow_sets *sets)
 {
@@ -491,6 +502,8 @@ static struct cow_sites *write_sites(const struct cows *c, const struct cow_fork
 	sets.parent = broke[PARENT];
 	sets.child = broke[CHILD];
 	struct cow_sites *cs = sites_of(c, f, &sets);
+	if (cs)
+		add_mappings(c, f, cs);
 	if (cs && cow_sites_count(cs, &rows, &n) == 0 && *c->store && parent && !parent->sampled) {
 		struct cow_totals totals = cow_sites_totals(cs);
 		store_write_cow_sites(*c->store, (int64_t)f->id, rows, n, &totals, c->stacks);

@@ -439,7 +439,7 @@ static void note_vm(struct space *sp, const struct order_note *n)
 	sp->n_calls++;
 	memcpy(&v, n->payload, sizeof(v));
 	struct vma area = { .start = v.address, .end = page_up(v.address + v.length), .prot = v.prot & 7,
-		.stack = n->stack, .pgoff = v.address >> 12,
+		.stack = n->stack, .pgoff = v.address >> 12, .born_stamp = n->t_ns,
 		.flags = n->type == MMS_LONG_MMAP && v.flags & MAP_NORESERVE ? VMA_NORESERVE : 0,
 		.origin = v.fd >= 0 ? VMA_FILE : VMA_ANON };
 	if (v.address % 4096 || v.address >> 47 || v.length >> 47 || (v.length == 0 && n->type != MMS_LONG_BRK))

@@ -56,7 +56,8 @@ void spaces_step(struct spaces *s, uint64_t now_ns);
 void spaces_forget(struct spaces *s);
 void spaces_count(struct spaces *s);
 
-/* What the program mapped itself, by the records; NULL: no memory. */
+/* What the program mapped itself, by the records; born_stamp in ns.  NULL: no
+ * memory. */
 struct vma_tree *spaces_owners(struct spaces *s, uint64_t process);
 
 /* How many calls that change it were told. */

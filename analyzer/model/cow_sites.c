@@ -9,6 +9,9 @@
  *	blocks   [A][A][B]   [B ... B]  [A]
  *	A counts 7, 9; B counts 7, 8, 9
  *
+ * Pages between the blocks of known stacks are those of the mapping that they
+ * lie in, where the target made it with a known stack, else nobody's (row 0).
+ *
  * How many pages of a set lie between two pages is one search in its runs,
  * which carry the number of pages before them.  Called by the collector, once
  * a fork; knows neither the model nor the database.
@@ -35,6 +38,12 @@ struct block {
 	bool changed;
 };
 
+struct area {
+	uint64_t page, end; /* [page, end) */
+	uint64_t entered;   /* with a share: up to here its pieces know its bytes */
+	uint32_t stack;
+};
+
 struct compared {
 	uint64_t page;
 	enum cow_class class;
@@ -58,6 +67,8 @@ struct cow_sites {
 	struct block *block;
 	size_t n_blocks, blocks_room;
 	bool sorted, no_memory;
+	struct area *area; /* by page, as they were added */
+	size_t n_areas, areas_room, next_area;
 	struct compared *compared;
 	size_t n_compared, compared_room;
 	struct cow_site_row *row;
@@ -127,6 +138,7 @@ void cow_sites_free(struct cow_sites *cs)
 		cow_set_done(&cs->set[i]);
 	index_done(&cs->stacks);
 	free(cs->block);
+	free(cs->area);
 	free(cs->compared);
 	free(cs->row);
 	free(cs->next_page);
@@ -195,6 +207,15 @@ void cow_sites_add(void *arg, uint64_t address, uint64_t size, uint32_t stack)
 		return;
 	}
 	cs->block[cs->n_blocks++] = b;
+}
+
+void cow_sites_add_area(struct cow_sites *cs, uint64_t start, uint64_t end, uint32_t stack)
+{
+	if (!room_for(&cs->area, &cs->areas_room, cs->n_areas, sizeof(*cs->area)))
+		cs->no_memory = true;
+	else
+		cs->area[cs->n_areas++] = (struct area){ .page = start / cs->page_size,
+			.end = end / cs->page_size, .entered = start / cs->page_size, .stack = stack };
 }
 
 static int by_address(const void *left, const void *right)
@@ -341,7 +362,7 @@ static void count_block_in_part(struct cow_sites *cs, const struct block *b)
 	}
 }
 
-/* Shared pages [from, to) that no block of a known stack lies on. */
+/* Shared pages [from, to) of nobody. */
 static void count_gap_in_part(struct cow_sites *cs, struct part *p, uint64_t from, uint64_t to)
 {
 	const struct cow_set *s = &cs->set[SHARED];
@@ -357,12 +378,77 @@ static void count_gap_in_part(struct cow_sites *cs, struct part *p, uint64_t fro
 		}
 }
 
-static void count_gap(struct cow_sites *cs, uint32_t none, uint64_t from, uint64_t to)
+static void count_nobodys(struct cow_sites *cs, uint32_t none, uint64_t from, uint64_t to)
 {
 	if (cs->share)
 		count_gap_in_part(cs, &cs->part[none], from, to);
 	else
 		count_pages(cs, &cs->row[none], from, to);
+}
+
+/* With a share: bytes of the mapping, those under blocks too, of which nothing
+ * is known in pieces that were not watched, go to the pieces up to this page. */
+static bool enter_pieces(struct cow_sites *cs, struct area *a, uint64_t upto)
+{
+	struct cow_site_row *row = cs->share ? row_of_stack(cs, a->stack) : NULL;
+
+	if (!row)
+		return !cs->share;
+	struct part *p = &cs->part[row - cs->row];
+	for (uint64_t next; a->entered < upto && a->entered < a->end; a->entered = next) {
+		uint64_t piece = a->entered / PIECE_PAGES, bytes;
+		next = (piece + 1) * PIECE_PAGES < a->end ? (piece + 1) * PIECE_PAGES : a->end;
+		bytes = (next - a->entered) * cs->page_size;
+		p->all += bytes;
+		if (mms_cow_is_chosen(piece, cs->share))
+			count_in_piece(cs, p, piece, 0, 0, bytes);
+		else
+			p->unseen += next - a->entered;
+	}
+	return true;
+}
+
+/* Pages [from, to) of a mapping, between blocks. */
+static bool count_mapped(struct cow_sites *cs, struct area *a, uint64_t from, uint64_t to)
+{
+	bool counts = cs->share || cow_set_count(&cs->set[SHARED], from, to);
+	struct cow_site_row *row = counts ? row_of_stack(cs, a->stack) : NULL;
+
+	if (!row)
+		return !counts;
+	row->bytes_changed += cow_sites_changes(cs, from, to).bytes;
+	if (!cs->share)
+		count_pages(cs, row, from, to);
+	for (uint64_t at = from, next; cs->share && at < to; at = next) {
+		uint64_t piece = at / PIECE_PAGES;
+		next = (piece + 1) * PIECE_PAGES < to ? (piece + 1) * PIECE_PAGES : to;
+		enter_pieces(cs, a, at + 1);
+		if (mms_cow_is_chosen(piece, cs->share))
+			count_in_piece(cs, &cs->part[row - cs->row], piece, at, next, 0);
+	}
+	return true;
+}
+
+/* Pages [from, to) that no block of a known stack lies on; gaps come by page. */
+static bool count_gap(struct cow_sites *cs, uint32_t none, uint64_t from, uint64_t to)
+{
+	while (from < to) {
+		for (; cs->next_area < cs->n_areas && cs->area[cs->next_area].end <= from; cs->next_area++)
+			if (!enter_pieces(cs, &cs->area[cs->next_area], UINT64_MAX))
+				return false;
+		struct area *a = cs->next_area < cs->n_areas ? &cs->area[cs->next_area] : NULL;
+		if (!a || a->page >= to) {
+			count_nobodys(cs, none, from, to);
+			return true;
+		}
+		uint64_t end = a->end < to ? a->end : to;
+		if (a->page > from)
+			count_nobodys(cs, none, from, a->page);
+		if (!count_mapped(cs, a, a->page > from ? a->page : from, end))
+			return false;
+		from = end;
+	}
+	return true;
 }
 
 /* What the pieces say about all: the rows' figures. */
@@ -443,14 +529,13 @@ int cow_sites_count(struct cow_sites *cs, const struct cow_site_row **ret_rows, 
 		const struct block *b = &cs->block[i];
 		uint64_t to = page_after(cs, b);
 
-		if (!count_block(cs, b))
+		if ((b->stack && !count_gap(cs, none, covered, first_page(cs, b))) || !count_block(cs, b))
 			return -ENOMEM;
-		if (!b->stack)
-			continue;
-		count_gap(cs, none, covered, first_page(cs, b));
-		covered = to > covered ? to : covered;
+		if (b->stack && to > covered)
+			covered = to;
 	}
-	count_gap(cs, none, covered, UINT64_MAX);
+	if (!count_gap(cs, none, covered, UINT64_MAX))
+		return -ENOMEM;
 	if (cs->share) {
 		estimate_rows(cs);
 		drop_unseen(cs);

@@ -1,5 +1,5 @@
 /*
- * cow_sites.h - whose blocks lie on the pages that a fork shared.
+ * cow_sites.h - whose blocks and mappings the pages are that a fork shared.
  *
  * Pages come as sets, blocks as they were at the fork (model_blocks_at: the
  * parent's, which the child inherited).  A page counts once for every stack
@@ -38,7 +38,7 @@ struct cow_sets {
 enum cow_site_range { COW_SITE_SHARED, COW_SITE_PARENT, COW_SITE_CHILD, COW_SITE_BOTH, COW_SITE_RANGES };
 
 struct cow_site_row {
-	uint32_t stack; /* 0: pages without a block of a known stack */
+	uint32_t stack; /* 0: pages without a block or mapping of a known stack */
 	uint64_t pages_shared, parent_broke, child_broke, both_broke;
 	uint64_t blocks, bytes; /* at the fork, on shared pages; where the sets are of a part: all of the site */
 	/* Of pages that were compared; cow_totals.compared tells whether any was. */
@@ -67,6 +67,10 @@ void cow_sites_free(struct cow_sites *cs); /* accepts NULL */
 /* A block that was live at the fork; arg is the struct cow_sites, so that it
  * can be given to model_blocks_at. */
 void cow_sites_add(void *arg, uint64_t address, uint64_t size, uint32_t stack);
+
+/* A mapping that the target made, [start, end) in bytes, whole pages; by
+ * address, without overlaps, before cow_sites_count.  stack: not 0. */
+void cow_sites_add_area(struct cow_sites *cs, uint64_t start, uint64_t end, uint32_t stack);
 
 /* A broken page as it was at the fork and as one side has it now; once for
  * each side that broke it, after all blocks were added. */

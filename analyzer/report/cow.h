@@ -82,7 +82,7 @@ struct cow_area {
 };
 
 struct cow_place {
-	int64_t stack_id;   /* 0: pages without a block of a known stack */
+	int64_t stack_id;   /* 0: pages of no block or mapping of a known stack */
 	char id[32];
 	int64_t shared, parent, child, both, blocks, bytes, false_blocks, changed, identical, counters;
 	struct cow_interval within[COW_WITHIN];

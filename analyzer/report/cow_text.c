@@ -384,7 +384,7 @@ static void print_place(struct answer *a, const struct cow_place *x)
 	printf("%9s %9s %9s %8s %10s %10s%s%s%s%s\n", n[0], n[1], n[2], n[3], n[4], n[5], render_style(STYLE_DIM),
 		x->id[0] ? "  " : "", x->id, render_style(STYLE_PLAIN));
 	if (x->stack_id == 0) {
-		printf("      (pages without a block of a known stack)\n");
+		printf("      (pages of no block or mapping of a known stack)\n");
 		return;
 	}
 	char *chain = render_chain(answer_stack(a, x->stack_id), render_width() - 6);
@@ -417,7 +417,7 @@ static void print_places(struct answer *a, const struct cow_parts *p, size_t lim
 {
 	if (p->n_places == 0)
 		return;
-	printf("\n  By site, pages that hold its blocks\n");
+	printf("\n  By site, pages of its blocks and mappings\n");
 	printf("%s%9s %9s %9s %8s %10s %10s  %s%s\n", render_style(STYLE_DIM), "shared", "parent", "child", "both",
 		"blocks", "bystanders", "site", render_style(STYLE_PLAIN));
 	for (size_t i = 0; i < within(limit, p->n_places); i++) {

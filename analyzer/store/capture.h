@@ -75,7 +75,6 @@ struct capture_frame {
 struct capture_stack {
 	struct capture_frame *frames; /* innermost first */
 	size_t n;
-	size_t n_hidden; /* the allocator's own frames, left out at the inner end */
 	bool truncated;  /* the stack was cut at its outer end */
 };
 /* Stack 0 and unknown ids give an empty stack.  The result belongs to the

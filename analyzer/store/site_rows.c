@@ -56,6 +56,8 @@ static void load_chain(struct sites *s, size_t node)
 		const struct chain_frame *frame = chain_frame(c, c->nodes[node].frame);
 
 		for (; frame && s->n < CHAIN_MAX; frame = chain_frame(c, frame->outer)) {
+			if (s->n && frame->part.owner == SITE_MMSCOPE)
+				continue; /* called the real pthread_create, dlopen */
 			s->chain[s->n] = frame;
 			s->parts[s->n++] = frame->part;
 		}

@@ -3,9 +3,10 @@
  *
  * Called by the verbs through capture_stack().  The first call loads the three
  * tables (chains.c); stacks are made when asked for and kept, since lists ask
- * for the same stack again.  The allocator's own frames (libmmscope, operator
- * new, std::allocator) are left out: everybody knows that an allocation
- * allocates.
+ * for the same stack again.  The allocator's own frames (operator new,
+ * std::allocator) are left out: everybody knows that an allocation allocates;
+ * libmmscope's everywhere: the program would not have them without it (a
+ * thread is made through its pthread_create).
  */
 #include "capture_private.h"
 
@@ -60,12 +61,11 @@ static size_t walk(const struct chains *c, size_t id, struct capture_frame *fram
 
 		do {
 			inner = inner && f && f->part.allocator;
-			if (inner)
-				stack->n_hidden++;
-			else if (frames)
-				frames[n++] = frame_as_seen(f, node);
-			else
+			if (!inner && (!f || f->part.owner != SITE_MMSCOPE)) {
+				if (frames)
+					frames[n] = frame_as_seen(f, node);
 				n++;
+			}
 			f = f ? chain_frame(c, f->outer) : NULL;
 		} while (f && n < room);
 		stack->truncated = node->flags & MMS_NODE_TRUNCATED;

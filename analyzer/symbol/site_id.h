@@ -7,7 +7,8 @@
  * So it survives a rebuild, and an edit that only moves lines.  A frame that
  * has no name (a stripped library) counts with its offset in the file: all
  * places of that library would be one otherwise.  Left out are
- * the allocator's own frames at the inner end and, at the outer end, what
+ * the allocator's own frames at the inner end, libmmscope's everywhere (whoever
+ * puts the frames together leaves them out) and, at the outer end, what
  * libc and the loader run before main or a thread's function: they depend on
  * the system, not on the program.
  */

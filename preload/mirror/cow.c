@@ -255,7 +255,10 @@ static void one_part(struct walk *w, const struct proc_map *m)
 	bool looked = w->way != WAY_AREAS;
 	if (!w->sink->area || (looked && w->area.armed == 0 && w->area.error == 0))
 		return;
-	w->area.stack = mirror_find(w->area.start, &v) ? v.stack : 0;
+	if (mirror_find(w->area.start, &v)) {
+		w->area.stack = v.stack;
+		w->area.origin = v.origin;
+	}
 	w->sink->area(w->sink->arg, &w->area, m->name);
 }
 

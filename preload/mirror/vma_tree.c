@@ -255,6 +255,8 @@ static void join_at(struct vma_tree *t, uintptr_t address)
 	if (!agree(low, high))
 		return;
 	low->end = high->end;
+	if (high->born_stamp < low->born_stamp)
+		low->born_stamp = high->born_stamp;
 	remove_at(t, at);
 }
 

@@ -58,7 +58,7 @@ struct vma {
 	uint16_t flags;  /* enum vma_flag */
 	uint8_t prot;    /* PROT_READ | PROT_WRITE | PROT_EXEC */
 	uint8_t origin;  /* enum vma_origin */
-	uint64_t born_stamp;
+	uint64_t born_stamp; /* of its oldest part */
 };
 
 struct vma_leaf;

@@ -369,8 +369,13 @@ def kinds(work):
 def share(work):
     """1 GiB takes more than the time that there is.  A fifth of the pages is written here and there, and of
     every twelfth piece of 2 MiB all."""
-    program = ('import ctypes, os, random\nn = 1 << 18\nctypes.CDLL(None).prctl(41, 1, 0, 0, 0)\n'  # no huge pages
-               'm = bytearray(n << 12)\nfor i in range(n): m[i << 12] = 1\n'
+    for name, memory in (('block', 'bytearray(n << 12)'), ('mapping', 'mmap.mmap(-1, n << 12, flags=34)')):
+        share_of(work, name, memory)
+
+
+def share_of(work, name, memory):
+    program = ('import ctypes, mmap, os, random\nn = 1 << 18\nctypes.CDLL(None).prctl(41, 1, 0, 0, 0)\n'  # no huge pages
+               'm = ' + memory + '\nfor i in range(n): m[i << 12] = 1\n'
                'child = set(random.sample(range(n), n // 5))\n'
                'parent = {i for i in range(n) if i // 512 % 12 == 5}\n'
                'r, w = os.pipe()\npid = os.fork()\n'
@@ -378,7 +383,7 @@ def share(work):
                'if pid == 0: os.read(r, 1); os._exit(0)\n'
                'print(len(parent), len(child), len(parent & child), ctypes.addressof(ctypes.c_char.from_buffer(m)), flush=True)\n'
                'os.write(w, b"1"); os.waitpid(pid, 0)\n')
-    out, db = record(work, 'share', sys.executable, '-c', program)
+    out, db = record(work, name, sys.executable, '-c', program)
     f = forks_of(db)[0]
     check('a part was watched', 0.1 < f['watched_share'] < 1 and f['exact'] == 0 and 'estimates' in f['why'], tuple(f))
     check('all pages that were shared, and what Python has', 0 <= f['pages_shared'] - (1 << 18) < 12000, f['pages_shared'])
@@ -387,14 +392,14 @@ def share(work):
     low_high = {r[0]: tuple(r)[1:] for r in db.execute('SELECT name, low, high FROM cow_interval WHERE fork_id = ?', (f['id'],))}
     check('every figure has an interval', {'copies', 'still_shared', 'new_parent', 'new_child', *truth} == set(low_high), low_high)
     check_within(truth, f, low_high, 800)
-    # The one block, which is an area: the same by area and by site.
-    answer = mms.ask('cow', work.path('share.db'))['forks'][0]
+    # The one block or mapping, which is an area: the same by area and by site.
+    answer = mms.ask('cow', work.path(name + '.db'))['forks'][0]
     check('JSON', answer['intervals']['child_broke'] == dict(zip(('low', 'high'), low_high['child_broke'])), answer['intervals'])
     area, = [v for v in answer['vmas'] if int(v['start'], 16) <= address < int(v['end'], 16)]
-    site, = [v for v in answer['sites'] if v['bytes'] > 1 << 30]
+    site, = [v for v in answer['sites'] if v['pages_shared'] > 1 << 17 and v['id']]
     for part in (area, site):
         check_within({'pages_shared': 1 << 18, **truth}, part, {k: tuple(v.values()) for k, v in part['intervals'].items()}, 8)
-    text = mms.verb('cow', work.path('share.db'))[1]
+    text = mms.verb('cow', work.path(name + '.db'))[1]
     flat = ' '.join(text.split())
     check('text', flat.count('ith 95 % certainty') > 2 and max(map(len, text.splitlines())) <= 80, text)
 

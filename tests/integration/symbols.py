@@ -3,7 +3,7 @@
     symbols.py CASE
 
 later      debugging information that comes after the recording: symbolize
-reloaded   two libraries, one after the other at the same address
+reloaded   two libraries, one after the other at the same address; no frames of ours
 jit        code that was made by the program, named by a perf map
 rust       names of Rust, with its inlined frames
 doctor     what it says of programs, and with which status
@@ -19,9 +19,14 @@ import mms
 CALLER = '''
 #include <dlfcn.h>
 #include <stdio.h>
+#include <pthread.h>
 #include <stdlib.h>
+static void *nothing(void *p) { return p; }
 int main(int n, char **file)
 {
+	pthread_t t;
+	pthread_create(&t, NULL, nothing, NULL);
+	pthread_join(t, NULL);
 	for (int i = 1; i < n; i++) {
 		void *h = dlopen(file[i], RTLD_NOW);
 		void *(*make)(void) = h ? (void *(*)(void))dlsym(h, "make") : NULL;
@@ -128,6 +133,9 @@ def reloaded(work, faults):
         faults.equal([(s[0][0], s[0][3]) for s in stacks(db, size)] or stacks(db, size // 2), [(name, module)], 'site of %s' % module)
     where = mms.rows(db, "SELECT DISTINCT start FROM module WHERE path LIKE '%/first.so' OR path LIKE '%/other.so'")
     faults.equal(len(where), 1, 'addresses of the two libraries')
+    threads = [s['stack'] for s in mms.ask('sites', db)['sites'] if any('pthread_create' in (f['function'] or '') for f in s['stack'])]
+    faults.equal(bool(threads), True, 'sites below pthread_create')
+    faults.equal([f for s in threads for f in s if 'libmmscope' in (f['module'] or '')], [], 'our own frames in them')
 
 
 def jit(work, faults):

@@ -7,6 +7,9 @@
  *            the first three quarters
  *   same     blocks of 200 bytes: the child writes what stands there already
  *   quiet    blocks of 200 bytes that nobody writes
+ *   mapped   2 MiB by mmap: the child writes every third page
+ *   beside   1 MiB by mmap, which the kernel joins to it: the parent writes
+ *            every second page
  *
  * Some pages of `counted` are written by the parent too, after the child.
  * Printed before the fork, one line a site: name, then pages with at least one
@@ -19,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,8 +38,10 @@ struct site {
 	const char *name;
 	void *block[BLOCKS];
 	size_t n, size;
+	bool mapping;
 };
 
+static struct site mapped = {.name = "mapped"}, beside = {.name = "beside"};
 static struct site table = {.name = "table"}, counted = {.name = "counted"}, same = {.name = "same"}, quiet = {.name = "quiet"};
 
 struct pages { /* sorted when it is asked */
@@ -97,6 +103,39 @@ static __attribute__((noinline)) void make_quiet(void)
 		quiet.block[quiet.n++] = filled(quiet.size = SIZE);
 }
 
+static void map(struct site *s, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || madvise(p, size, MADV_NOHUGEPAGE))
+		abort();
+	memset(p, 1, size);
+	*s = (struct site){.name = s->name, .block = {p}, .n = 1, .size = size, .mapping = true};
+}
+
+static __attribute__((noinline)) void make_mapped(void)
+{
+	map(&mapped, 2ul << 20);
+	__asm__ volatile("");
+}
+
+static __attribute__((noinline)) void make_beside(void)
+{
+	map(&beside, 1ul << 20);
+	__asm__ volatile("");
+}
+
+static void write_every(const struct site *s, size_t step, struct pages *plan)
+{
+	for (size_t at = 0; at < s->size; at += step * PAGE) {
+		unsigned char *byte = (unsigned char *)s->block[0] + at;
+		if (plan)
+			add(plan, byte);
+		else
+			*(volatile unsigned char *)byte = 7;
+	}
+}
+
 /* plan: nothing is written, the pages are noted. */
 static void child_writes(bool plan)
 {
@@ -115,6 +154,7 @@ static void child_writes(bool plan)
 		else
 			*(volatile unsigned char *)at = 1;
 	}
+	write_every(&mapped, 3, plan ? &by_child : NULL);
 }
 
 static void parent_writes(bool plan)
@@ -127,6 +167,7 @@ static void parent_writes(bool plan)
 			*byte = 0x77;
 		}
 	}
+	write_every(&beside, 2, plan ? &by_parent : NULL);
 	/* Where the child has written before. */
 	for (size_t i = 0; i < 1000; i++) {
 		unsigned char *at = (unsigned char *)counted.block[i] + 24;
@@ -154,7 +195,8 @@ static void tell(const struct site *s)
 		}
 		next = last + 1 > next ? last + 1 : next;
 	}
-	dprintf(1, "%s %zu %zu %zu %zu %zu %zu\n", s->name, shared, parent, child, both, s->n, s->n * s->size);
+	dprintf(1, "%s %zu %zu %zu %zu %zu %zu\n", s->name, shared, parent, child, both,
+		s->mapping ? 0 : s->n, s->mapping ? 0 : s->n * s->size);
 }
 
 int main(void)
@@ -166,12 +208,16 @@ int main(void)
 	make_counted();
 	make_same();
 	make_quiet();
+	make_mapped();
+	make_beside();
 	child_writes(true);
 	parent_writes(true);
 	tell(&table);
 	tell(&counted);
 	tell(&same);
 	tell(&quiet);
+	tell(&mapped);
+	tell(&beside);
 	if (pipe(written) || pipe(end))
 		return 1;
 	pid_t pid = fork();

@@ -19,8 +19,8 @@
 #define BLOCKS_MAX 40000
 
 /* LARGE lies everywhere, SMALL in every other piece, RARE in one of twelve. */
-enum site { GAPS, LARGE, SMALL, RARE, SITES };
-static const char *const site_text[SITES] = { "no block", "large", "small", "rare" };
+enum site { GAPS, LARGE, SMALL, RARE, MAPPED, SITES };
+static const char *const site_text[SITES] = { "no block", "large", "small", "rare", "mapped" };
 static const char *const figure_text[COW_SITE_RANGES] = { "shared", "parent", "child", "both" };
 
 static uint64_t state = 88172645463325252ull;
@@ -38,6 +38,7 @@ static struct {
 	uint32_t site;
 } block[BLOCKS_MAX];
 static size_t n_blocks;
+static bool mapped[PAGES]; /* by one site; mostly some of each second piece */
 static bool is[COW_SITE_RANGES][PAGES]; /* shared, and what was written of it */
 static uint64_t truth[SITES][COW_SITE_RANGES], bytes[SITES];
 
@@ -65,6 +66,23 @@ static void make_blocks(void)
 	}
 }
 
+static void make_mappings(void)
+{
+	for (size_t i = 0, to; i < PAGES; i = to + rnd(900))
+		for (to = i + 100 + rnd(500); i < to && i < PAGES; i++)
+			mapped[i] = true;
+}
+
+static void add_mappings(struct cow_sites *cs, uint64_t first)
+{
+	for (uint64_t from = 0, to; from < PAGES; from = to) {
+		for (to = from + 1; to < PAGES && mapped[to] == mapped[from]; to++)
+			;
+		if (mapped[from])
+			cow_sites_add_area(cs, (first * PIECE_PAGES + from) * PAGE, (first * PIECE_PAGES + to) * PAGE, MAPPED);
+	}
+}
+
 static void make_pages(void)
 {
 	for (size_t i = 0; i < PAGES; i++) {
@@ -83,7 +101,7 @@ static void find_truth(void)
 		for (uint64_t i = block[b].at / PAGE; i <= (block[b].at + block[b].size - 1) / PAGE; i++)
 			on[block[b].site][i] = true;
 	for (size_t i = 0; i < PAGES; i++) {
-		on[GAPS][i] = !on[LARGE][i] && !on[SMALL][i] && !on[RARE][i];
+		on[mapped[i] ? MAPPED : GAPS][i] = !on[LARGE][i] && !on[SMALL][i] && !on[RARE][i];
 		for (int s = 0; s < SITES; s++)
 			for (int k = 0; k < COW_SITE_RANGES; k++)
 				truth[s][k] += on[s][i] && is[k][i];
@@ -126,6 +144,7 @@ static void draw(uint32_t share)
 	REQUIRE(cs);
 	for (size_t b = 0; b < n_blocks; b++)
 		cow_sites_add(cs, first * PIECE_PAGES * PAGE + block[b].at, block[b].size, block[b].site);
+	add_mappings(cs, first);
 	REQUIRE(!cow_sites_count(cs, &row, &n));
 	CHECK(cow_sites_totals(cs).estimated);
 	for (size_t i = 0; i < n; i++) {
@@ -147,6 +166,7 @@ static void draw(uint32_t share)
 int main(void)
 {
 	make_blocks();
+	make_mappings();
 	make_pages();
 	find_truth();
 	for (int i = 0; i < DRAWS; i++)

@@ -28,6 +28,7 @@ struct world {
 	bool shared[PAGES], parent[PAGES], child[PAGES];
 	struct block block[BLOCKS_MAX];
 	size_t n_blocks;
+	uint32_t mapped[PAGES]; /* stack of who mapped it; 0: nobody known */
 	unsigned char before[PAGES][PAGE], by_parent[PAGES][PAGE], by_child[PAGES][PAGE];
 	struct cow_site_row want[STACKS];
 	struct cow_totals totals;
@@ -80,6 +81,7 @@ static void make_world(void)
 			w.before[i][k] = (unsigned char)(1 + rnd(200));
 		scribble(w.by_parent[i], w.before[i]);
 		scribble(w.by_child[i], w.before[i]);
+		w.mapped[i] = i && rnd(20) ? w.mapped[i - 1] : rnd(2) ? (uint32_t)rnd(STACKS) : 0;
 	}
 	while (w.n_blocks < BLOCKS_MAX) {
 		struct block *b = &w.block[w.n_blocks];
@@ -130,7 +132,8 @@ static enum cow_class class_of_page(size_t page)
 	return class;
 }
 
-static void want_page(struct cow_site_row *row, size_t page, bool compare)
+/* mapped: what was changed there is the row's, too. */
+static void want_page(struct cow_site_row *row, size_t page, bool compare, bool mapped)
 {
 	bool broken = w.parent[page] || w.child[page];
 
@@ -140,6 +143,10 @@ static void want_page(struct cow_site_row *row, size_t page, bool compare)
 	row->both_broke += w.parent[page] && w.child[page];
 	row->identical_pages += compare && broken && class_of_page(page) == COW_IDENTICAL;
 	row->counter_pages += compare && broken && class_of_page(page) == COW_COUNTER;
+	if (compare && mapped && w.parent[page])
+		row->bytes_changed += cow_diff_bytes(w.before[page], w.by_parent[page], PAGE);
+	if (compare && mapped && w.child[page])
+		row->bytes_changed += cow_diff_bytes(w.before[page], w.by_child[page], PAGE);
 }
 
 static void want_pages(bool compare)
@@ -150,10 +157,11 @@ static void want_pages(bool compare)
 		for (size_t i = 0; i < w.n_blocks; i++)
 			if (lies_on(&w.block[i], page) && w.block[i].stack)
 				any = has[w.block[i].stack] = true;
-		has[0] = !any;
+		if (!any)
+			has[w.mapped[page]] = true;
 		for (size_t s = 0; s < STACKS; s++)
 			if (has[s])
-				want_page(&w.want[s], page, compare);
+				want_page(&w.want[s], page, compare, !any && s);
 		if (compare && (w.parent[page] || w.child[page]))
 			w.totals.pages[class_of_page(page)]++;
 	}
@@ -204,10 +212,10 @@ static void compare_rows(const struct cow_site_row *row, size_t n)
 		if (i)
 			CHECK(row[i - 1].parent_broke + row[i - 1].child_broke - row[i - 1].both_broke >=
 				row[i].parent_broke + row[i].child_broke - row[i].both_broke);
-		seen += want->blocks > 0 || !row[i].stack;
+		seen += want->blocks > 0 || want->pages_shared > 0 || !row[i].stack;
 	}
 	for (size_t s = 1; s < STACKS; s++)
-		seen -= w.want[s].blocks > 0;
+		seen -= w.want[s].blocks > 0 || w.want[s].pages_shared > 0;
 	CHECK_EQ(seen, 1); /* every stack, and row 0 */
 }
 
@@ -230,6 +238,16 @@ static void compare_changes(const struct cow_sites *cs)
 	CHECK_EQ(got.counter_pages, want.counter_pages);
 }
 
+static void add_mappings(struct cow_sites *cs)
+{
+	for (size_t from = 0, to; from < PAGES; from = to) {
+		for (to = from + 1; to < PAGES && w.mapped[to] == w.mapped[from] && rnd(50); to++)
+			;
+		if (w.mapped[from])
+			cow_sites_add_area(cs, (FIRST + from) * PAGE, (FIRST + to) * PAGE, w.mapped[from]);
+	}
+}
+
 /* late: what was broken is known after the pages were compared. */
 static void one_world(bool compare, bool late)
 {
@@ -247,6 +265,7 @@ static void one_world(bool compare, bool late)
 	REQUIRE(cs);
 	for (size_t i = 0; i < w.n_blocks; i++)
 		cow_sites_add(cs, w.block[i].address, w.block[i].size, w.block[i].stack);
+	add_mappings(cs);
 	uint64_t bytes = 0;
 	for (size_t page = 0; compare && page < PAGES; page++) {
 		size_t at = PAGES - 1 - page;
