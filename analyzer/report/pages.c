@@ -222,7 +222,9 @@ static void print_site(struct pages *v, const struct held_site *s)
 	printf("%11s %11s %11s %11s%s%s%s%s\n", text_size(requested, s->requested), text_size(touched, s->touched),
 		text_size(present, s->resident), text_size(never, unused), render_style(STYLE_DIM),
 		s->id[0] ? "  " : "", s->id, render_style(STYLE_PLAIN));
-	char *chain = render_chain(answer_stack(&v->a, s->stack_id), render_width() - 6);
+	bool inherited = v->snapshot && !s->stack_id && strcmp(v->look.process->begin, "fork") == 0;
+	char *chain = inherited ? xstrdup("blocks of its parent, from before the fork, or without a stack")
+				: render_chain(answer_stack(&v->a, s->stack_id), render_width() - 6);
 	printf("      %s\n", chain);
 	free(chain);
 	if (s->gone_count)

@@ -1,6 +1,6 @@
 """snapshot.py - looks at a program while it runs, against what it says of itself.
 
-    snapshot.py quiet|apart|many|compared|refused
+    snapshot.py quiet|apart|many|compared|forked|refused
 
 The program waits for a line after each part and prints the blocks of each of
 its functions by verdict.  It ends with status 1 when a call of its threads was
@@ -206,6 +206,25 @@ def compared(work, faults):
         faults.equal((status, out, want in err), (2, '', True), 'diff %s %s: %s' % (*words, err))
 
 
+def forked(work, faults):
+    """A child: what it took itself by site, its parent's blocks as one sum."""
+    p = Program(work, '1', '0', 'forked')
+    with open('/proc/%d/task/%d/children' % (p.p.pid, p.p.pid), encoding='ascii') as f:
+        child = f.read().split()[0]
+    p.look('before', '--age', '0', '--process', child)
+    p.step()
+    p.look('after', '--age', '0', '--process', child)
+    diff(faults, p.db + '@before', p.db + '@after', {'site_lost': ('new', 10, 2000, {'definite': 2000})})
+    p.end(faults)
+    status, out, err = mms.verb('pages', '--snapshot', 'after', '--format', 'json', p.db)
+    sites = json.loads(out)['sites']
+    inherited = [s for s in sites if not s['stack']]
+    faults.equal((status, err, len(inherited), inherited[0]['blocks'] >= 1024 + 160, inherited[0]['requested_bytes'] >= 2 << 20), (0, '', 1, True, True), 'inherited')
+    faults.equal([s['requested_bytes'] for s in sites if s['stack'] and s['stack'][0]['function'] == 'site_lost'], [2000], 'its own')
+    status, text, err = mms.verb('pages', '--snapshot', 'after', p.db)
+    faults.equal((status, 'blocks of its parent, from before the fork' in text), (0, True), 'pages as text')
+
+
 def refused(work, faults):
     p = Program(work, '0', '0')
     for words, status, want in ((('x', '--process', '1'), 3, 'no recorded process of this number lives'),
@@ -226,7 +245,7 @@ def refused(work, faults):
 def main():
     faults = mms.Faults()
     with mms.Work('snapshot') as work:
-        {'quiet': quiet, 'apart': apart, 'many': many, 'compared': compared, 'refused': refused}[sys.argv[1]](work, faults)
+        {'quiet': quiet, 'apart': apart, 'many': many, 'compared': compared, 'forked': forked, 'refused': refused}[sys.argv[1]](work, faults)
     return faults.done('snapshot ' + sys.argv[1])
 
 
