@@ -127,8 +127,10 @@ static bool round_once(struct collector *c)
 	drain_stats(c->drain, &d);
 	session_file_grow(&c->file, d.free_cells);
 	workers_step(&c->workers, c->file.session.header, c->drain, now);
-	if (n >= FEW)
+	/* Short threads leave a block each, however little is in it. */
+	if (n >= FEW || (d.n_blocks - c->blocks_before) * 8 >= d.ring_cells || d.free_cells * 2 < d.ring_cells)
 		c->last_busy_ns = now;
+	c->blocks_before = d.n_blocks;
 	if (n)
 		c->dirty = true;
 	if (alive != c->watch.n_alive || images != c->model->n_processes)
