@@ -184,7 +184,10 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 2;
-	kept = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* Between pages that nobody may touch, so that no neighbour becomes part of it. */
+	kept = (void *)((char *)mmap(NULL, 65536 + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 4096);
+	if (mprotect((void *)kept, 65536, PROT_READ | PROT_WRITE) != 0)
+		return 3;
 	if (argc > 3 && argv[3][0] == 'a' && madvise((void *)kept, 65536, MADV_DONTFORK) != 0)
 		return 3;
 	n_threads = atoi(argv[2]);
