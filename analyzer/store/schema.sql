@@ -305,8 +305,7 @@ CREATE TABLE fork (
 	child_broke   INTEGER,
 	both_broke    INTEGER,                 -- by both: counted in each of the two above
 	still_shared  INTEGER,                 -- when watching ended
-	new_parent    INTEGER,                 -- pages that came after the fork: never COW; of a side without
-	                                       -- a last word, in the areas that it had at the fork
+	new_parent    INTEGER,                 -- pages that came after the fork: never COW
 	new_child     INTEGER,
 	copies        INTEGER,                 -- pages that the kernel copied
 	copies_low    INTEGER,
