@@ -30,6 +30,7 @@
 
 #define MS 1000000ull
 #define FIRST_TICK (100 * MS) /* an early look at short processes */
+#define FEW 256u /* records of a round; a full block, 4,096 of them, may wake us */
 
 static volatile sig_atomic_t stop_asked;
 static _Atomic uint32_t *stop_wake;
@@ -75,10 +76,12 @@ static void tell(const char *text)
 		return; /* nobody listens any more: `run` became the target */
 }
 
-/* How long to sleep: a busy session is polled, a quiet one wakes us. */
+/* How long to sleep: a busy session is polled, a quiet one wakes us.  One that
+ * is sampled brings some records in each round and is quiet: each wake-up takes
+ * a processor away from somebody. */
 static uint64_t nap(const struct collector *c, uint64_t now_ns)
 {
-	uint64_t quiet = now_ns - c->last_record_ns;
+	uint64_t quiet = now_ns - c->last_busy_ns;
 	uint64_t tick = c->next_tick_ns > now_ns ? c->next_tick_ns - now_ns : 0;
 	if (c->judge.more)
 		return 1;
@@ -124,10 +127,12 @@ static bool round_once(struct collector *c)
 	drain_stats(c->drain, &d);
 	session_file_grow(&c->file, d.free_cells);
 	workers_step(&c->workers, c->file.session.header, c->drain, now);
-	if (n) {
-		c->last_record_ns = now;
+	/* Short threads leave a block each, however little is in it. */
+	if (n >= FEW || (d.n_blocks - c->blocks_before) * 8 >= d.ring_cells || d.free_cells * 2 < d.ring_cells)
+		c->last_busy_ns = now;
+	c->blocks_before = d.n_blocks;
+	if (n)
 		c->dirty = true;
-	}
 	if (alive != c->watch.n_alive || images != c->model->n_processes)
 		c->dirty = true;
 	if (alive != c->watch.n_alive)
@@ -138,6 +143,7 @@ static bool round_once(struct collector *c)
 		c->next_tick_ns = now + pressure_take(c->pressure, &c->watch, c->store, &c->spaces, now);
 		c->dirty = c->dirty || c->watch.n_alive;
 	}
+	c->spaces.rarely = c->file.session.header->recording & (MMS_RECORDING_SAMPLE | MMS_RECORDING_PAUSED);
 	spaces_step(&c->spaces, now);
 	collector_sum_up(c, false);
 	if (c->dirty && collector_flush_due(c, now))
@@ -149,7 +155,7 @@ static void loop(struct collector *c)
 {
 	struct mms_header *h = c->file.session.header;
 	uint64_t now = collector_now(c);
-	c->last_record_ns = now;
+	c->last_busy_ns = now;
 	c->next_tick_ns = now + FIRST_TICK;
 	c->flushed_ns = now;
 	while (!stop_asked) {

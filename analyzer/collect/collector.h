@@ -43,7 +43,8 @@ struct collector {
 	struct stack_source stacks;
 	char output[4096];   /* where the database is */
 	char failure[512];   /* why it is not where it was asked for; "" */
-	uint64_t next_tick_ns, last_record_ns;
+	uint64_t next_tick_ns, last_busy_ns; /* many records came, or many blocks */
+	uint64_t blocks_before;              /* given back, before this round */
 	uint64_t flushed_ns, flush_took_ns; /* the last flush */
 	size_t flushed_modules;
 	uint32_t flushed_sums; /* model.process_sums */

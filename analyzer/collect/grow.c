@@ -199,23 +199,25 @@ static void grow_ring(struct session_file *f, uint32_t free_ring, uint32_t want)
 	add_ring(f, n < bound - f->n_ring ? n : bound - f->n_ring);
 }
 
-static void grow_nodes(struct session_file *f, uint32_t want)
+/* False: there should be more and there is not. */
+static bool grow_nodes(struct session_file *f, uint32_t want)
 {
 	struct mms_header *h = f->session.header;
 	uint32_t cells = atomic_load(&h->n_node_cells);
 	uint64_t used = atomic_load(&h->next_node), room = (uint64_t)cells * MMS_NODES_PER_CELL;
 	uint64_t spare = MMS_NODES_PER_CELL / 2 > used / 2 ? MMS_NODES_PER_CELL / 2 : used / 2;
 	if (!(want & 1u << MMS_CELL_NODES) && used + spare < room)
-		return;
-	uint32_t n = 1 + cells / 2;
+		return true;
+	uint32_t n = 1 + cells / 2, left = h->n_cells_max - atomic_load(&h->n_cells_ready);
 	if (n > MMS_NODE_DIR - cells)
 		n = MMS_NODE_DIR - cells;
-	if (n)
-		add_listed(f, n, MMS_CELL_NODES, f->session.cell0->node_cell, &h->n_node_cells);
+	if (n > left)
+		n = left;
+	return n && add_listed(f, n, MMS_CELL_NODES, f->session.cell0->node_cell, &h->n_node_cells);
 }
 
 /* Segments come whole: k has 4^k cells. */
-static void grow_index(struct session_file *f, uint32_t want)
+static bool grow_index(struct session_file *f, uint32_t want)
 {
 	struct mms_header *h = f->session.header;
 	uint32_t have = atomic_load(&h->n_index_cells);
@@ -224,9 +226,9 @@ static void grow_index(struct session_file *f, uint32_t want)
 	for (uint32_t n = 4, sum = 0; n <= 256; sum += n, n *= 4)
 		if (sum == have)
 			next = n;
-	if (!next || (!(want & 1u << MMS_CELL_INDEX) && atomic_load(&h->next_node) < slots / 4))
-		return;
-	add_listed(f, next, MMS_CELL_INDEX, f->session.cell0->index_cell, &h->n_index_cells);
+	if (!(want & 1u << MMS_CELL_INDEX) && atomic_load(&h->next_node) < slots / 4)
+		return true;
+	return next && add_listed(f, next, MMS_CELL_INDEX, f->session.cell0->index_cell, &h->n_index_cells);
 }
 
 static void grow_slots(struct session_file *f, uint32_t want)
@@ -258,7 +260,8 @@ void session_file_grow(struct session_file *f, uint32_t free_ring)
 	struct mms_header *h = f->session.header;
 	uint32_t want = atomic_exchange(&h->want, 0);
 	grow_ring(f, free_ring, want);
-	grow_nodes(f, want);
-	grow_index(f, want);
+	bool nodes = grow_nodes(f, want), index = grow_index(f, want);
+	if (want & 1u << MMS_CELL_NODES && !nodes && !index)
+		atomic_store(&h->stacks_full, 1);
 	grow_slots(f, want);
 }

@@ -23,6 +23,7 @@
 
 #include <mmscope/syscall.h>
 
+#include "collect/block_pages.h"
 #include "collect/blocks.h"
 #include "collect/freeze.h"
 #include "collect/page_blob.h"
@@ -49,6 +50,8 @@ struct snapshot {
 	struct stand stand;
 	struct reach_totals totals;
 	uint64_t stamp, read_ns, scan_ns;
+	int64_t rss; /* pages; -1: not known */
+	struct block_pages *held; /* by area */
 	int result, stacks_result; /* -errno */
 	const char *why;           /* there was no copy */
 	bool frozen;               /* it stood, and the main loop knows */
@@ -92,26 +95,32 @@ __attribute__((format(printf, 2, 3))) static void refuse(struct snapshot *s, con
 
 /* ---- room ---- */
 
-/* Bytes of its own that are in memory. */
-static uint64_t private_resident(int proc_fd)
+/* Pages that are in memory, and of them those of its own; -1: not known. */
+static int64_t resident_pages(int proc_fd, uint64_t *ret_own)
 {
-	unsigned long long resident = 0, shared = 0;
+	char text[128];
+	unsigned long long resident, shared;
 	int fd = openat(proc_fd, "statm", O_RDONLY | O_CLOEXEC);
-	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
-	if (f && fscanf(f, "%*u %llu %llu", &resident, &shared) != 2)
-		resident = shared = 0;
-	if (f)
-		fclose(f);
-	return resident > shared ? (resident - shared) << 12 : 0;
+	*ret_own = 0;
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+	if (sscanf(text, "%*u %llu %llu", &resident, &shared) != 2)
+		return -1;
+	*ret_own = resident > shared ? resident - shared : 0;
+	return (int64_t)resident;
 }
 
 /* What is read is needed once; a copy that lives meanwhile costs as much again
  * when the process writes to all of its pages.  False: refused. */
 static bool has_room(struct snapshot *s)
 {
-	uint64_t need = private_resident(s->proc_fd), left = copy_headroom();
+	uint64_t need, left = copy_headroom();
 
+	resident_pages(s->proc_fd, &need);
+	need <<= 12;
 	if (need > left) {
 		refuse(s, "reading it takes %llu MiB of memory, and %llu MiB are left", (unsigned long long)need >> 20,
 			(unsigned long long)left >> 20);
@@ -175,11 +184,13 @@ static int make_copy(struct snapshot *s)
 
 static int freeze_and_read(struct snapshot *s)
 {
+	uint64_t own;
 	int r = freeze_stop(&s->freeze, s->pid, s->proc_fd), fd = -1;
 
 	if (r < 0)
 		return r;
 	s->stamp = stamp_now(drain_clock(s->all->drain));
+	s->rss = resident_pages(s->proc_fd, &own);
 	r = copy_list(&s->copy, s->proc_fd);
 	if (r == 0)
 		fd = make_copy(s);
@@ -271,6 +282,7 @@ static void snapshot_free(struct snapshot *s)
 	freeze_done(&s->freeze);
 	copy_done(&s->copy);
 	blocks_done(&s->blocks);
+	free(s->held);
 	stand_done(&s->stand);
 	if (s->proc_fd >= 0)
 		close(s->proc_fd);
@@ -371,7 +383,7 @@ static const char *verdict_word(const struct snapshot *s, size_t i)
 struct sum {
 	uint32_t stack;
 	const char *verdict; /* NULL: empty slot */
-	uint64_t blocks, bytes;
+	uint64_t blocks, bytes, touched, resident;
 };
 
 struct sums {
@@ -407,17 +419,36 @@ static bool sums_grow(struct sums *s)
 	return true;
 }
 
-static int write_sites(const struct snapshot *s, struct store *store, uint64_t id)
+/* The pages that the block holds, told to the area in which it begins too. */
+static struct block_pages hold(struct snapshot *s, struct block_pages_pass *pass, size_t *area,
+	const struct reach_block *b)
+{
+	struct block_pages x = block_pages_next(pass, b->address, b->size);
+
+	while (*area < s->copy.n_areas && s->copy.areas[*area].end <= b->address)
+		++*area;
+	if (*area < s->copy.n_areas && s->copy.areas[*area].start <= b->address) {
+		s->held[*area].resident += x.resident;
+		s->held[*area].pages += x.pages;
+	}
+	return x;
+}
+
+static int write_sites(struct snapshot *s, struct store *store, uint64_t id)
 {
 	struct sums sums = { .mask = 255, .slot = calloc(256, sizeof(struct sum)) };
-	int r = sums.slot ? 0 : -ENOMEM;
+	struct block_pages_pass pass = { .copy = &s->copy };
+	size_t area = 0;
 
+	s->held = calloc(s->copy.n_areas + 1, sizeof(*s->held));
+	int r = sums.slot && s->held ? 0 : -ENOMEM;
 	for (size_t i = 0; r == 0 && i < s->blocks.n; i++) {
 		struct sum *sum = sum_at(&sums, s->blocks.birth[i].stack, verdict_word(s, i));
+		const struct block_pages x = hold(s, &pass, &area, &s->blocks.block[i]);
 
 		sums.n += !sum->verdict;
 		*sum = (struct sum){ s->blocks.birth[i].stack, verdict_word(s, i), sum->blocks + 1,
-			sum->bytes + s->blocks.block[i].size };
+			sum->bytes + s->blocks.block[i].size, sum->touched + x.touched, sum->resident + x.resident };
 		if (!sums_grow(&sums))
 			r = -ENOMEM;
 	}
@@ -426,7 +457,7 @@ static int write_sites(const struct snapshot *s, struct store *store, uint64_t i
 
 		if (v->verdict)
 			r = store_snapshot_site(store, id, &(struct store_snapshot_site){ v->stack, v->verdict, v->blocks,
-				v->bytes }, s->all->stacks);
+				v->bytes, v->touched, v->resident }, s->all->stacks);
 	}
 	free(sums.slot);
 	return r;
@@ -461,7 +492,8 @@ static int write_areas(const struct snapshot *s, struct store *store, uint64_t i
 
 		bytes += known ? blob.n : 0;
 		r = store_snapshot_area(store, id, &(struct store_snapshot_area){ a->start, a->end, a->resident,
-			kinds[a->kind], !known ? NULL : blob.n ? (const void *)blob.bytes : "", blob.n });
+			kinds[a->kind], !known ? NULL : blob.n ? (const void *)blob.bytes : "", blob.n,
+			s->held[i].resident, s->held[i].pages });
 		page_blob_free(&blob);
 	}
 	return r;
@@ -486,7 +518,8 @@ static void write_rows(struct snapshot *s, struct store *store)
 		.t_ns = s->reply.reply.t_ns, .method = s->why ? "stopped" : "copy", .why = s->why,
 		.pause_ns = s->freeze.pause_ns, .read_ns = s->read_ns, .scan_ns = s->scan_ns,
 		.scanned_bytes = s->totals.scanned_bytes, .age_ns = s->request.age_ns, .threads = s->freeze.n_threads,
-		.stacks_why = s->stacks_result == -ENOENT ? "libunwind is not installed" : NULL };
+		.stacks_why = s->stacks_result == -ENOENT ? "libunwind is not installed" : NULL,
+		.rss = s->rss < 0 ? -1 : s->rss << 12 };
 	int r = store ? 0 : -EIO;
 	uint64_t id = r ? 0 : store_snapshot(store, &row, &r);
 

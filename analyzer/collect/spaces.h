@@ -29,6 +29,7 @@ struct spaces {
 	uint64_t look_took_ns;      /* what they have taken */
 	uint64_t stepped_ns;       /* when they were last gone on with */
 	uint64_t next_look_ns;     /* no other before */
+	bool rarely;               /* set by who calls spaces_step: births are sampled */
 	uint64_t slice;            /* bytes that are asked about at once */
 	uint64_t n_vmas, n_rows; /* ids given; rows that are there */
 	uint64_t page_bytes, n_pages_cut; /* of vma_pages; areas that found no room there */

@@ -1,5 +1,6 @@
 /*
  * diff.c - mmscope diff OLD NEW: which sites are new, gone, worse, better.
+ * Either are recordings, or snapshots of running processes (side_snapshot.c).
  *
  * Sites are compared by what they are called, not where they lie (match.h).
  * Totals of the whole program are shown but are no difference by themselves:
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "report/alloc.h"
 #include "report/match.h"
@@ -28,6 +30,7 @@ struct difference {
 	const struct place *place;
 	enum kind kind;
 	bool changed[N_SITE_MEASURES]; /* by more than the options let pass */
+	bool by_reach;                 /* of snapshots: what can be reached is shown */
 };
 
 struct diff {
@@ -66,7 +69,7 @@ static enum kind kind_of(const struct place *p, const bool *changed)
 
 static void add_difference(struct diff *d, const struct place *p)
 {
-	struct difference x = {.place = p};
+	struct difference x = {.place = p, .by_reach = d->newer.snapshot_name != NULL};
 	bool any = false;
 	for (size_t m = 0; m < N_SITE_MEASURES; m++)
 		any |= x.changed[m] = is_more_than_allowed(d, p, m);
@@ -125,6 +128,36 @@ static void amounts_json(struct json *j, const char *key, const int64_t *value, 
 	json_end(j);
 }
 
+static void reach_json(struct json *j, const char *key, const uint64_t left[N_REACH])
+{
+	json_object(j, key);
+	for (int k = 0; k < N_REACH; k++)
+		json_u64(j, reach_word((enum reach)k), left[k]);
+	json_end(j);
+}
+
+static void snapshot_json_of(struct json *j, const char *key, const struct side *s)
+{
+	json_object(j, key);
+	json_string(j, "name", s->snapshot_name);
+	json_i64(j, "t_ns", s->snapshot.t_ns);
+	json_i64(j, "age_ns", s->snapshot.age_ns);
+	answer_process_json(j, s->snapshot.process);
+	json_end(j);
+}
+
+static void snapshots_json(struct json *j, const struct diff *d)
+{
+	if (!d->newer.snapshot_name) {
+		json_null(j, "snapshots");
+		return;
+	}
+	json_object(j, "snapshots");
+	snapshot_json_of(j, "old", &d->older);
+	snapshot_json_of(j, "new", &d->newer);
+	json_end(j);
+}
+
 static void difference_json(struct json *j, const struct difference *x)
 {
 	const struct place *p = x->place;
@@ -145,6 +178,12 @@ static void difference_json(struct json *j, const struct difference *x)
 	json_end(j);
 	json_bool(j, "old_cow_at_most", p->old_at_most);
 	json_bool(j, "new_cow_at_most", p->new_at_most);
+	if (x->by_reach) {
+		json_object(j, "reach");
+		reach_json(j, "old", p->old_left);
+		reach_json(j, "new", p->new_left);
+		json_end(j);
+	}
 	answer_stack_json(j, shown_site(p)->stack);
 	json_end(j);
 	free(match);
@@ -160,6 +199,7 @@ static void print_json(struct diff *d)
 	json_i64(&j, "duration_ns", d->older.a.duration_ns);
 	json_u64(&j, "lost_records", d->older.a.lost_records);
 	json_end(&j);
+	snapshots_json(&j, d);
 	json_object(&j, "totals");
 	amounts_json(&j, "old", d->older.total, N_MEASURES);
 	amounts_json(&j, "new", d->newer.total, N_MEASURES);
@@ -175,6 +215,16 @@ static void print_json(struct diff *d)
 
 /* ---- text ---- */
 
+static void print_snapshot(const char *word, const struct side *s)
+{
+	char when[TEXT_NUMBER];
+	char *who = answer_who(s->snapshot.process, true), *name = text_clean(s->snapshot_name);
+	printf("%-4s snapshot %s of %s, %s after the start\n", word, name, who,
+		text_duration(when, (uint64_t)s->snapshot.t_ns));
+	free(name);
+	free(who);
+}
+
 static void print_side(const char *word, struct side *s)
 {
 	char time[RENDER_TIME];
@@ -186,10 +236,16 @@ static void print_side(const char *word, struct side *s)
 	free(command);
 }
 
+/* A snapshot is not the end. */
+static const char *title(const struct diff *d, enum measure m)
+{
+	return m == M_LIVE_BYTES && d->newer.snapshot_name ? "live" : measures[m].title;
+}
+
 static void print_totals(const struct diff *d)
 {
-	static const struct table_column columns[] = {
-		{"whole program", false, false}, {"old", true, false}, {"new", true, false}, {"change", true, false}};
+	const struct table_column columns[] = {
+		{d->newer.snapshot_name ? "the process" : "whole program", false, false}, {"old", true, false}, {"new", true, false}, {"change", true, false}};
 	char text[MEASURE_TEXT];
 	struct table t;
 	table_begin(&t, columns, 4);
@@ -200,7 +256,7 @@ static void print_totals(const struct diff *d)
 		/* Not judged: the same figures as those of what is live. */
 		if (m >= M_DEFINITE_BYTES && (d->newer.total[M_DEFINITE_BYTES] < 0 || (a <= 0 && b <= 0)))
 			continue;
-		table_cell(&t, measures[m].title);
+		table_cell(&t, title(d, m));
 		table_cell(&t, measure_text(text, m, a));
 		table_cell(&t, measure_text(text, m, b));
 		if (a < 0 || b < 0 || a == b)
@@ -212,17 +268,28 @@ static void print_totals(const struct diff *d)
 	table_print(&t, 0);
 }
 
-static void print_measure(const struct place *p, enum measure m)
+static void print_measure(const struct diff *d, const struct place *p, enum measure m)
 {
 	char a[MEASURE_TEXT], b[MEASURE_TEXT], change[MEASURE_TEXT];
 	measure_change_text(change, m, place_change(p, m));
 	if (!p->older || !p->newer)
-		printf("  %12s %s\n", change, measures[m].title);
+		printf("  %12s %s\n", change, title(d, m));
 	else
-		printf("  %12s %s, from %s to %s\n", change, measures[m].title,
+		printf("  %12s %s, from %s to %s\n", change, title(d, m),
 			measure_text(a, m, p->old_value[m]), measure_text(b, m, p->new_value[m]));
 	if (m == M_COW_PAGES && (p->old_at_most || p->new_at_most))
 		printf("%15sat most: pages that several call stacks share count for each\n", "");
+}
+
+/* Whether what came can be reached, where that changed. */
+static void print_reach(const struct place *p)
+{
+	char old[TEXT_NUMBER], new[TEXT_NUMBER];
+	for (int k = 0; k < N_REACH; k++)
+		if (p->old_left[k] != p->new_left[k])
+			printf("%15sof it %s: %s, before %s\n", "",
+				k == REACH_UNCLASSIFIED ? "too young to be judged" : reach_word((enum reach)k),
+				text_size(new, p->new_left[k]), text_size(old, p->old_left[k]));
 }
 
 static void print_difference(const struct diff *d, const struct difference *x)
@@ -234,7 +301,9 @@ static void print_difference(const struct diff *d, const struct difference *x)
 		s->id[0] ? s->id : "(no site id)", render_style(STYLE_PLAIN));
 	for (size_t m = 0; m < N_SITE_MEASURES; m++)
 		if (x->changed[m])
-			print_measure(p, m);
+			print_measure(d, p, m);
+	if (x->by_reach)
+		print_reach(p);
 	char *match = match_explain(p);
 	if (match) {
 		char *line = xasprintf("Taken for the old site %s: %s.", p->older->id, match);
@@ -257,15 +326,20 @@ static void print_notes(struct diff *d)
 			printf("The %s recording was paused for a while.\n", word);
 		if (a->lost_records)
 			printf("The %s recording lost %" PRIu64 " records.\n", word, a->lost_records);
-		if (capture_state(a->capture) != CAPTURE_COMPLETE)
+		if (capture_state(a->capture) != CAPTURE_COMPLETE && !sides[i]->snapshot_name)
 			printf("The %s recording is not complete.\n", word);
 	}
 }
 
 static void print_text(struct diff *d)
 {
-	print_side("old", &d->older);
-	print_side("new", &d->newer);
+	if (d->newer.snapshot_name) {
+		print_snapshot("old", &d->older);
+		print_snapshot("new", &d->newer);
+	} else {
+		print_side("old", &d->older);
+		print_side("new", &d->newer);
+	}
 	print_notes(d);
 	print_totals(d);
 	if (d->n == 0) {
@@ -292,12 +366,22 @@ static void print_text(struct diff *d)
 
 static int open_sides(struct diff *d, const char *const *paths)
 {
-	int status = side_open(&d->older, "diff", paths[0], NULL, d->all);
-	if (status)
-		return status;
-	status = side_open(&d->newer, "diff", paths[1], NULL, d->all);
-	if (status)
-		side_close(&d->older, status);
+	struct side *sides[2] = {&d->older, &d->newer};
+	const char *name[2];
+	char *path[2] = {side_split(paths[0], &name[0]), side_split(paths[1], &name[1])};
+	int status = 0;
+	if (!name[0] != !name[1] && access(path[name[0] != NULL], F_OK) == 0) {
+		fprintf(stderr, "mmscope diff: a snapshot is compared with a snapshot: FILE.db@NAME twice\n");
+		status = VERB_USAGE;
+	}
+	for (int i = 0; i < 2 && !status; i++) {
+		status = name[i] ? side_open_snapshot(sides[i], "diff", path[i], name[i], d->all)
+				 : side_open(sides[i], "diff", path[i], NULL, d->all);
+		if (status && i)
+			side_close(&d->older, status);
+	}
+	free(path[0]);
+	free(path[1]);
 	return status;
 }
 
@@ -317,9 +401,11 @@ int verb_diff(int argc, char **argv)
 	};
 	const struct verb_spec spec = {
 		.name = "diff",
-		.operands = "OLD.db NEW.db",
-		.summary = "Compares two recordings by site: new, worse, gone, better.",
-		.example = "    mmscope diff before.db after.db",
+		.operands = "OLD.db[@SNAPSHOT] NEW.db[@SNAPSHOT]",
+		.summary = "Compares two recordings, or two snapshots of one or of two, by site: new,\n"
+			   "worse, gone, better.",
+		.example = "    mmscope diff before.db after.db\n"
+			   "    mmscope diff server.db@before server.db@after",
 		.options = options,
 		.min_operands = 2,
 		.max_operands = 2,

@@ -258,7 +258,7 @@ static void one_area(struct pass *w, size_t i, uint64_t *heap_pages)
 	const struct space_area *x = &w->h->space.area[i];
 	struct held_rss *r = &w->h->rss;
 	uint64_t bytes = (x->present > 0 ? (uint64_t)x->present : 0) * SPACE_PAGE;
-	bool heap = w->is_heap[i] && (is(x, "mapping") || is(x, "loader") || is(x, "unknown"));
+	bool heap = w->is_heap[i] && (is(x, "mapping") || is(x, "loader") || is(x, "unknown") || is(x, "?"));
 
 	if (heap || is(x, "heap") || is(x, "malloc"))
 		*heap_pages += bytes / SPACE_PAGE;
@@ -274,7 +274,7 @@ static void one_area(struct pass *w, size_t i, uint64_t *heap_pages)
 		r->mappings += bytes;
 	else
 		r->other += bytes;
-	if (x->stack_id && !heap)
+	if (x->stack_id && !heap && (x->present >= 0 || !w->h->at_snapshot))
 		one_mapping(w, x);
 }
 
@@ -365,6 +365,49 @@ bool held_load(struct held *h, struct answer *a, const struct answer_process *p)
 	free(w.stacks.slot);
 	free(w.is_heap);
 	return true;
+}
+
+/* What the collector found: no block is known by its address any more. */
+static void all_sums(struct pass *w, int64_t snapshot)
+{
+	struct held *h = w->h;
+	struct query *q = answer_query(w->a, sql_snapshot_held);
+	query_bind(q, 1, snapshot);
+	while (answer_row(w->a, q)) {
+		struct held_site *site = site_of(w, query_int(q, 0));
+		site->blocks += (uint64_t)query_int(q, 1);
+		site->requested += (uint64_t)query_int(q, 2);
+		site->touched += (uint64_t)query_int(q, 3);
+		site->resident += (uint64_t)query_int(q, 4);
+		h->rss.heap_live += (uint64_t)query_int(q, 4);
+		h->n_blocks += (uint64_t)query_int(q, 1);
+	}
+	query_close(q);
+	q = answer_query(w->a, sql_snapshot_heap);
+	query_bind(q, 1, snapshot);
+	while (answer_row(w->a, q)) {
+		w->pages_with_live += (uint64_t)query_int(q, 2);
+		h->counts_only |= query_int(q, 3) != 0;
+		h->rss.total = query_int(q, 4);
+		for (size_t i = 0; i < h->space.n; i++)
+			if (h->space.area[i].start == (uint64_t)query_int(q, 0))
+				w->is_heap[i] = query_int(q, 2) > 0;
+	}
+	query_close(q);
+}
+
+void held_load_snapshot(struct held *h, struct answer *a, const struct space_snapshot *snapshot)
+{
+	*h = (struct held){.at_snapshot = true, .blocks_known = true, .rss.total = -1};
+	space_load(&h->space, a, snapshot->process, snapshot->t_ns); /* a look before it, or none */
+	space_as_in_snapshot(&h->space, a, snapshot);
+	struct pass w = {.h = h, .a = a, .is_heap = xcalloc(h->space.n + 1, sizeof(bool))};
+	all_sums(&w, snapshot->id);
+	all_areas(&w);
+	if (h->n)
+		qsort(h->site, h->n, sizeof(*h->site), by_waste);
+	free(w.stacks.slot);
+	free(w.is_heap);
 }
 
 void held_done(struct held *h)

@@ -42,11 +42,14 @@ struct held {
 	uint64_t pinned_pages, pinned_live; /* pages with less than a tenth live, and that */
 	uint64_t n_blocks;  /* live blocks that were seen here */
 	bool counts_only;   /* states of some pages are not known one by one */
+	bool at_snapshot;   /* of writable memory alone; nothing of what is gone, or keeps pages */
 	bool blocks_known;  /* no while it is recorded: live blocks are written at the end */
 };
 
 /* False: the pages of this process were never looked at, or could not be. */
 bool held_load(struct held *h, struct answer *a, const struct answer_process *p);
+/* As a snapshot found the process. */
+void held_load_snapshot(struct held *h, struct answer *a, const struct space_snapshot *snapshot);
 void held_done(struct held *h);
 uint64_t held_heap(const struct held_rss *r); /* live and free */
 int64_t held_unexplained(const struct held_rss *r); /* total must be known */

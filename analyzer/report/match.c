@@ -116,7 +116,7 @@ static bool is_part(const struct chain *shorter, const struct chain *longer)
 
 static bool same_figures(const struct side_site *a, const struct side_site *b)
 {
-	return a->value[M_ALLOC_BLOCKS] == b->value[M_ALLOC_BLOCKS] &&
+	return a->value[M_ALLOC_BLOCKS] >= 0 && a->value[M_ALLOC_BLOCKS] == b->value[M_ALLOC_BLOCKS] &&
 		a->value[M_ALLOC_BYTES] == b->value[M_ALLOC_BYTES];
 }
 
@@ -160,6 +160,8 @@ static void join_whole(struct matching *x, int side, size_t i)
 	const struct chain *chain = &x->chain[side][i];
 	const struct side_site *site = &x->side[side]->site[i];
 	int64_t blocks = 0, bytes = 0;
+	if (site->value[M_ALLOC_BLOCKS] < 0)
+		return;
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t k = 0; k < x->side[!side]->n; k++) {
 			const struct chain *longer = &x->chain[!side][k];
@@ -196,11 +198,19 @@ static void add_values(int64_t *to, const int64_t *value)
 			to[m] = to[m] < 0 ? value[m] : to[m] + value[m];
 }
 
+/* A snapshot does not know what was allocated in all. */
+static int64_t weight(const struct side_site *s)
+{
+	return s->value[M_ALLOC_BYTES] >= 0 ? s->value[M_ALLOC_BYTES] : s->value[M_LIVE_BYTES];
+}
+
 static void add_site(struct place *p, int side, const struct side_site *s)
 {
 	const struct side_site **first = side ? &p->newer : &p->older;
-	if (!*first || s->value[M_ALLOC_BYTES] > (*first)->value[M_ALLOC_BYTES])
+	if (!*first || weight(s) > weight(*first))
 		*first = s;
+	for (int k = 0; k < N_REACH; k++)
+		(side ? p->new_left : p->old_left)[k] += s->left[k];
 	int64_t *to = side ? p->new_value : p->old_value;
 	bool *at_most = side ? &p->new_at_most : &p->old_at_most;
 	*at_most = *at_most || s->cow_at_most || (to[M_COW_PAGES] > 0 && s->value[M_COW_PAGES] > 0);
@@ -275,7 +285,8 @@ void match_sites(struct match *m, const struct side *older, const struct side *n
 	m->of_old = xcalloc(older->n + 1, sizeof(*m->of_old));
 	m->of_new = xcalloc(newer->n + 1, sizeof(*m->of_new));
 	pair_by_id(&x);
-	pair_by_names(&x);
+	if (!older->snapshot_name || !side_same_recording(older, newer))
+		pair_by_names(&x);
 	make_places(m, &x);
 	for (size_t i = 0; i < m->n; i++)
 		describe(&m->place[i]);

@@ -1,7 +1,8 @@
 /*
  * match.h - which sites of two recordings are the same place in the program.
  *
- * First the stable id.  What is left on either side is compared by function
+ * First the stable id, and between two snapshots of one recording nothing
+ * else.  What is left on either side is compared by function
  * names: a stack goes with another when one of the two is the other with
  * frames left out (inlined, called as a tail, moved into another file), the
  * longest common suffix - callers, counted from main inwards - deciding where
@@ -23,6 +24,7 @@ struct place {
 	size_t n_older, n_newer;
 	int64_t old_value[N_SITE_MEASURES], new_value[N_SITE_MEASURES]; /* sums */
 	int64_t old_own_peak, new_own_peak;
+	uint64_t old_left[N_REACH], new_left[N_REACH];
 	bool old_at_most, new_at_most; /* M_COW_PAGES: some may be counted twice */
 	bool by_id; /* each site has its own id on the other side */
 	size_t n_common, n_suffix; /* function names in common, those from main inwards */

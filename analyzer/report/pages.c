@@ -20,11 +20,21 @@ struct pages {
 	struct answer a;
 	int format;
 	int64_t pid, limit;
+	const char *snapshot; /* its name; NULL: at the end */
+	struct space_snapshot look;
 };
+
+static bool load(struct held *h, struct pages *v, const struct answer_process *p)
+{
+	if (!v->snapshot)
+		return held_load(h, &v->a, p);
+	held_load_snapshot(h, &v->a, &v->look);
+	return true;
+}
 
 /* ---- JSON ---- */
 
-static void site_json(struct json *j, struct answer *a, const struct held_site *s)
+static void site_json(struct json *j, struct pages *v, const struct held_site *s)
 {
 	json_object(j, NULL);
 	json_string(j, "id", s->id[0] ? s->id : NULL);
@@ -34,13 +44,18 @@ static void site_json(struct json *j, struct answer *a, const struct held_site *
 	json_u64(j, "never_touched_bytes", s->requested > s->touched ? s->requested - s->touched : 0);
 	json_u64(j, "blocks", s->blocks);
 	json_u64(j, "areas", s->areas);
-	json_u64(j, "pinned_pages", s->pinned_pages);
-	json_object(j, "gone");
-	json_u64(j, "count", s->gone_count);
-	json_u64(j, "requested_bytes", s->gone_requested);
-	json_u64(j, "touched_bytes", s->gone_touched);
-	json_end(j);
-	answer_stack_json(j, answer_stack(a, s->stack_id));
+	if (v->snapshot) {
+		json_null(j, "pinned_pages");
+		json_null(j, "gone");
+	} else {
+		json_u64(j, "pinned_pages", s->pinned_pages);
+		json_object(j, "gone");
+		json_u64(j, "count", s->gone_count);
+		json_u64(j, "requested_bytes", s->gone_requested);
+		json_u64(j, "touched_bytes", s->gone_touched);
+		json_end(j);
+	}
+	answer_stack_json(j, answer_stack(&v->a, s->stack_id));
 	json_end(j);
 }
 
@@ -124,7 +139,7 @@ static void held_json(struct json *j, struct pages *v, const struct answer_proce
 {
 	struct held h;
 	answer_process_json(j, p);
-	if (!held_load(&h, &v->a, p)) {
+	if (!load(&h, v, p)) {
 		json_null(j, "sites");
 		json_null(j, "rss");
 		json_null(j, "allocator");
@@ -133,15 +148,19 @@ static void held_json(struct json *j, struct pages *v, const struct answer_proce
 	}
 	json_array(j, "sites");
 	for (size_t i = 0; i < h.n && (v->limit <= 0 || i < (size_t)v->limit); i++)
-		site_json(j, &v->a, &h.site[i]);
+		site_json(j, v, &h.site[i]);
 	json_end(j);
 	areas_json(j, &h.space);
 	rss_json(j, &h);
 	allocator_json(j, &h.allocator);
-	json_object(j, "fragmentation");
-	json_u64(j, "sparse_pages", h.pinned_pages);
-	json_u64(j, "live_bytes", h.pinned_live);
-	json_end(j);
+	if (v->snapshot) {
+		json_null(j, "fragmentation");
+	} else {
+		json_object(j, "fragmentation");
+		json_u64(j, "sparse_pages", h.pinned_pages);
+		json_u64(j, "live_bytes", h.pinned_live);
+		json_end(j);
+	}
 	json_bool(j, "counts_only", h.counts_only);
 	held_done(&h);
 }
@@ -150,11 +169,12 @@ static void print_json(struct pages *v, const struct answer_process *main)
 {
 	struct json j;
 	answer_head_json(&j, &v->a);
+	json_string(&j, "snapshot", v->snapshot);
 	held_json(&j, v, main);
 	json_array(&j, "processes");
 	for (size_t i = 0; i < v->a.n_processes; i++) {
 		const struct answer_process *p = &v->a.processes[i];
-		if (!p->followed || (v->pid && p->pid != v->pid))
+		if (!p->followed || (v->pid && p->pid != v->pid) || (v->snapshot && p != main))
 			continue;
 		json_object(&j, NULL);
 		held_json(&j, v, p);
@@ -193,7 +213,10 @@ static void print_rss(const struct held *h)
 	line("shared memory", (int64_t)r->shmem, r->total, "");
 	line("mmscope", (int64_t)r->profiler, r->total, "the measuring itself");
 	line("other", (int64_t)r->other, r->total, "nobody knows who made it");
-	line("not explained", held_unexplained(r), r->total, "counted by the kernel, seen nowhere");
+	if (h->at_snapshot)
+		line("not looked at", held_unexplained(r), r->total, "what cannot be written");
+	else
+		line("not explained", held_unexplained(r), r->total, "counted by the kernel, seen nowhere");
 	line("all together", r->total, r->total, "");
 }
 
@@ -217,7 +240,9 @@ static void print_site(struct pages *v, const struct held_site *s)
 	printf("%11s %11s %11s %11s%s%s%s%s\n", text_size(requested, s->requested), text_size(touched, s->touched),
 		text_size(present, s->resident), text_size(never, unused), render_style(STYLE_DIM),
 		s->id[0] ? "  " : "", s->id, render_style(STYLE_PLAIN));
-	char *chain = render_chain(answer_stack(&v->a, s->stack_id), render_width() - 6);
+	bool inherited = v->snapshot && !s->stack_id && strcmp(v->look.process->begin, "fork") == 0;
+	char *chain = inherited ? xstrdup("blocks of its parent, from before the fork, or without a stack")
+				: render_chain(answer_stack(&v->a, s->stack_id), render_width() - 6);
 	printf("      %s\n", chain);
 	free(chain);
 	if (s->gone_count)
@@ -259,11 +284,20 @@ static void print_fragmentation(struct pages *v, const struct held *h)
 	free(chain);
 }
 
+static void print_moment(struct pages *v)
+{
+	char when[TEXT_NUMBER];
+	char *name = text_clean(v->snapshot);
+	printf("  as snapshot %s found it, %s after the start: of memory that can be written\n", name,
+		text_duration(when, (uint64_t)v->look.t_ns));
+	free(name);
+}
+
 static void print_process(struct pages *v, const struct answer_process *p)
 {
 	struct held h;
 	char size[TEXT_NUMBER], time[TEXT_NUMBER];
-	if (!held_load(&h, &v->a, p)) {
+	if (!load(&h, v, p)) {
 		head_print_process(p, !v->a.exact ? "blocks were sampled: what each of them used is not known"
 				: v->a.n_pauses   ? "recording was paused: not all blocks are known"
 						  : "its pages were not, or could not be looked at");
@@ -273,16 +307,19 @@ static void print_process(struct pages *v, const struct answer_process *p)
 	char *when = h.space.from_outside ? xasprintf("the last look, %s after the start",
 		text_duration(time, (uint64_t)h.space.look_ns)) : xstrdup("the end");
 	char *text = h.rss.total < 0 ? xstrdup("memory in use is not known")
-		: xasprintf("%s in memory at %s", text_size(size, (uint64_t)h.rss.total), when);
+		: v->snapshot ? xasprintf("%s in memory then", text_size(size, (uint64_t)h.rss.total))
+			      : xasprintf("%s in memory at %s", text_size(size, (uint64_t)h.rss.total), when);
 	free(when);
 	head_print_process(p, text);
 	free(text);
+	if (v->snapshot)
+		print_moment(v);
 	if (!h.blocks_known)
 		printf("  Its blocks are known when the recording ends: the sites are those of mappings.\n");
 	if (h.counts_only)
 		printf("  Pages of some areas are known by number only: figures by site leave them out.\n");
 	print_rss(&h);
-	if (h.rss.total > 0)
+	if (h.rss.total > 0 && !v->snapshot)
 		print_allocator(&h.allocator);
 	print_sites(v, &h);
 	print_fragmentation(v, &h);
@@ -292,12 +329,12 @@ static void print_process(struct pages *v, const struct answer_process *p)
 static void print_text(struct pages *v, const struct answer_process *main)
 {
 	head_print(&v->a);
-	if (!v->pid) {
+	if (!v->pid || v->snapshot) {
 		print_process(v, main);
-		if (v->a.n_processes > 1)
+		if (v->a.n_processes > 1 && !v->snapshot)
 			printf("\nOther processes: --process PID shows one.\n");
 	}
-	for (size_t i = 0; v->pid && i < v->a.n_processes; i++)
+	for (size_t i = 0; v->pid && !v->snapshot && i < v->a.n_processes; i++)
 		if (v->a.processes[i].pid == v->pid && v->a.processes[i].followed)
 			print_process(v, &v->a.processes[i]);
 	head_print_coverage(&v->a, 5);
@@ -307,6 +344,7 @@ int verb_pages(int argc, char **argv)
 {
 	struct pages v = {.limit = -1};
 	const struct option_spec options[] = {
+		{OPTION_TEXT, "snapshot", "NAME", "as a snapshot found it", &v.snapshot},
 		{OPTION_NUMBER, "process", "PID", "this process only", &v.pid},
 		{OPTION_NUMBER, "limit", "N", "sites to show, 0: all", &v.limit},
 		OPTION_FORMAT(&v.format),
@@ -334,7 +372,13 @@ int verb_pages(int argc, char **argv)
 		return answer_refuse(&v.a, "no process was recorded, so its pages are not known");
 	if (!answer_has_pid(&v.a, v.pid))
 		return answer_refuse(&v.a, "no process with this pid is in the recording");
-	const struct answer_process *main = v.pid ? answer_last_image(&v.a, v.pid) : v.a.main;
+	if (v.snapshot && !space_snapshot_find(&v.a, v.snapshot, &v.look)) {
+		char *clean = text_clean(v.snapshot);
+		fprintf(stderr, "mmscope pages: %s: there is no snapshot of this name\n", clean);
+		free(clean);
+		return answer_close(&v.a, VERB_USAGE);
+	}
+	const struct answer_process *main = v.snapshot ? v.look.process : v.pid ? answer_last_image(&v.a, v.pid) : v.a.main;
 	if (v.format == FORMAT_JSON)
 		print_json(&v, main);
 	else

@@ -22,11 +22,19 @@ static uint64_t mix(uint64_t h, uint64_t v)
 	return h ^ h >> 29;
 }
 
+/* By words: names of C++ are long, and there are many. */
 static uint64_t mix_text(uint64_t h, const char *s)
 {
-	for (; s && *s; s++)
-		h = mix(h, (uint8_t)*s);
-	return mix(h, 0x100);
+	size_t n = s ? strlen(s) : 0, left = n;
+	uint64_t word;
+	for (; left >= sizeof(word); left -= sizeof(word), s += sizeof(word)) {
+		memcpy(&word, s, sizeof(word));
+		h = mix(h, word);
+	}
+	word = 0;
+	if (left)
+		memcpy(&word, s, left);
+	return mix(mix(h, word), n);
 }
 
 static bool same_text(const char *a, const char *b)

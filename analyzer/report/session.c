@@ -113,5 +113,8 @@ bool session_ask(const char *verb, const char *path, const struct session_ask *a
 	r = fd < 0 ? fd : send_and_wait(fd, ask);
 	if (fd >= 0)
 		close(fd);
+	/* Hung up on: root is never refused, and what has ended refuses nobody. */
+	if (r == -EACCES && (geteuid() == 0 || !session_goes_on(path)))
+		r = -ESHUTDOWN;
 	return r == 0 ? true : complain(verb, path, session_error(r));
 }

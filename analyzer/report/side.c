@@ -23,6 +23,12 @@ static void copy_word(char *to, size_t size, const char *from)
 	snprintf(to, size, "%s", from ? from : "");
 }
 
+bool side_same_recording(const struct side *a, const struct side *b)
+{
+	const char *x = capture_meta(a->a.capture, "session_id"), *y = capture_meta(b->a.capture, "session_id");
+	return x && y && strcmp(x, y) == 0;
+}
+
 double side_slack(double a, double b)
 {
 	return 1.8 * hypot(a, b);

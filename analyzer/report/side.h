@@ -1,6 +1,6 @@
 /*
- * side.h - one recording as diff and check see it: measures of the whole
- * program and of each site.
+ * side.h - one recording, or a snapshot in it, as diff and check see it: measures
+ * of the whole program and of each site.
  *
  * A site is summed over all processes: a program that forks one worker more
  * has no new sites.  What a recording did not measure is UNKNOWN, never zero,
@@ -12,6 +12,7 @@
 #include "report/answer.h"
 #include "report/judged.h"
 #include "report/measure.h"
+#include "report/space.h"
 
 struct side_site {
 	char id[32]; /* "" where the stack was not captured */
@@ -33,6 +34,8 @@ struct side {
 	char *cow_why; /* a sentence: why broken pages are not known; NULL */
 	int64_t total[N_MEASURES]; /* peak: of the process with the highest one */
 	bool threads;              /* two threads of one process allocated, so chance has a part in its peak */
+	const char *snapshot_name; /* NULL: the recording as it ended */
+	struct space_snapshot snapshot;
 };
 
 /* Opens and reads; with `all` also the sites of the loader and the C and C++
@@ -40,7 +43,16 @@ struct side {
  * (NULL: none) and the built-in ones cover is in no measure of leaks.  Returns
  * 0 or the exit status, after the message. */
 int side_open(struct side *s, const char *verb, const char *path, const struct suppressions *rules, bool all);
+/* One process of it as a snapshot found it. */
+int side_open_snapshot(struct side *s, const char *verb, const char *path, const char *name, bool all);
 int side_close(struct side *s, int status);
+
+/* "FILE.db@NAME", the path to be freed: *ret_snapshot is NULL where a file is
+ * called so, or nothing before an @ is a file. */
+char *side_split(const char *operand, const char **ret_snapshot);
+
+/* A place keeps its id all through a recording. */
+bool side_same_recording(const struct side *a, const struct side *b);
 
 /* What the difference of two estimates must exceed to be one: nearly twice as
  * much as both together may be off, since there are many sites. */

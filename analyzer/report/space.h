@@ -62,7 +62,7 @@ void space_done(struct space *s);
 struct space_snapshot {
 	int64_t id;
 	const struct answer_process *process;
-	int64_t t_ns;
+	int64_t t_ns, age_ns;
 };
 bool space_snapshot_find(struct answer *a, const char *name, struct space_snapshot *ret);
 /* After space_load at its time: page counts become those of the snapshot;

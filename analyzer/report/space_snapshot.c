@@ -20,7 +20,8 @@ bool space_snapshot_find(struct answer *a, const char *name, struct space_snapsh
 	query_bind_text(q, 1, name);
 	bool found = answer_row(a, q);
 	if (found)
-		*ret = (struct space_snapshot){query_int(q, 0), answer_find(a, query_int(q, 1)), query_int(q, 2)};
+		*ret = (struct space_snapshot){query_int(q, 0), answer_find(a, query_int(q, 1)), query_int(q, 2),
+			query_int(q, 3)};
 	query_close(q);
 	return found && ret->process;
 }

@@ -2,6 +2,7 @@
  * verdict.c - see verdict.h.  Pure: numbers in, words out.  Called by leaks
  * for every site, and by the unit test that replays a mix of known sites.
  */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,12 +179,18 @@ static void say_growth(const struct verdict_facts *f, struct verdict *v)
 static void say_lost(const struct verdict_facts *f, struct verdict *v)
 {
 	char n[TEXT_NUMBER], size[TEXT_NUMBER];
-	uint64_t blocks = lost_of(f->blocks), indirect = f->blocks[REACH_INDIRECT];
+	uint64_t direct = f->blocks[REACH_DEFINITE], indirect = f->blocks[REACH_INDIRECT];
 
-	say(v, "nothing points to %s %s of %s", text_count(n, blocks), text_plural(blocks, "block", "blocks"),
-		text_size(size, lost_of(f->bytes)));
-	if (indirect)
-		say(v, ", to %s of these from lost blocks only", text_count(n, indirect));
+	text_size(size, lost_of(f->bytes));
+	if (!indirect)
+		say(v, "nothing points to %s %s of %s", text_count(n, direct), text_plural(direct, "block", "blocks"), size);
+	else if (!direct)
+		say(v, "only lost blocks point to %s %s of %s", text_count(n, indirect),
+			text_plural(indirect, "block", "blocks"), size);
+	else
+		say(v, "nothing points to %s %s", text_count(n, direct), text_plural(direct, "block", "blocks"));
+	if (direct && indirect)
+		say(v, ", and only lost blocks to %s more, %s in all", text_count(n, indirect), size);
 }
 
 static void say_leaking(const struct verdict_facts *f, struct verdict *v)
@@ -238,7 +245,7 @@ static void say_why(const struct verdict_facts *f, struct verdict *v)
 		break;
 	case CLASS_LOST:
 		say_lost(f, v);
-		v->why[0] = 'N';
+		v->why[0] = (char)toupper(v->why[0]);
 		say(v, ".");
 		break;
 	case CLASS_GROWING:

@@ -195,7 +195,8 @@ CREATE TABLE snapshot (
 	scanned_bytes INTEGER NOT NULL,
 	age_ns     INTEGER NOT NULL,           -- younger blocks were not judged
 	threads    INTEGER NOT NULL,           -- that stood
-	stacks_why TEXT                        -- why snapshot_frame has the innermost frames alone
+	stacks_why TEXT,                       -- why snapshot_frame has the innermost frames alone
+	rss        INTEGER                     -- bytes that it had in memory, by the kernel; NULL: not known
 ) STRICT;
 
 -- Its live blocks by allocating stack and verdict.
@@ -205,6 +206,8 @@ CREATE TABLE snapshot_site (
 	verdict     TEXT NOT NULL CHECK (verdict IN ('definite','indirect','possible','reachable','young')),
 	blocks      INTEGER NOT NULL,
 	bytes       INTEGER NOT NULL,
+	touched     INTEGER NOT NULL,          -- of bytes: in pages that were used
+	resident    INTEGER NOT NULL,          -- in pages that were in memory
 	PRIMARY KEY (snapshot_id, stack_id, verdict)
 ) STRICT, WITHOUT ROWID;
 
@@ -216,6 +219,8 @@ CREATE TABLE snapshot_area (
 	kind        TEXT NOT NULL,             -- heap, stack, other
 	resident    INTEGER NOT NULL,          -- bytes
 	states      BLOB,                      -- of its pages, as in vma_pages; NULL: left out
+	live_resident INTEGER NOT NULL,        -- bytes of its live blocks that were in memory
+	live_pages  INTEGER NOT NULL,          -- pages in memory with a live block on them
 	PRIMARY KEY (snapshot_id, start)
 ) STRICT, WITHOUT ROWID;
 

@@ -47,6 +47,7 @@ uint64_t store_snapshot(struct store *s, const struct store_snapshot *v, int *re
 		row_int(&r, v->age_ns);
 		row_int(&r, v->threads);
 		row_text(&r, v->stacks_why);
+		row_maybe(&r, v->rss >= 0, (uint64_t)v->rss);
 		error = store_run(s, &r);
 	}
 	*ret_error = error;
@@ -66,6 +67,8 @@ int store_snapshot_site(struct store *s, uint64_t id, const struct store_snapsho
 	row_text(&r, v->verdict);
 	row_int(&r, v->blocks);
 	row_int(&r, v->bytes);
+	row_int(&r, v->touched);
+	row_int(&r, v->resident);
 	return store_run(s, &r);
 }
 
@@ -82,6 +85,8 @@ int store_snapshot_area(struct store *s, uint64_t id, const struct store_snapsho
 		row_blob(&r, v->states, v->n_states);
 	else
 		row_null(&r);
+	row_int(&r, v->live_resident);
+	row_int(&r, v->live_pages);
 	return store_run(s, &r);
 }
 

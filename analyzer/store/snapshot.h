@@ -17,17 +17,19 @@ struct store_snapshot {
 	uint64_t pause_ns, read_ns, scan_ns, scanned_bytes, age_ns;
 	uint64_t threads;
 	const char *stacks_why; /* why stacks of threads have one frame; NULL */
+	int64_t rss;            /* bytes; -1: not known */
 };
 struct store_snapshot_site {
 	uint32_t stack;
 	const char *verdict; /* definite, indirect, possible, reachable, young */
-	uint64_t blocks, bytes;
+	uint64_t blocks, bytes, touched, resident;
 };
 struct store_snapshot_area {
 	uint64_t start, end, resident;
 	const char *kind; /* heap, stack, other */
 	const void *states; /* of its pages, as in vma_pages; NULL: left out */
 	size_t n_states;
+	uint64_t live_resident, live_pages;
 };
 struct store_snapshot_frame {
 	uint32_t tid, depth;

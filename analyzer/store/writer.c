@@ -35,9 +35,9 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_SITE] = "INSERT OR REPLACE INTO heap_site"
 		" VALUES (?,?,NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_ESTIMATE] = "INSERT OR REPLACE INTO heap_estimate VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[ST_SNAPSHOT] = "INSERT INTO snapshot VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[ST_SNAPSHOT_SITE] = "INSERT OR REPLACE INTO snapshot_site VALUES (?,?,?,?,?)",
-	[ST_SNAPSHOT_AREA] = "INSERT OR REPLACE INTO snapshot_area VALUES (?,?,?,?,?,?)",
+	[ST_SNAPSHOT] = "INSERT INTO snapshot VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_SNAPSHOT_SITE] = "INSERT OR REPLACE INTO snapshot_site VALUES (?,?,?,?,?,?,?)",
+	[ST_SNAPSHOT_AREA] = "INSERT OR REPLACE INTO snapshot_area VALUES (?,?,?,?,?,?,?,?)",
 	[ST_SNAPSHOT_FRAME] = "INSERT OR REPLACE INTO snapshot_frame VALUES (?,?,?,?,?,?,?)",
 	[ST_PAUSE] = "INSERT OR REPLACE INTO pause VALUES (?,?)",
 	[ST_SERIES] = "INSERT OR REPLACE INTO heap_series VALUES (?,?,?,?,?)",
@@ -385,9 +385,7 @@ int store_heap_event(struct store *s, uint64_t process, uint32_t thread, uint64_
 	if (error)
 		return error;
 	if (++s->n_events > STORE_EVENTS_MAX)
-		return s->n_events % 65536 ? 0 : store_coverage(s, 0, "events_cut",
-			s->n_events - STORE_EVENTS_MAX,
-			"Later heap events were counted but not kept one by one: the list was full.");
+		return 0;
 	row_int(&r, process);
 	row_int(&r, thread);
 	row_int(&r, t_ns);
@@ -418,6 +416,9 @@ static int write_all(struct store *s, const struct model *m, const struct stack_
 		error = store_write_pressure(s);
 	if (!error)
 		error = store_sums_end(s);
+	if (!error && s->n_events > STORE_EVENTS_MAX)
+		error = store_coverage(s, 0, "events_cut", s->n_events - STORE_EVENTS_MAX,
+			"Later heap events were counted but not kept one by one: the list was full.");
 	if (!error)
 		error = store_meta_number(s, "last_flush_ns", (int64_t)m->now_ns);
 	return error;

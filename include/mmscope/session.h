@@ -255,6 +255,7 @@ struct mms_header {
 	_Atomic uint32_t sees_frames; /* C: 1: it may read which frame of memory a page is in */
 	uint32_t processes_max;    /* K: so many processes are listed one by one; 0: as many as usual */
 	uint32_t workers;          /* K: threads of C that read records; 0: as many as it needs */
+	_Atomic uint32_t stacks_full; /* C: 1: there will be no more room for stacks; nobody waits for it */
 };
 
 /* Cell 0 as a whole.  Fixed offsets, so that a debugger needs no arithmetic. */

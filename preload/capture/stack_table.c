@@ -171,10 +171,11 @@ bool stack_table_wait(const struct mms_session *s)
 
 	atomic_fetch_or_explicit(&h->want, 1u << MMS_CELL_NODES | 1u << MMS_CELL_INDEX,
 		memory_order_relaxed);
-	if (h->policy != MMS_POLICY_BLOCK || given_up == before || doorbell_is_silent())
+	if (h->policy != MMS_POLICY_BLOCK || given_up == before ||
+		atomic_load(&h->stacks_full) || doorbell_is_silent())
 		return false;
 	for (int i = 0; i < WAIT_STEPS; i++) {
-		if (atomic_load(&h->collector_state) != MMS_COLLECTOR_ALIVE)
+		if (atomic_load(&h->collector_state) != MMS_COLLECTOR_ALIVE || atomic_load(&h->stacks_full))
 			return false;
 		uint32_t seq = atomic_load(&h->free_seq);
 		atomic_fetch_add(&h->wake_seq, 1);

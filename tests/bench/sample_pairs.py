@@ -8,10 +8,14 @@ and the figure is the median of the pairs' ratios (or differences), with the
 interval that holds the median in 95 of 100 cases, from the order of the values
 alone.  What sampling costs at start and end of a program is left out here.
 
+Two controls run in the same rounds: a second plain run (what it differs by is the
+measure's own error), and a preload that only passes calls on (passed.c: what
+being in between costs before anything is recorded).
+
   malloc+free  thread CPU of a second and more of pairs, ns a pair added
-  redis        two servers that live beside each other, loaded in turn with a
-               second of redis-benchmark; requests a second, and CPU of the
-               server; new servers after each five pairs
+  redis        servers that live beside each other, loaded in turn with a second
+               of redis-benchmark; requests a second, CPU of the server, and of
+               the collector apart; new servers after each five rounds
 """
 import math
 import os
@@ -54,43 +58,64 @@ def sampled(db, argv):
     return [mms.MMSCOPE, 'run', '--mode', 'sample', '-o', db, '--'] + argv
 
 
-def in_turn(i, plain, other):
-    """Both, the other way round each second time."""
-    if i % 2:
-        b = other()
-        return plain(), b
-    a = plain()
-    return a, other()
+WAYS = ('plain', 'plain again', 'passed on', 'sampled')
+LAST = len(WAYS) - 1
 
 
-def ns_a_pair(argv):
-    return float(subprocess.run(argv, env=mms.environment(), check=True, stdout=subprocess.PIPE, text=True).stdout.split()[0])
+def in_turn(i, runs):
+    """Results of all ways; each way is first, second and so on equally often."""
+    order = [(i + k) % len(runs) for k in range(len(runs))]
+    if i // len(runs) % 2:
+        order.reverse()
+    results = [None] * len(runs)
+    for k in order:
+        results[k] = runs[k]()
+    return results
+
+
+def tell(what, rounds, of):
+    """The controls beside the plain run; no limit is theirs."""
+    for k in range(1, LAST):
+        values = [of(r[0], r[k]) for r in rounds]
+        print('%-34s %.3f (%.3f to %.3f), control' % ('%s, %s' % (what, WAYS[k]), statistics.median(values), *interval(values)), flush=True)
+
+
+def passed():
+    return mms.environment(LD_PRELOAD=os.path.join(BENCH, 'passed.so'))
+
+
+def ns_a_pair(argv, env=None):
+    return float(subprocess.run(argv, env=env or mms.environment(), check=True, stdout=subprocess.PIPE, text=True).stdout.split()[0])
 
 
 def malloc_pairs(pairs, folder):
     short = False
     for depth in (8, 32, 100):
         argv = [os.path.join(BENCH, 'pairs'), str(N), str(depth), '1']
-        both = [in_turn(i, lambda: ns_a_pair(argv), lambda: ns_a_pair(sampled(os.path.join(folder, 'p.db'), argv))) for i in range(pairs)]
-        print('depth %d: plain %.2f, sampled %.2f ns at best' % (depth, min(a for a, _ in both), min(b for _, b in both)))
-        short |= judge('malloc+free, depth %d, ns added' % depth, [b - a for a, b in both], 5, '%.2f')
+        runs = (lambda: ns_a_pair(argv), lambda: ns_a_pair(argv), lambda: ns_a_pair(argv, passed()),
+                lambda: ns_a_pair(sampled(os.path.join(folder, 'p.db'), argv)))
+        rounds = [in_turn(i, runs) for i in range(pairs)]
+        print('depth %d: ' % depth + ', '.join('%s %.2f' % (WAYS[k], min(r[k] for r in rounds)) for k in range(len(WAYS))) + ' ns at best')
+        tell('malloc+free, depth %d' % depth, rounds, lambda a, b: b - a)
+        short |= judge('malloc+free, depth %d, ns added' % depth, [r[LAST] - r[0] for r in rounds], 5, '%.2f')
     return short
 
 
 class Server:
-    """A redis server; cpu() is what its threads have had, in ns."""
+    """A redis server; cpu() is what its threads have had, in ns.  db: where it is recorded."""
 
-    def __init__(self, folder, name, prefix):
+    def __init__(self, folder, name, env=None, db=None):
+        self.db, prefix = db, sampled(db, []) if db else []
         self.path = os.path.join(folder, name)
         self.p = subprocess.Popen(prefix + ['/usr/bin/redis-server', '--port', '0', '--unixsocket', self.path, '--save', '', '--dir', folder],
-                                  env=mms.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                  env=env or mms.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 20
         while not os.path.exists(self.path):
             assert time.monotonic() < end, 'the server does not listen'
             time.sleep(0.01)
 
-    def cpu(self):
-        total, tasks = 0, '/proc/%d/task' % self.p.pid
+    def cpu(self, pid=None):
+        total, tasks = 0, '/proc/%d/task' % (pid or self.p.pid)
         for task in os.listdir(tasks):
             with open('%s/%s/schedstat' % (tasks, task), encoding='utf-8') as f:
                 total += int(f.read().split()[0])
@@ -99,13 +124,17 @@ class Server:
     def cli(self, *words):
         subprocess.run(['redis-cli', '-s', self.path, *words], stdout=subprocess.DEVNULL, check=True)
 
+    def collector(self):
+        return self.cpu(int(mms.rows(self.db, "SELECT value FROM meta WHERE key = 'collector_pid'")[0]['value'])) if self.db else 0
+
     def load(self, n=REQUESTS):
-        """(requests a second, ns of the server a request)."""
+        """(requests a second, ns of the server a request, of the collector a second)."""
         self.cli('flushall')
-        cpu, begin = self.cpu(), time.monotonic()
+        cpu, aside, begin = self.cpu(), self.collector(), time.monotonic()
         subprocess.run(['redis-benchmark', '-s', self.path, '-q', '-P', '16', '-c', '10', '-n', str(n), '-r', '10000',
                         '-t', 'set,get,lpush'], stdout=subprocess.DEVNULL, check=True)
-        return 3 * n / (time.monotonic() - begin), (self.cpu() - cpu) / (3 * n)
+        took = time.monotonic() - begin
+        return 3 * n / took, (self.cpu() - cpu) / (3 * n), (self.collector() - aside) / took
 
     def stop(self):
         self.cli('shutdown', 'nosave')
@@ -113,19 +142,23 @@ class Server:
 
 
 def redis(pairs, folder):
-    both = []
-    while len(both) < pairs:
-        plain, other = Server(folder, 'plain', []), Server(folder, 'sampled', sampled(os.path.join(folder, 'r.db'), []))
-        for s in (plain, other):
+    rounds = []
+    while len(rounds) < pairs:
+        servers = [Server(folder, 'plain'), Server(folder, 'again'), Server(folder, 'passed', env=passed()),
+                   Server(folder, 'sampled', db=os.path.join(folder, 'r.db'))]
+        for s in servers:
             s.load(REQUESTS // 10)
-        for i in range(PER_SERVERS):
-            both.append(in_turn(i + len(both), plain.load, other.load))
-        plain.stop()
-        other.stop()
-    print('redis: plain %.0f, sampled %.0f requests a second, %.0f and %.0f ns of the server a request, medians' % (
-        *(statistics.median(p[i][0] for p in both) for i in (0, 1)), *(statistics.median(p[i][1] for p in both) for i in (0, 1))))
-    short = judge('redis, throughput to plain', [b[0] / a[0] for a, b in both], 0.98, '%.3f', at_most=False)
-    return judge('redis, CPU of the server to plain', [b[1] / a[1] for a, b in both], 1.02, '%.3f') or short
+        rounds += [in_turn(i + len(rounds), [s.load for s in servers]) for i in range(PER_SERVERS)]
+        for s in servers:
+            s.stop()
+    for k, way in enumerate(WAYS):
+        print('redis, %s: %.0f requests a second, %.0f ns of the server a request, medians' % (
+            way, *(statistics.median(r[k][v] for r in rounds) for v in (0, 1))))
+    print('redis: the collector used %.3f %% of a processor, median' % (statistics.median(r[LAST][2] for r in rounds) / 1e7))
+    tell('redis, throughput to plain', rounds, lambda a, b: b[0] / a[0])
+    tell('redis, CPU to plain', rounds, lambda a, b: b[1] / a[1])
+    short = judge('redis, throughput to plain', [r[LAST][0] / r[0][0] for r in rounds], 0.98, '%.3f', at_most=False)
+    return judge('redis, CPU of the server to plain', [r[LAST][1] / r[0][1] for r in rounds], 1.02, '%.3f') or short
 
 
 def main(pairs=PAIRS):

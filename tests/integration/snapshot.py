@@ -1,6 +1,6 @@
 """snapshot.py - looks at a program while it runs, against what it says of itself.
 
-    snapshot.py quiet|apart|many|refused
+    snapshot.py quiet|apart|many|compared|forked|refused
 
 The program waits for a line after each part and prints the blocks of each of
 its functions by verdict.  It ends with status 1 when a call of its threads was
@@ -17,8 +17,8 @@ PROGRAM = os.path.join(mms.PROGRAMS, 'snapshot')
 
 
 class Program:
-    def __init__(self, work, *arguments):
-        self.db = work.db('run')
+    def __init__(self, work, *arguments, name='run'):
+        self.db = work.db(name)
         self.p = subprocess.Popen([mms.MMSCOPE, 'run', '-o', self.db, '--', PROGRAM, *arguments],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=mms.environment())
         self.read()
@@ -83,6 +83,7 @@ def quiet(work, faults, *arguments, method='copy'):
     later = p.look('two', '--against', 'one')
     faults.equal(by_function(later), by_function(second), 'blocks, from the finished database')
     shadow(p, faults, later)
+    pages(p, faults, later)
     faults.equal(later['names'], ['one', 'two', 'three'], 'names')
     status, text, err = mms.verb('snapshot', p.db, 'one', '--limit', '0')
     faults.equal((status, err), (0, ''), 'text')
@@ -109,6 +110,37 @@ def shadow(p, faults, answer):
                  'bytes in memory before')
 
 
+def pages(p, faults, answer):
+    """What of its blocks was in memory then: all that was written, half of the big one; and the rest of its memory."""
+    status, out, err = mms.verb('pages', '--snapshot', 'two', '--format', 'json', p.db)
+    faults.equal((status, err), (0, ''), 'pages')
+    v = json.loads(out)
+    truth = {}
+    for site in answer['sites']:
+        blocks, size = truth.get(site['id'], (0, 0))
+        truth[site['id']] = blocks + site['blocks'], size + site['bytes']
+    found = {s['id']: (s['blocks'], s['requested_bytes']) for s in v['sites'] if s['blocks']}
+    faults.equal(found, truth, 'blocks and bytes by site')
+    for s in v['sites']:
+        names = [f['function'] for f in s['stack']]
+        want = s['requested_bytes']
+        if 'big_half' in names:
+            want = (128 << 12) - 16
+        elif s['areas']:
+            want = 8192
+        if 'big_half' in names or s['areas'] or any(n.startswith('site_') for n in names if n):
+            faults.equal((s['touched_bytes'], s['resident_bytes'], s['never_touched_bytes']), (want, want, s['requested_bytes'] - want),
+                         'pages of ' + str(names[:2]))
+    rss, resident = v['rss'], sum(a['resident_bytes'] for a in answer['areas'])
+    seen = sum(rss[k] for k in ('heap_live', 'heap_slack', 'mappings', 'stacks', 'file', 'shmem', 'profiler', 'other'))
+    faults.equal((seen, rss['total'] - seen), (resident, rss['unexplained']), 'memory by what it is')
+    faults.equal(rss['heap_live'], sum(s['resident_bytes'] for s in v['sites'] if s['blocks']), 'live blocks in memory')
+    if not resident < rss['total'] < resident + (64 << 20):
+        faults.add('%d of %d bytes are writable' % (resident, rss['total']))
+    status, text, err = mms.verb('pages', '--snapshot', 'two', p.db)
+    faults.equal((status, 'as snapshot two found it' in text), (0, True), 'pages as text')
+
+
 def apart(work, faults):
     first = quiet(work, faults, 'apart', method='stopped')
     faults.equal(first['why'], 'parts of its memory are not given to copies', 'why')
@@ -120,6 +152,77 @@ def many(work, faults):
     for i in range(8):
         p.look('n%d' % i, '--age', '0')
     p.end(faults)
+
+
+def diff(faults, old, new, want):
+    """want: function -> (change, blocks, bytes, bytes of it by verdict), and nothing else differs."""
+    status, out, err = mms.verb('diff', old, new, '--format', 'json')
+    faults.equal((status, err), (0, ''), 'diff')
+    answer = json.loads(out)
+    found = {}
+    for site in answer['sites']:
+        name = next(f['function'] for f in site['stack'] if f['function'].startswith('site_'))
+        reach = {k: site['reach']['new'][k] - site['reach']['old'][k] for k in site['reach']['new']}
+        found[name] = (site['change'], site['difference']['live_blocks'], site['difference']['live_bytes'],
+                       {k: n for k, n in reach.items() if n})
+    faults.equal(found, want, 'diff of %s and %s' % (old[-12:], new[-12:]))
+    totals = answer['totals']
+    for name, at in (('live_blocks', 1), ('live_bytes', 2)):
+        faults.equal(totals['new'][name] - totals['old'][name], sum(w[at] for w in want.values()), name)
+    faults.equal((totals['new']['peak_bytes'], totals['old']['alloc_bytes']), (None, None), 'what no snapshot knows')
+    return answer
+
+
+def compared(work, faults):
+    """Two snapshots of one recording, while it goes on and after, and of two recordings."""
+    p = Program(work, '0', '0')
+    p.look('before', '--age', '0')
+    for i in range(3):
+        p.step()
+    p.look('after@3', '--age', '0')
+    want = {'site_lost': ('worse', 30, 6000, {'definite': 6000})}
+    names = p.db + '@before', p.db + '@after@3'
+    answer = diff(faults, *names, want)
+    faults.equal([answer['snapshots'][k]['name'] for k in ('old', 'new')], ['before', 'after@3'], 'names')
+    p.end(faults)
+    diff(faults, *names, want)
+    diff(faults, *reversed(names), {'site_lost': ('better', -30, -6000, {'definite': -6000})})
+    status, text, err = mms.verb('diff', *names, '--fail')
+    faults.equal((status, err), (1, ''), 'diff --fail')
+    for line in ('+5.86 KiB live, from 1.95 KiB to 7.81 KiB', 'of it definite: 7.81 KiB, before 1.95 KiB', ' sites differs: 0 new, 1 worse, 0 gone, 0 better'):
+        if line not in text:
+            faults.add('no %r in %s' % (line, text))
+    other = Program(work, '1', '2', name='other')
+    other.look('one', '--age', '600')
+    other.end(faults)
+    young = {'unclassified': 1024 * 1024}
+    diff(faults, names[0], other.db + '@one', {
+        'site_kept': ('new', 1024, 1 << 20, young),
+        **{'site_' + n: ('new', 2, 2 * size, {'unclassified': 2 * size}) for n, size in (('register', 72), ('tls', 88), ('stack', 104))}})
+    for words, want in (((names[0], p.db), 'a snapshot is compared with a snapshot'),
+                        ((names[0], p.db + '@none'), 'none: there is no snapshot of this name'),
+                        ((names[0], work.db('none') + '@after'), '.db@after: No such file')):
+        status, out, err = mms.verb('diff', *words)
+        faults.equal((status, out, want in err), (2, '', True), 'diff %s %s: %s' % (*words, err))
+
+
+def forked(work, faults):
+    """A child: what it took itself by site, its parent's blocks as one sum."""
+    p = Program(work, '1', '0', 'forked')
+    with open('/proc/%d/task/%d/children' % (p.p.pid, p.p.pid), encoding='ascii') as f:
+        child = f.read().split()[0]
+    p.look('before', '--age', '0', '--process', child)
+    p.step()
+    p.look('after', '--age', '0', '--process', child)
+    diff(faults, p.db + '@before', p.db + '@after', {'site_lost': ('new', 10, 2000, {'definite': 2000})})
+    p.end(faults)
+    status, out, err = mms.verb('pages', '--snapshot', 'after', '--format', 'json', p.db)
+    sites = json.loads(out)['sites']
+    inherited = [s for s in sites if not s['stack']]
+    faults.equal((status, err, len(inherited), inherited[0]['blocks'] >= 1024 + 160, inherited[0]['requested_bytes'] >= 2 << 20), (0, '', 1, True, True), 'inherited')
+    faults.equal([s['requested_bytes'] for s in sites if s['stack'] and s['stack'][0]['function'] == 'site_lost'], [2000], 'its own')
+    status, text, err = mms.verb('pages', '--snapshot', 'after', p.db)
+    faults.equal((status, 'blocks of its parent, from before the fork' in text), (0, True), 'pages as text')
 
 
 def refused(work, faults):
@@ -134,14 +237,15 @@ def refused(work, faults):
     p.end(faults)
     got, out, err = mms.verb('snapshot', p.db, 'none')
     faults.equal((got, 'there is no snapshot of this name' in err), (2, True), 'a name that is not there')
-    got, out, err = mms.verb('maps', '--snapshot', 'none', p.db)
-    faults.equal((got, out, 'there is no snapshot of this name' in err), (2, '', True), 'a name that is not there, in maps')
+    for verb in ('maps', 'pages'):
+        got, out, err = mms.verb(verb, '--snapshot', 'none', p.db)
+        faults.equal((got, out, 'there is no snapshot of this name' in err), (2, '', True), 'a name that is not there, in ' + verb)
 
 
 def main():
     faults = mms.Faults()
     with mms.Work('snapshot') as work:
-        {'quiet': quiet, 'apart': apart, 'many': many, 'refused': refused}[sys.argv[1]](work, faults)
+        {'quiet': quiet, 'apart': apart, 'many': many, 'compared': compared, 'forked': forked, 'refused': refused}[sys.argv[1]](work, faults)
     return faults.done('snapshot ' + sys.argv[1])
 
 

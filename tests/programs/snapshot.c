@@ -1,7 +1,7 @@
 /*
  * snapshot.c - a running program whose reachability is known at each step.
  *
- *	snapshot MIB THREADS [apart]
+ *	snapshot MIB THREADS [apart|forked]
  *
  * Keeps and loses blocks, starts threads that hold blocks in a register alone,
  * in their TLS and on their stack, then waits for lines: at each it loses and
@@ -9,7 +9,8 @@
  * function that allocated them and by verdict.  Others of its threads wait in
  * calls that a stop ends early (epoll_wait, nanosleep, read): one that returns
  * with an error is told at the end.  apart: the pointers to what is kept lie
- * in memory that no copy of the process gets.
+ * in memory that no copy of the process gets.  forked: from the first wait on it
+ * is a child that does all of it, and has its parent's blocks.
  */
 #include <errno.h>
 #include <poll.h>
@@ -55,6 +56,15 @@ static NOINLINE void *site_stack(void) { return stay(malloc(104)); }
 static NOINLINE void *site_kept(size_t size) { return kept[n_kept++] = memset(malloc(size), 0, size); }
 static NOINLINE void *site_lost(size_t size) { return stay(memset(malloc(size), 0, size)); }
 static NOINLINE struct node *site_node(void) { return stay(calloc(1, sizeof(struct node))); }
+
+/* A mapping of malloc's own, of which the first 128 pages are used. */
+static NOINLINE void big_half(void)
+{
+	static void *volatile big;
+
+	big = malloc(1 << 20);
+	memset(big, 1, (128 << 12) - 16);
+}
 
 static NOINLINE void scrub(void)
 {
@@ -156,6 +166,16 @@ static void look_for_children(void)
 		atomic_fetch_add(&n_errors, 1);
 }
 
+static void be_child(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		return;
+	_exit(waitpid(pid, &status, 0) == pid && status == 0 ? 0 : 1);
+}
+
 int main(int argc, char **argv)
 {
 	static pthread_t thread[66];
@@ -164,8 +184,11 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 2;
-	kept = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (argc > 3 && madvise((void *)kept, 65536, MADV_DONTFORK) != 0)
+	/* Between pages that nobody may touch, so that no neighbour becomes part of it. */
+	kept = (void *)((char *)mmap(NULL, 65536 + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 4096);
+	if (mprotect((void *)kept, 65536, PROT_READ | PROT_WRITE) != 0)
+		return 3;
+	if (argc > 3 && argv[3][0] == 'a' && madvise((void *)kept, 65536, MADV_DONTFORK) != 0)
 		return 3;
 	n_threads = atoi(argv[2]);
 	kept_size = strtoul(argv[1], NULL, 0) * 1024; /* 1024 of them */
@@ -177,11 +200,14 @@ int main(int argc, char **argv)
 	}
 	while (n_ready < n)
 		usleep(1000);
+	big_half();
 	while (kept_size && n_kept < 1024)
 		site_kept(kept_size);
 	do {
 		lose(round);
 		scrub();
+		if (round == 0 && argc > 3 && argv[3][0] == 'f')
+			be_child();
 		tell(round++);
 		look_for_children();
 	} while (fgets(line, sizeof(line), stdin));

@@ -124,6 +124,17 @@ static void check_full(void)
 	CHECK_EQ(session.header->lost_stacks, 1);
 	CHECK(session.header->want & 1u << MMS_CELL_NODES);
 	CHECK_EQ(session.header->next_node, MMS_NODES_PER_CELL);
+	/* Nobody waits for room that will never be; for other room a second. */
+	uint32_t seq = session.header->wake_seq;
+	session.header->policy = MMS_POLICY_BLOCK;
+	session.header->collector_state = MMS_COLLECTOR_ALIVE;
+	session.header->stacks_full = 1;
+	CHECK(!stack_table_wait(&session));
+	CHECK_EQ(session.header->wake_seq, seq);
+	session.header->stacks_full = 0;
+	CHECK(!stack_table_wait(&session));
+	CHECK(session.header->wake_seq > seq);
+	session.header->policy = MMS_POLICY_DROP;
 	/* What stands is still found, and more room is used. */
 	CHECK(stack_intern(&session, 1, frames, frames_of(3, frames)) != 0);
 	session.cell0->node_cell[1] = 50;

@@ -17,6 +17,7 @@
 #include "model/series.h"
 #include "store/capture.h"
 #include "store/db.h"
+#include "store/store.h"
 #include "store/upgrade.h"
 #include "store/writer.h"
 
@@ -244,6 +245,26 @@ static void test_site_bound(void)
 	REQUIRE(stat(path, &status) == 0);
 	fprintf(stderr, "600,000 sites in 6,000 processes: %.1f MiB\n", (double)status.st_size / (1 << 20));
 	CHECK(status.st_size <= 64ll << 20);
+	unmake(u);
+}
+
+/* The list of single events is full: later ones are told, to the last. */
+static void test_event_bound(void)
+{
+	const char *path = in_folder("events.db");
+	struct made_up *u = make_up(1, 1);
+	struct store *s = open_store(path);
+	struct capture *c;
+
+	s->n_events = STORE_EVENTS_MAX - 2;
+	for (uint64_t i = 0; i < 9; i++)
+		CHECK_EQ(store_heap_event(s, 1, 1, i, "malloc", 4096 + i * 16, 16, 0), 0);
+	CHECK_EQ(store_finish(s, &u->model, &stacks, NULL), 0);
+	store_close(s);
+	c = open_capture(path);
+	CHECK_EQ(capture_int(c, "SELECT count(*) FROM heap_event", -1), 2);
+	CHECK_EQ(capture_int(c, "SELECT count FROM coverage WHERE kind = 'events_cut'", -1), 7);
+	capture_close(c);
 	unmake(u);
 }
 
@@ -501,6 +522,7 @@ int main(int argc, char **argv)
 	test_flush_speed();
 	test_live_bound();
 	test_site_bound();
+	test_event_bound();
 	test_killed();
 	test_disk_full();
 	test_refusals();

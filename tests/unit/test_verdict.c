@@ -261,7 +261,12 @@ static void test_lost(void)
 	f = growing_facts(REACH_REACHABLE);
 	f.blocks[REACH_INDIRECT] = 1;
 	f.bytes[REACH_INDIRECT] = 10;
-	check_class(&f, CLASS_LOST, 8 * 10 / 1010.0, "from lost blocks only");
+	check_class(&f, CLASS_LOST, 8 * 10 / 1010.0, "Only lost blocks point to 1 block of 10 B");
+	f = plain_facts(REACH_INDIRECT);
+	check_class(&f, CLASS_LOST, 0, "Only lost blocks point to 100 blocks of 1000 B.");
+	f.blocks[REACH_DEFINITE] = 7;
+	f.bytes[REACH_DEFINITE] = 24;
+	check_class(&f, CLASS_LOST, 0, "Nothing points to 7 blocks, and only lost blocks to 100 more, 1.00 KiB in all.");
 }
 
 static void test_growing(void)
