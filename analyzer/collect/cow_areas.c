@@ -3,7 +3,7 @@
  *
  *	its list of areas --- private and writable --- less the library's own
  *
- * What is ours stands in a table in the library's data (copy_own).  Where that
+ * What is ours stands in a table in the library's data (own_areas.h).  Where that
  * cannot be read, areas that came after the forks are not told from ours, and
  * those of the forks alone are asked about.
  *
@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collect/copy.h"
 #include "collect/cow_private.h"
+#include "collect/own_areas.h"
 #include "mirror/origin.h"
 #include "mirror/proc_maps.h"
 
@@ -40,8 +40,7 @@ static bool add(struct cow_spans *s, uint64_t start, uint64_t end, bool of_file)
 struct lines {
 	struct cow_spans *spans;
 	struct origin_walk origin;
-	struct copy_span data[COPY_DATA_MAX]; /* the library's */
-	size_t n_data;
+	uint64_t library_data; /* where it begins; 0: not seen yet */
 	bool failed;
 };
 
@@ -52,8 +51,8 @@ static bool one_line(void *arg, const struct proc_map *m)
 
 	if (m->shared || !(m->prot & PROT_WRITE_BIT) || m->start >> 47)
 		return true;
-	if (ours && m->inode && l->n_data < COPY_DATA_MAX)
-		l->data[l->n_data++] = (struct copy_span){ m->start, m->end };
+	if (ours && m->inode && !l->library_data)
+		l->library_data = m->start;
 	l->failed = !add(l->spans, m->start, m->end, m->inode != 0);
 	return !l->failed;
 }
@@ -65,29 +64,18 @@ static int by_start(const void *left, const void *right)
 	return a->start < b->start ? -1 : a->start > b->start;
 }
 
-/* The first of ours that ends above `at`; NULL: none. */
-static const struct copy_span *next_own(const struct copy_span *own, size_t n, uint64_t at)
-{
-	const struct copy_span *found = NULL;
-
-	for (size_t i = 0; i < n; i++)
-		if (own[i].end > at && (!found || own[i].start < found->start))
-			found = &own[i];
-	return found;
-}
-
-static bool take_own_away(struct cow_spans *s, const struct copy_span *own, size_t n_own)
+static bool take_own_away(struct cow_spans *s, const struct mms_own_table *own)
 {
 	struct cow_spans kept = { .n = 0 };
 	bool ok = true;
 
 	for (size_t i = 0; i < s->n && ok; i++)
-		for (uint64_t at = s->item[i].start, end = s->item[i].end; at < end && ok;) {
-			const struct copy_span *own_at = next_own(own, n_own, at);
-			uint64_t to = own_at && own_at->start < end ? own_at->start : end;
-			if (to > at)
-				ok = add(&kept, at, to, s->item[i].of_file);
-			at = to < end && own_at ? own_at->end : end;
+		for (uint64_t at = s->item[i].start, end = s->item[i].end, next; at < end && ok; at = next) {
+			uint64_t start;
+			if (!own_areas_next(own, at, &start, &next) || start >= end)
+				start = next = end;
+			if (start > at)
+				ok = add(&kept, at, start, s->item[i].of_file);
 		}
 	free(s->item);
 	*s = kept;
@@ -97,7 +85,7 @@ static bool take_own_away(struct cow_spans *s, const struct copy_span *own, size
 /* False: it is not known what is ours. */
 static bool read_all(struct cow_spans *s, const struct watch_process *p)
 {
-	struct copy_span own[MMS_OWN_AREAS];
+	struct mms_own_table own;
 	struct lines l = { .spans = s };
 	int fd = openat(p->proc_fd, "maps", O_RDONLY | O_CLOEXEC);
 	char *text = fd >= 0 ? malloc(MAPS_TEXT) : NULL;
@@ -106,8 +94,8 @@ static bool read_all(struct cow_spans *s, const struct watch_process *p)
 	free(text);
 	if (fd >= 0)
 		close(fd);
-	int n_own = r == 0 && !l.failed ? copy_own(p->proc_fd, l.data, l.n_data, own) : 0;
-	return n_own > 0 && take_own_away(s, own, (size_t)n_own);
+	uint64_t at = r == 0 && !l.failed && l.library_data ? own_areas_find(p->proc_fd, l.library_data) : 0;
+	return at && own_areas_read(p->proc_fd, at, &own) && take_own_away(s, &own);
 }
 
 /* ---- those of its forks ---- */
