@@ -347,6 +347,8 @@ int collector_finish(struct collector *c)
 			judge_drain(&c->judge, &c->spaces, c->store);
 	while (c->judge.more);
 	drain_finish(c->drain);
+	if (c->pressure) /* not when it is recovered: the machine is another by now */
+		pressure_refused(c->pressure, &c->watch, c->store, collector_now(c));
 	watch_finish(&c->watch);
 	apply_all(c);
 	int r = c->store ? finish_store(c) : -EIO;

@@ -17,12 +17,12 @@
 
 #include "collect/cgroups.h"
 #include "collect/copy_private.h"
+#include "collect/own_areas.h"
 #include "mirror/mm.h"
 #include "mirror/origin.h"
 #include "mirror/page_scan.h"
 #include "mirror/proc_maps.h"
 
-#define LIBRARY_DATA_MAX (256u << 10)
 #define MAPS_TEXT (64u << 10)
 #define SMALL_COPY (4ull << 20) /* the files of the groups are not read for this */
 
@@ -106,27 +106,18 @@ static bool one_line(void *arg, const struct proc_map *m)
 	return true;
 }
 
-/* The library's data is small; our own areas stand in it. */
 static void find_own(struct copy *c, int proc_fd)
 {
-	uint64_t *words = malloc(LIBRARY_DATA_MAX);
-	struct mms_own_table *t = NULL;
-	int fd = openat(proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+	struct mms_own_table t;
+	uint64_t at = 0;
 
-	for (size_t i = 0; words && i < c->n_data && fd >= 0 && !t; i++) {
-		ssize_t n = pread(fd, words, LIBRARY_DATA_MAX, (off_t)c->data[i].start);
-
-		for (size_t at = 0; (at + 1) * 8 + sizeof(*t) <= (n > 0 ? (size_t)n : 0) && !t; at++)
-			if (words[at] == MMS_OWN_MAGIC_0 && words[at + 1] == MMS_OWN_MAGIC_1)
-				t = (struct mms_own_table *)(void *)&words[at];
-	}
-	if (fd >= 0)
-		close(fd);
-	for (uint32_t i = 0; t && i < MMS_OWN_AREAS; i++)
-		if (t->area[i].end > t->area[i].start)
-			c->own[c->n_own++] = (struct copy_span){ t->area[i].start, t->area[i].end };
-	c->no_memory = c->no_memory || !words;
-	free(words);
+	for (size_t i = 0; i < c->n_data && !at; i++)
+		at = own_areas_find(proc_fd, c->data[i].start);
+	if (!at || !own_areas_read(proc_fd, at, &t))
+		return;
+	for (uint32_t i = 0; i < MMS_OWN_AREAS; i++)
+		if (t.area[i].end > t.area[i].start)
+			c->own[c->n_own++] = (struct copy_span){ t.area[i].start, t.area[i].end };
 }
 
 int copy_list(struct copy *c, int proc_fd)

@@ -132,12 +132,13 @@ static void note_vm(struct note *c)
 static void note_heap_fail(struct note *c)
 {
 	struct mms_heap_fail v = { 0 };
-	size_t room;
 
-	if (payload(c->n, &v, sizeof(v), &room))
-		model_alloc_failed(c->f->model, &(struct model_failure){
-			.process = c->p->number, .t_ns = c->n->t_ns, .size = v.size, .thread = c->w->thread,
-			.stack = c->n->stack, .error = v.error, .block = v.op != 0 });
+	if (c->n->bytes < offsetof(struct mms_heap_fail, own))
+		return;
+	memcpy(&v, c->n->payload, c->n->bytes < sizeof(v) ? c->n->bytes : sizeof(v));
+	model_alloc_failed(c->f->model, &(struct model_failure){
+		.process = c->p->number, .t_ns = c->n->t_ns, .size = v.size, .thread = c->w->thread,
+		.stack = c->n->stack, .error = v.error, .block = v.op != 0, .own = v.own });
 }
 
 static void note_roots(struct note *c)

@@ -280,6 +280,15 @@ static void put_all(const struct limit_process *p, const struct mms_mm *mm, cons
 	limit_put(ret, LIMIT_MAP_COUNT, "vm.max_map_count", p->set.map_count, p->map_count, 0);
 }
 
+void limit_put_own(const struct mms_own_limits *own, struct limit_points *ret)
+{
+	const struct limit_process p = { .map_count = LIMIT_NONE, .task_size = TASK_SIZE_64,
+		.set = { .as = own->as, .data = own->data, .stack = own->stack, .memlock = own->memlock,
+			.map_count = LIMIT_NONE } };
+
+	put_all(&p, &own->mm, &(struct limit_commit){ .mode = 0 }, ret);
+}
+
 bool limit_process_read(struct limit_process *p, uint64_t now_ns, const struct mms_mm *mm,
 	const struct limit_commit *commit, struct limit_points *ret)
 {

@@ -123,4 +123,8 @@ void limit_process_done(struct limit_process *p);
 bool limit_process_read(struct limit_process *p, uint64_t now_ns, const struct mms_mm *mm,
 	const struct limit_commit *commit, struct limit_points *ret);
 
+/* What a process with the library told of itself: as limit_process_read, without
+ * the commit limit and the number of areas. */
+void limit_put_own(const struct mms_own_limits *own, struct limit_points *ret);
+
 #endif

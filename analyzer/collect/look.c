@@ -22,10 +22,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "collect/hurry.h"
+#include "collect/own_areas.h"
 #include "collect/space.h"
 #include "mirror/mm.h"
 #include "mirror/origin.h"
@@ -44,6 +46,9 @@ struct lines {
 	struct hurry *hurry;
 	uint64_t rested_ns;
 	struct origin_walk origin;
+	struct mms_own_table own; /* empty: not known */
+	uint64_t library_data;
+	uint32_t n;
 	bool failed;
 };
 
@@ -55,35 +60,60 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Who made it is known where a wrapped call did. */
+/* One part of a line, to where the next maker's begins. */
+static uintptr_t part_end(const struct lines *l, const struct vma *owner, uintptr_t at, uintptr_t end, bool *ret_ours)
+{
+	uint64_t start, stop;
+
+	*ret_ours = false;
+	if (owner)
+		end = owner->start > at ? owner->start : owner->end < end ? owner->end : end;
+	if (own_areas_next(&l->own, at, &start, &stop) && start < end) {
+		*ret_ours = start <= at;
+		end = start > at ? start : stop < end ? stop : end;
+	}
+	return end;
+}
+
+/* Who made it is known where a wrapped call did, and of what is the library's. */
 static bool one_line(void *arg, const struct proc_map *m)
 {
 	struct lines *l = arg;
 	enum vma_origin origin = origin_next(&l->origin, m);
 
+	l->n++;
 	if (clock_ns(CLOCK_MONOTONIC) - l->rested_ns > hurry_ns()) {
 		hurry_rest(l->hurry);
 		l->rested_ns = clock_ns(CLOCK_MONOTONIC);
 	}
 
+	if (origin == VMA_PROFILER && m->prot & PROT_WRITE && !m->shared && !l->library_data)
+		l->library_data = m->start;
 	for (uintptr_t at = m->start, end; at < m->end; at = end) {
 		struct vma *owner = vma_tree_find_intersection(&l->sp->owners, at, m->end);
-		bool mine = owner && owner->start <= at;
-		end = owner ? (mine ? owner->end : owner->start) : m->end;
-		end = end < m->end ? end : m->end;
+		bool mine = owner && owner->start <= at, ours;
+		end = part_end(l, owner, at, m->end, &ours);
 		struct mms_area a = { .start = at, .end = end, .inode = m->inode, .device = m->device,
 			.pgoff = (m->inode ? m->offset + (at - m->start) : at) >> 12, .prot = m->prot,
 			.flags = m->shared ? VMA_SHARED : 0, .origin = (uint8_t)origin };
 		if (mine) {
 			a.stack = owner->stack;
 			a.flags |= owner->flags & VMA_NORESERVE;
-			a.born_stamp = owner->born_stamp;
 			a.origin = origin == VMA_SHMEM ? VMA_SHMEM : owner->origin;
 		}
+		if (ours)
+			a.origin = VMA_PROFILER;
 		if (!space_add(l->sp, &a, m->name, m->name_length))
 			l->failed = true;
 	}
 	return !l->failed;
+}
+
+static bool find_own(struct space *sp, struct lines *l, int proc_fd)
+{
+	sp->own_sought = true;
+	sp->own_at = l->library_data ? own_areas_find(proc_fd, l->library_data) : 0;
+	return sp->own_at && own_areas_read(proc_fd, sp->own_at, &l->own);
 }
 
 static int read_maps(struct space *sp, int proc_fd)
@@ -97,10 +127,19 @@ static int read_maps(struct space *sp, int proc_fd)
 	struct mms_mm mm = { .start_code = 0 };
 	if (mm_read_stat(proc_fd, "stat", &mm) == 0)
 		l.origin.exe = mm.start_code;
+	if (sp->own_at)
+		own_areas_read(proc_fd, sp->own_at, &l.own);
 	hurry_begin(&before);
 	int r = proc_maps_walk(fd, room, sizeof(room), one_line, &l);
+	if (r == 0 && !sp->own_sought && find_own(sp, &l, proc_fd)) { /* once more, with that known */
+		space_drop_coming(sp);
+		l.origin = (struct origin_walk){ .exe = l.origin.exe };
+		l.n = 0;
+		r = proc_maps_walk(fd, room, sizeof(room), one_line, &l);
+	}
 	hurry_end(&before);
 	close(fd);
+	sp->n_lines = l.n;
 	return r < 0 ? r : l.failed ? -ENOMEM : 0;
 }
 
@@ -198,7 +237,7 @@ static void look_end(struct spaces *s, struct space *sp)
 		count_pages(sp, &sp->coming.area[i].a);
 	for (int i = 0; i < 4; i++)
 		l.scan.n_pages += l.ask.n_pages[i];
-	l.mm.map_count = (uint32_t)sp->coming.n;
+	l.mm.map_count = sp->n_lines;
 	look_remove(s, sp);
 	space_take(s, sp, &l.scan);
 	if (*s->store)

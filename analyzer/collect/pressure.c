@@ -20,6 +20,7 @@
 #include "collect/cgroups.h"
 #include "collect/debts.h"
 #include "collect/limit.h"
+#include "collect/limit_rows.h"
 #include "collect/spaces.h"
 #include "collect/tasks.h"
 #include "collect/victims.h"
@@ -171,6 +172,8 @@ static bool settle(struct pressure *p, struct look *l, const struct watch_proces
 
 	if (l->open && l->image == w->image && l->ticks % MOVED_EVERY)
 		return true;
+	if (!l->open && !w->mm.total) /* just ending: the kernel names another cgroup then */
+		return false;
 	if (!l->open && p->n_open == PROCESSES_MAX) {
 		p->n_left_out++;
 		return false;
@@ -191,33 +194,7 @@ static bool settle(struct pressure *p, struct look *l, const struct watch_proces
 	return true;
 }
 
-/* Limits that seldom move and are no way to growth have rows only when they
- * changed. */
-static bool is_news(const struct limit_point *l, size_t i, const struct limit_points *before)
-{
-	const struct limit_point *b = &before->at[i];
-
-	return l->kind < LIMIT_STACK || i >= before->n || b->kind != l->kind || b->usage != l->usage ||
-		b->limit != l->limit;
-}
-
 /* --- reading and storing ---------------------------------------------------------- */
-
-static void store_points(struct store *store, unsigned place, uint64_t process, uint64_t t_ns,
-	const struct limit_points *points, const struct limit_points *before)
-{
-	for (size_t i = 0; store && i < points->n; i++) {
-		const struct limit_point *l = &points->at[i];
-
-		if (!is_news(l, i, before))
-			continue;
-		struct store_limit row = {place + 1, process, t_ns, limit_kind_word(l->kind), l->path, l->limit,
-			l->usage, l->reclaimable, l->residue, l->swap, l->failures, l->oom_kills, l->stall_us,
-			l->full_stall_us, l->peak};
-
-		store_limit(store, &row);
-	}
-}
 
 /* How many more threads there may be. */
 static void read_tasks(struct place *place)
@@ -247,14 +224,8 @@ static void read_place(struct pressure *p, unsigned i, struct store *store, uint
 	place->read_ns = now_ns;
 	cgroup_place_read(place->cgroups, &place->now, &place->commit);
 	read_tasks(place);
-	store_points(store, i, 0, now_ns, &place->now, &place->before);
+	limit_rows(store, i, 0, now_ns, &place->now, &place->before);
 }
-
-static uint64_t debt_left(uint64_t promised, uint64_t used)
-{
-	return promised > used ? promised - used : 0;
-}
-
 
 /* Thread stacks, and what the main stack may grow by. */
 static uint64_t stack_debt(const struct look *l, const struct mms_mm *mm)
@@ -265,7 +236,7 @@ static uint64_t stack_debt(const struct look *l, const struct mms_mm *mm)
 		return LIMIT_NONE;
 	for (size_t i = 0; i < l->now.n; i++) {
 		if (l->now.at[i].kind == LIMIT_STACK)
-			bytes = debt_left(l->now.at[i].limit, l->now.at[i].usage);
+			bytes = limit_debt(l->now.at[i].limit, l->now.at[i].usage);
 	}
 	return bytes + (mm->users > 1 ? l->pages.stack : 0);
 }
@@ -276,7 +247,7 @@ static void store_debts(struct store *store, struct spaces *spaces, const struct
 	const struct mms_mm *mm = &w->mm;
 	bool cow_known = !l->family || l->looked;
 	struct store_debt row = {.process = w->image, .t_ns = now_ns, .place = l->place + 1,
-		.touch = debt_left(mm->data, mm->rss_anon + mm->swap), .stack = stack_debt(l, mm),
+		.touch = limit_debt(mm->data, mm->rss_anon + mm->swap), .stack = stack_debt(l, mm),
 		.cow = cow_known ? l->cow : LIMIT_NONE, .cow_huge = cow_known ? l->cow_huge : LIMIT_NONE,
 		.page_tables = mm->page_table, .private_bytes = mm->data + mm->stack, .threads = mm->users,
 		.swap = mm->swap, .noreserve = LIMIT_NONE};
@@ -464,8 +435,46 @@ static void read_process(struct pressure *p, struct look *l, const struct watch_
 	if (!limit_process_read(&l->limits, now_ns, &w->mm, &p->places[l->place].commit, &l->now))
 		return;
 	look_at_tasks(p, l, model);
-	store_points(store, l->place, w->image, now_ns, &l->now, &l->before);
+	limit_rows(store, l->place, w->image, now_ns, &l->now, &l->before);
 	look_at_pages(l, &w->mm, spaces, now_ns);
+}
+
+/* Where the process is, or was when it was looked at last; else where we are: who
+ * was over before is as a rule the program that started us. */
+static bool place_of(struct pressure *p, struct watch *w, uint64_t image, unsigned *ret, bool *ret_looked)
+{
+	const struct watch_image *im = watch_image_find(w, image);
+	const struct look *l = im && im->process && im->process <= p->n_looks ? &p->looks[im->process - 1] : NULL;
+	char text[4096];
+
+	*ret_looked = l && l->image == image && l->now_ns;
+	if (l && l->ticks) {
+		*ret = l->place;
+		return true;
+	}
+	int fd = limit_open("/proc/self", "cgroup");
+	limit_text(fd, text, sizeof(text));
+	if (fd >= 0)
+		close(fd);
+	return find_place(p, text, ret);
+}
+
+void pressure_refused(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns)
+{
+	for (size_t i = p->n_failures; i < w->model->n_failures; i++) {
+		const struct model_failure *f = &w->model->failures[i];
+		unsigned place;
+		bool looked;
+
+		if (!f->own.mm.total || !place_of(p, w, f->process, &place, &looked))
+			continue;
+		limit_rows_refused(store, place, f);
+		if (looked)
+			continue;
+		read_place(p, place, store, now_ns);
+		limit_rows_owed(store, place, f, now_ns);
+	}
+	p->n_failures = w->model->n_failures;
 }
 
 /* --- when to look again ----------------------------------------------------------- */
@@ -552,7 +561,7 @@ uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store,
 		if (!w->processes[i].gone_ns && w->processes[i].image)
 			read_process(p, &p->looks[i], &w->processes[i], store, spaces, w->model, now_ns);
 	}
-	p->n_failures = w->model->n_failures;
+	pressure_refused(p, w, store, now_ns);
 	add_up_families(p);
 	for (size_t i = 0; i < w->n_processes; i++) {
 		if (p->looks[i].open && p->looks[i].now.n && p->looks[i].now_ns == now_ns)

@@ -21,6 +21,10 @@ void pressure_free(struct pressure *p);
 uint64_t pressure_take(struct pressure *p, struct watch *w, struct store *store, struct spaces *spaces,
 	uint64_t now_ns);
 
+/* Who was refused told what it had, for it may be over when we look: at each tick,
+ * and once more when the rest was read. */
+void pressure_refused(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns);
+
 /* A last look at the counters of the cgroups whose processes have gone since
  * the last call: whether the kernel killed them shows there. */
 void pressure_gone(struct pressure *p, struct watch *w, struct store *store, uint64_t now_ns);

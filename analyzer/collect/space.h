@@ -56,6 +56,9 @@ struct space {
 	struct page_shadow coming_pages;
 	struct page_shadow ever;    /* PAGE_TOUCHED alone is used */
 	bool looked;                /* there is a look */
+	uint32_t n_lines;           /* areas as the kernel has them, at the newest look from outside */
+	bool own_sought;
+	uint64_t own_at;            /* address of the library's table of its areas; 0: not known */
 	bool noreserve_known;
 	uint64_t noreserve;         /* untouched bytes of such areas at the newest look */
 	bool final;                 /* the process told of itself; nothing from outside any more */

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <mmscope/record.h>
+
 #include "model/estimate.h"
 #include "model/reach.h"
 
@@ -187,6 +189,7 @@ struct model_failure {
 	uint32_t thread, stack;
 	int32_t error;
 	bool block; /* asked of malloc and its kin; else a mapping, the break or (size 0) a fork */
+	struct mms_own_limits own; /* at that moment; mm.total 0: not known */
 };
 
 struct model {

@@ -321,7 +321,10 @@ int answer_close(struct answer *a, int status)
 
 int answer_refuse(struct answer *a, const char *why)
 {
-	complain(a->verb, capture_path(a->capture), why);
+	bool going_on = capture_state(a->capture) == CAPTURE_RECORDING;
+	char *text = xasprintf("%s%s", why, going_on ? " (it is still recorded: ask again)" : "");
+	complain(a->verb, capture_path(a->capture), text);
+	free(text);
 	return answer_close(a, VERB_INCOMPLETE);
 }
 

@@ -346,7 +346,7 @@ static bool pages_are_known(const struct space *s)
 
 bool held_load(struct held *h, struct answer *a, const struct answer_process *p)
 {
-	*h = (struct held){.n = 0};
+	*h = (struct held){.blocks_known = capture_state(a->capture) == CAPTURE_COMPLETE};
 	if (!a->exact || a->n_pauses) /* not all blocks are known */
 		return false;
 	if (!space_load(&h->space, a, p, -1) || !pages_are_known(&h->space))
@@ -374,8 +374,12 @@ void held_done(struct held *h)
 	memset(h, 0, sizeof(*h));
 }
 
+uint64_t held_heap(const struct held_rss *r)
+{
+	return r->heap_live + r->slack_cached + r->slack_partial;
+}
+
 int64_t held_unexplained(const struct held_rss *r)
 {
-	return r->total - (int64_t)(r->heap_live + r->slack_cached + r->slack_partial + r->mappings + r->stacks +
-		r->file + r->shmem + r->profiler + r->other);
+	return r->total - (int64_t)(held_heap(r) + r->mappings + r->stacks + r->file + r->shmem + r->profiler + r->other);
 }

@@ -42,11 +42,13 @@ struct held {
 	uint64_t pinned_pages, pinned_live; /* pages with less than a tenth live, and that */
 	uint64_t n_blocks;  /* live blocks that were seen here */
 	bool counts_only;   /* states of some pages are not known one by one */
+	bool blocks_known;  /* no while it is recorded: live blocks are written at the end */
 };
 
 /* False: the pages of this process were never looked at, or could not be. */
 bool held_load(struct held *h, struct answer *a, const struct answer_process *p);
 void held_done(struct held *h);
+uint64_t held_heap(const struct held_rss *r); /* live and free */
 int64_t held_unexplained(const struct held_rss *r); /* total must be known */
 
 #endif

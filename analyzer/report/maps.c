@@ -38,7 +38,7 @@ static const struct {
 	{MM_RSS, "rss", BYTES, "in memory now"},
 	{MM_HIWATER, "hiwater_rss", BYTES, "the most that was ever in memory"},
 	{MM_SWAP, "swap", BYTES, "moved out to swap"},
-	{MM_DATA, "data_vm", BYTES, "private and writable: what counts for RLIMIT_DATA"},
+	{MM_DATA, "data_vm", BYTES, "private and writable, as RLIMIT_DATA counts"},
 	{MM_EXEC, "exec_vm", BYTES, "code of the executable"},
 	{MM_LIBRARY, "library_vm", BYTES, "code of libraries"},
 	{MM_STACK, "stack_vm", BYTES, "the main stack"},
@@ -231,7 +231,8 @@ static void print_fields(const struct space *s)
 /* Who made it: the file, the tag, or the call. */
 static char *maker(struct answer *a, const struct space_area *x, size_t width)
 {
-	if (x->stack_id) {
+	bool file = x->name[0] && strcmp(x->kind, "file") == 0;
+	if (x->stack_id && !file) {
 		char *chain = render_chain(answer_stack(a, x->stack_id), width);
 		if (chain[0])
 			return chain;
@@ -265,7 +266,7 @@ static void print_list(struct maps *m, const struct space *s)
 {
 	render_heading("Areas");
 	printf("%s%12s %10s %10s %s %-13s %s%s\n", render_style(STYLE_DIM), "start", "size", "in memory", "perm",
-		"kind", "file, or the call that made it", render_style(STYLE_PLAIN));
+		"kind", "file, or who made it", render_style(STYLE_PLAIN));
 	size_t limit = m->limit <= 0 || (size_t)m->limit > s->n ? s->n : (size_t)m->limit;
 	for (size_t i = 0; i < limit; i++)
 		print_area(m, &s->area[i]);
@@ -313,6 +314,8 @@ static void print_space(struct maps *m, const struct answer_process *p)
 		printf("  as it was at the look %s after the start; page counts are those of the\n"
 		       "  last look at each area\n",
 			s.look_ns < 0 ? "some time" : text_duration(when, (uint64_t)s.look_ns));
+	else if (s.from_outside)
+		printf("  as it was at the last look, %s after the start\n", text_duration(when, (uint64_t)s.look_ns));
 	putchar('\n');
 	space_picture(&s);
 	print_list(m, &s);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "report/oom_write.h"
 #include "report/options.h"
 #include "report/render.h"
+#include "report/text.h"
 #include "verbs.h"
 
 #define NOTES 3
@@ -107,6 +109,30 @@ static void print_who(const struct answer_process *p)
 	free(who);
 }
 
+/* The kernel killed others of this recording: who asks about the main process
+ * wants to know that. */
+static void print_killed(struct oom_verb *v, const struct answer_process *p)
+{
+	char time[TEXT_NUMBER];
+	bool any = false;
+	for (size_t i = 0; i < v->a.n_processes && !v->pid; i++) {
+		const struct answer_process *other = &v->a.processes[i];
+		struct oom o;
+		if (other == p || other->status != SIGKILL || strcmp(other->end, "signal") != 0)
+			continue;
+		if (oom_judge(&o, &v->a, other, v->at_ns) && o.death.killed) {
+			char *who = answer_who(other, false);
+			printf("  %-18s%s at %s\n", any ? "" : "killed for memory", who,
+				text_duration(time, (uint64_t)other->end_ns));
+			free(who);
+			any = true;
+		}
+		oom_done(&o);
+	}
+	if (any)
+		printf("  %-18s--process PID says more\n", "");
+}
+
 static void print_text(struct oom_verb *v, const struct answer_process *p)
 {
 	struct oom o;
@@ -116,6 +142,7 @@ static void print_text(struct oom_verb *v, const struct answer_process *p)
 	oom_judge(&o, &v->a, p, v->at_ns);
 	if (v->a.n_processes > 1)
 		print_who(p);
+	print_killed(v, p);
 	load_sites(v, &o, &sites);
 	oom_text(&o, &sites, &v->a);
 	oom_sites_done(&sites);

@@ -20,7 +20,9 @@
 #define AFTER_DEATH_NS 2000000000ll /* counters are read once more after the end */
 #define LOOK_FOLLOWS_NS 100000000ll
 #define AREAS_OF_A_CALL 2
+#define FORESIGHT 100 /* windows: a pace of seconds says nothing of hours */
 #define FILES_SHARE 100 /* so small a share of file pages does not move the peak */
+#define HUGE_PAGE (2 << 20) /* less is what processors hold charged in advance, 256 KiB each */
 #define COMMIT_LAG 256
 #define SPACE_PIECES (64 << 20) /* below the program, beside stacks */
 #define HEAP_STEP (1 << 20 | 132 << 10) /* what malloc asks for in place of less: 1 MiB, and its padding */
@@ -138,8 +140,10 @@ static void judge_debts(struct oom *o)
 		o->page_tables_due = o->touch / PAGE_TABLE_SHARE;
 	for (size_t i = 0; i < o->n_limits; i++) {
 		const struct oom_limit *l = &o->limits[i];
-		if (is_cgroup(l) && l->residue > o->thp)
-			o->thp = l->residue;
+		if (is_cgroup(l) && l->residue != OOM_UNKNOWN) {
+			int64_t huge = l->residue < HUGE_PAGE ? 0 : l->residue;
+			o->thp = huge > o->thp ? huge : o->thp;
+		}
 		if (!is_kind(l, "commit") || l->n_points == 0 || o->private_bytes < 0)
 			continue;
 		o->next_fork = o->private_bytes;
@@ -149,14 +153,18 @@ static void judge_debts(struct oom *o)
 
 /* ---- the end ---- */
 
-/* What was left when the allocation failed: a look follows at once.  Areas are
- * counted later, when they are many: the next count is taken. */
+/* What was left when the allocation failed: the process told it, else a look
+ * follows at once.  Areas are counted later, when they are many: the next count
+ * is taken. */
 static int64_t headroom_at(const struct oom_limit *l, int64_t t_ns)
 {
 	double value = l->n_points ? l->points[0].value : 0, until = (double)(t_ns + LOOK_FOLLOWS_NS) / 1e9;
 	size_t i = 0;
-	for (; i < l->n_points && l->points[i].t_s <= until; i++)
+	for (; i < l->n_points && l->points[i].t_s <= until; i++) {
 		value = l->points[i].value;
+		if (l->points[i].t_s == (double)t_ns / 1e9)
+			return (int64_t)((double)l->limit - value);
+	}
 	if (l->counts && i < l->n_points && l->points[i].value > value)
 		value = l->points[i].value;
 	return (int64_t)((double)l->limit - value);
@@ -301,7 +309,7 @@ static void judge_headroom(struct oom *o, const struct oom_limit *l, enum oom_ve
 static void judge_time(struct oom *o, const struct oom_limit *l, enum oom_verdict most)
 {
 	char text[TEXT_NUMBER];
-	if (!l->has_time || l->time.point_s >= 86400)
+	if (!l->has_time || l->time.point_s >= 86400 || l->time.point_s > FORESIGHT * l->growth.window_s)
 		return;
 	enum oom_verdict v = l->time.low_s < 60 ? OOM_CRITICAL : l->time.point_s < 3600 ? OOM_HIGH : OOM_ELEVATED;
 	char *name = l == o->binding ? xstrdup("the limit") : oom_limit_name(l);
@@ -392,6 +400,8 @@ bool oom_judge(struct oom *o, struct answer *a, const struct answer_process *p, 
 	judge_debts(o);
 	judge_death(o, a, until);
 	judge_all(o);
+	if (p->end_ns >= 0 && o->t_ns > p->end_ns) /* it had told all itself, and was looked for afterwards */
+		o->t_ns = p->end_ns;
 	return true;
 }
 

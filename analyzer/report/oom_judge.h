@@ -61,6 +61,7 @@ struct oom_death {
 	const char *who;        /* path of the counter */
 	int64_t kills_before, kills_after; /* in the look before its end, and after it */
 	int64_t failed_allocs, failed_size, failed_t_ns, failed_stack; /* the last one; size 0: a fork */
+	bool some_kept;      /* of the others the number alone is known */
 	bool too_many;     /* it was a thread or process, and not for memory */
 	bool locking;      /* it was to lock memory */
 	const struct oom_limit *failed_limit; /* that said so; NULL: none is known */

@@ -191,4 +191,9 @@ void oom_load_failures(struct oom *o, struct answer *a, int64_t until_ns)
 		o->death.failed_stack = query_int(q, 3);
 	}
 	query_close(q);
+	/* The first thousand of a recording have rows; blocks are all counted. */
+	if (until_ns == INT64_MAX && (int64_t)o->process->failed_allocs > o->death.failed_allocs) {
+		o->death.failed_allocs = (int64_t)o->process->failed_allocs;
+		o->death.some_kept = true;
+	}
 }

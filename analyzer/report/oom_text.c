@@ -167,7 +167,8 @@ static void print_debts(const struct oom *o)
 		return;
 	render_heading("Can be called in without a further call");
 	print_debt("untouched memory", o->touch, "writable, promised, never written");
-	print_debt("thread stacks", o->stack, "inside the above, and the main stack");
+	print_debt(o->threads > 1 ? "stacks" : "stack", o->stack, o->threads > 1 ?
+		"of threads, inside the above; and of main" : "what the main stack may still grow by");
 	print_debt("without a promise", o->noreserve, "untouched too, mapped with MAP_NORESERVE");
 	print_debt("copy-on-write", o->cow, "pages shared with live forks");
 	print_debt("huge pages", o->thp, "charged to the cgroup, in no statistic");
@@ -229,10 +230,10 @@ static void print_death(const struct oom *o, struct answer *a)
 	if (d->failed_allocs == 0)
 		return;
 	char *name = d->failed_limit ? oom_limit_name(d->failed_limit) : NULL;
-	char *text = xasprintf("%lld %s for %s %s refused, the last one%s%s at %s. %s%s%s",
+	char *text = xasprintf("%lld %s for %s %s refused, the last one%s%s%s at %s. %s%s%s",
 		(long long)d->failed_allocs, text_plural((uint64_t)d->failed_allocs, "request", "requests"),
 		d->too_many ? "memory or threads" : "memory",
-		text_plural((uint64_t)d->failed_allocs, "was", "were"),
+		text_plural((uint64_t)d->failed_allocs, "was", "were"), d->some_kept ? " that was kept" : "",
 		d->failed_size ? " of " : d->too_many ? ", a thread or process," : ", a fork,",
 		d->failed_size ? text_size(size, (uint64_t)d->failed_size) : "",
 		text_duration(when, (uint64_t)d->failed_t_ns), name ? "The limit that said so: " : "No limit that was "

@@ -44,18 +44,32 @@ static void site_json(struct json *j, struct answer *a, const struct held_site *
 	json_end(j);
 }
 
-static void rss_json(struct json *j, const struct held_rss *r)
+/* Which mappings an allocator uses is known by the blocks that lie there. */
+static void heap_json(struct json *j, const struct held *h)
 {
+	static const char *const names[] = {"heap_live", "heap_slack", "heap_slack_cached", "heap_slack_fragmented",
+		"mappings"};
+	const struct held_rss *r = &h->rss;
+	const uint64_t values[] = {r->heap_live, r->slack_cached + r->slack_partial, r->slack_cached, r->slack_partial,
+		r->mappings};
+	json_u64(j, "heap_and_mappings", held_heap(r) + r->mappings);
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		if (h->blocks_known)
+			json_u64(j, names[i], values[i]);
+		else
+			json_null(j, names[i]);
+	}
+}
+
+static void rss_json(struct json *j, const struct held *h)
+{
+	const struct held_rss *r = &h->rss;
 	json_object(j, "rss");
 	if (r->total < 0)
 		json_null(j, "total");
 	else
 		json_i64(j, "total", r->total);
-	json_u64(j, "heap_live", r->heap_live);
-	json_u64(j, "heap_slack", r->slack_cached + r->slack_partial);
-	json_u64(j, "heap_slack_cached", r->slack_cached);
-	json_u64(j, "heap_slack_fragmented", r->slack_partial);
-	json_u64(j, "mappings", r->mappings);
+	heap_json(j, h);
 	json_u64(j, "stacks", r->stacks);
 	json_u64(j, "file", r->file);
 	json_u64(j, "shmem", r->shmem);
@@ -122,7 +136,7 @@ static void held_json(struct json *j, struct pages *v, const struct answer_proce
 		site_json(j, &v->a, &h.site[i]);
 	json_end(j);
 	areas_json(j, &h.space);
-	rss_json(j, &h.rss);
+	rss_json(j, &h);
 	allocator_json(j, &h.allocator);
 	json_object(j, "fragmentation");
 	json_u64(j, "sparse_pages", h.pinned_pages);
@@ -160,20 +174,25 @@ static void line(const char *name, int64_t bytes, int64_t whole, const char *tex
 		text_percent(part, n, (uint64_t)whole), text);
 }
 
-static void print_rss(const struct held_rss *r)
+static void print_rss(const struct held *h)
 {
+	const struct held_rss *r = &h->rss;
 	if (r->total <= 0)
 		return;
 	render_heading("What is in memory");
-	line("live blocks", (int64_t)r->heap_live, r->total, "allocated and not freed");
-	line("heap, kept", (int64_t)r->slack_cached, r->total, "pages of the heap without a live block");
-	line("heap, between", (int64_t)r->slack_partial, r->total, "gaps in pages that hold live blocks");
-	line("mappings", (int64_t)r->mappings, r->total, "anonymous memory the program mapped itself");
+	if (h->blocks_known) {
+		line("live blocks", (int64_t)r->heap_live, r->total, "allocated and not freed");
+		line("heap, kept", (int64_t)r->slack_cached, r->total, "pages without a live block");
+		line("heap, between", (int64_t)r->slack_partial, r->total, "gaps beside live blocks");
+		line("mappings", (int64_t)r->mappings, r->total, "mapped by the program itself");
+	} else {
+		line("heap and mappings", (int64_t)(held_heap(r) + r->mappings), r->total, "told apart when recording ends");
+	}
 	line("stacks", (int64_t)r->stacks, r->total, "");
-	line("files", (int64_t)r->file, r->total, "executable, libraries and files, and their data");
+	line("files", (int64_t)r->file, r->total, "programs, libraries, files, data");
 	line("shared memory", (int64_t)r->shmem, r->total, "");
 	line("mmscope", (int64_t)r->profiler, r->total, "the measuring itself");
-	line("other", (int64_t)r->other, r->total, "areas of which nobody knows who made them");
+	line("other", (int64_t)r->other, r->total, "nobody knows who made it");
 	line("not explained", held_unexplained(r), r->total, "counted by the kernel, seen nowhere");
 	line("all together", r->total, r->total, "");
 }
@@ -243,7 +262,7 @@ static void print_fragmentation(struct pages *v, const struct held *h)
 static void print_process(struct pages *v, const struct answer_process *p)
 {
 	struct held h;
-	char size[TEXT_NUMBER];
+	char size[TEXT_NUMBER], time[TEXT_NUMBER];
 	if (!held_load(&h, &v->a, p)) {
 		head_print_process(p, !v->a.exact ? "blocks were sampled: what each of them used is not known"
 				: v->a.n_pauses   ? "recording was paused: not all blocks are known"
@@ -251,13 +270,18 @@ static void print_process(struct pages *v, const struct answer_process *p)
 		held_done(&h);
 		return;
 	}
+	char *when = h.space.from_outside ? xasprintf("the last look, %s after the start",
+		text_duration(time, (uint64_t)h.space.look_ns)) : xstrdup("the end");
 	char *text = h.rss.total < 0 ? xstrdup("memory in use is not known")
-		: xasprintf("%s in memory at the end", text_size(size, (uint64_t)h.rss.total));
+		: xasprintf("%s in memory at %s", text_size(size, (uint64_t)h.rss.total), when);
+	free(when);
 	head_print_process(p, text);
 	free(text);
+	if (!h.blocks_known)
+		printf("  Its blocks are known when the recording ends: the sites are those of mappings.\n");
 	if (h.counts_only)
 		printf("  Pages of some areas are known by number only: figures by site leave them out.\n");
-	print_rss(&h.rss);
+	print_rss(&h);
 	if (h.rss.total > 0)
 		print_allocator(&h.allocator);
 	print_sites(v, &h);

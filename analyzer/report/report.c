@@ -418,7 +418,7 @@ static int64_t never_touched(struct answer *a)
 	int64_t bytes = -1;
 	if (!a->main || !a->main->followed)
 		return -1;
-	if (held_load(&h, a, a->main)) {
+	if (held_load(&h, a, a->main) && h.blocks_known) {
 		bytes = 0;
 		for (size_t i = 0; i < h.n; i++)
 			if (h.site[i].requested > h.site[i].touched)

@@ -105,7 +105,7 @@ static void read_never(struct side *s)
 		struct held h;
 		if (!p->followed)
 			continue;
-		known = held_load(&h, &s->a, p) && !h.counts_only;
+		known = held_load(&h, &s->a, p) && h.blocks_known && !h.counts_only;
 		if (known)
 			add_held(s, &h);
 		held_done(&h);

@@ -84,6 +84,7 @@ bool space_load(struct space *s, struct answer *a, const struct answer_process *
 	if (answer_row(a, q)) {
 		s->n_looks = query_int(q, 0);
 		s->look_ns = query_int(q, 1);
+		s->from_outside = query_int(q, 3) != 0;
 	}
 	query_close(q);
 	q = answer_query(a, sql_touches);

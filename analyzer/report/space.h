@@ -35,6 +35,7 @@ struct space {
 	struct space_area *area; /* by address */
 	size_t n, capacity;
 	int64_t look_ns;         /* of the look that this is; -1: none */
+	bool from_outside;       /* that look: the process did not tell of itself, so this is not its end */
 	int64_t n_looks;
 	bool has_mm;
 	int64_t mm[MM_FIELDS];   /* -1: not known */

@@ -313,13 +313,6 @@ struct mms_sampling {
 	uint64_t interval; /* bytes; 0: every birth */
 };
 
-struct mms_heap_fail {
-	uint64_t size; /* 0: ENOMEM a fork, EAGAIN one thread or process too many;
-	                * else EAGAIN is memory that could not be locked */
-	int32_t error;
-	uint32_t op; /* enum mms_op; 0: no block, but a mapping, the break or a fork */
-};
-
 /* The accounting of an address space, in bytes where nothing else is said;
  * 0: not known.  What /proc/PID/status and /proc/PID/stat print. */
 struct mms_mm {
@@ -331,6 +324,22 @@ struct mms_mm {
 	uint32_t users; /* threads that share it */
 };
 _Static_assert(sizeof(struct mms_mm) == 232, "mm");
+
+/* What a process may have (soft limits, MMS_NO_LIMIT), and what it has. */
+#define MMS_NO_LIMIT UINT64_MAX
+struct mms_own_limits {
+	uint64_t as, data, stack, memlock;
+	struct mms_mm mm; /* of status alone; total 0: could not be read */
+};
+
+struct mms_heap_fail {
+	uint64_t size; /* 0: ENOMEM a fork, EAGAIN one thread or process too many;
+	                * else EAGAIN is memory that could not be locked */
+	int32_t error;
+	uint32_t op; /* enum mms_op; 0: no block, but a mapping, the break or a fork */
+	struct mms_own_limits own; /* at that moment; left out where nothing was asked */
+};
+_Static_assert(sizeof(struct mms_heap_fail) == 280, "heap_fail");
 
 /* A look at a whole address space: for each area, in the order of addresses,
  * any number of PAGES and one AREA; SPACE ends it.  All by one thread. */

@@ -196,6 +196,34 @@ static inline _Noreturn void mms_exit_group(int status)
 		mms_syscall3(SYS_exit_group, status, 0, 0);
 }
 
+/* A thread on the stack of who asks, that calls fn(arg) and exits; flags hold
+ * CLONE_VM and CLONE_VFORK.  It begins below the red zone. */
+static inline __attribute__((always_inline)) long mms_clone_over(long flags, void (*fn)(void *), void *arg)
+{
+	long ret;
+	register long r10 __asm__("r10") = 0;
+	register long r8 __asm__("r8") = 0;
+	register void (*function)(void *) __asm__("r12") = fn;
+	register void *argument __asm__("r13") = arg;
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "lea -128(%%rsp), %%rsp\n\t"
+			 "and $-16, %%rsp\n\t"
+			 "mov %%r13, %%rdi\n\t"
+			 "call *%%r12\n\t"
+			 "mov %[exit], %%eax\n\t"
+			 "xor %%edi, %%edi\n\t"
+			 "syscall\n\t"
+			 "hlt\n"
+			 "1:"
+			 : "=a"(ret)
+			 : "a"((long)SYS_clone), "D"(flags), "S"(0l), "d"(0l), "r"(r10), "r"(r8), "r"(function), "r"(argument),
+			 [exit] "i"(SYS_exit)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
 /* The few string functions that the first stage of the start needs: no call
  * to libc is made there. */
 static inline size_t mms_strlen(const char *s)

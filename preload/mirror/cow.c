@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "base/aside.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include "mirror/cow_bits.h"
@@ -94,14 +95,14 @@ static uint64_t cpu_ns(void)
 }
 
 /* resident - shared of /proc/self/statm: anonymous pages. */
-uint64_t cow_private_pages(void)
+static void read_private_pages(void *ret)
 {
 	char text[128];
 	uint64_t value[3] = { 0, 0, 0 };
 	int fd = mms_openat(AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC, 0), field = 0;
 
 	if (fd < 0)
-		return 0;
+		return;
 	long n = mms_read(fd, text, sizeof(text));
 	mms_close(fd);
 	for (long i = 0; i < n && field < 3; i++) {
@@ -110,7 +111,15 @@ uint64_t cow_private_pages(void)
 		else
 			field++;
 	}
-	return value[1] > value[2] ? value[1] - value[2] : 0;
+	*(uint64_t *)ret = value[1] > value[2] ? value[1] - value[2] : 0;
+}
+
+uint64_t cow_private_pages(void)
+{
+	uint64_t n = 0;
+
+	aside(read_private_pages, &n);
+	return n;
 }
 
 /* VmPTE of /proc/self/status. */

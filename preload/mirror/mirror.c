@@ -18,12 +18,12 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/sysinfo.h>
 
+#include "base/aside.h"
 #include "base/heap.h"
 #include "base/own.h"
 #include "base/sys.h"
-#include "mirror/mm.h"
+#include "mirror/mm_self.h"
 #include "mirror/origin.h"
 #include "mirror/page_runs.h"
 #include "mirror/page_scan.h"
@@ -33,7 +33,6 @@
 #define SPINS 2000          /* about 10 us */
 #define FAILURES_MAX 64     /* in a row: from then on one try, no spinning */
 #define LOOK_TRIES 50       /* a look may let others run before it gives up */
-#define MINCORE_MAX (256ul << 20) /* above this, sparse memory is cheaper to ask by pagemap */
 
 static struct {
 	_Atomic uintptr_t owner;    /* thread pointer of who is inside; 0: nobody */
@@ -254,21 +253,28 @@ static bool one_line(void *arg, const struct proc_map *m)
 	return !w->error;
 }
 
-static int reconcile(struct walk *w)
+static void read_lines(void *arg)
 {
+	struct walk *w = arg;
 	int fd = mms_openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
 
-	if (fd < 0)
-		return fd;
+	if (fd < 0) {
+		w->error = fd;
+		return;
+	}
+	int r = proc_maps_walk(fd, mirror.text, sizeof(mirror.text), one_line, w);
+	mms_close(fd);
+	try(w, r);
+}
+
+static int reconcile(struct walk *w)
+{
 	w->origin.exe = getauxval(AT_PHDR);
 	w->origin.loader = getauxval(AT_BASE);
 	w->first = !mirror.started;
-	int r = proc_maps_walk(fd, mirror.text, sizeof(mirror.text), one_line, w);
-	mms_close(fd);
-	if (r == 0)
-		r = w->error;
-	if (r < 0)
-		return r;
+	aside(read_lines, w);
+	if (w->error < 0)
+		return w->error;
 	clear_hole(w, w->at, UINTPTR_MAX & ~4095ul);
 	mirror.started = true;
 	mirror.checks++;
@@ -364,52 +370,6 @@ bool mirror_find(uintptr_t address, struct vma *ret)
 		*ret = *a;
 	leave();
 	return a != NULL;
-}
-
-/* ---- how much was used ---- */
-
-static void add_runs(void *arg, const struct page_told *run, size_t n)
-{
-	uint64_t pages = 0;
-
-	for (size_t i = 0; i < n; i++)
-		pages += run[i].n;
-	*(uint64_t *)arg += pages;
-}
-
-static int touched_by_pagemap(uintptr_t start, uintptr_t end, uint64_t *ret)
-{
-	struct page_scan scan = { .self = true, .runs = add_runs, .runs_arg = ret };
-
-	scan.pagemap_fd = mms_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
-	if (scan.pagemap_fd < 0)
-		return scan.pagemap_fd;
-	int r = page_scan_range(&scan, NULL, start, end, PAGE_WANT_STATES, true);
-	mms_close(scan.pagemap_fd);
-	return r;
-}
-
-/* mincore does not tell a page in swap from one that was never used. */
-static bool swap_is_used(void)
-{
-	struct sysinfo i = { .totalswap = 0 };
-
-	return mms_syscall3(SYS_sysinfo, (long)&i, 0, 0) < 0 || i.freeswap != i.totalswap;
-}
-
-int mirror_touched(uintptr_t start, size_t length, uint64_t *ret_pages)
-{
-	uintptr_t end = page_up(start + length);
-	uint64_t n = 0;
-
-	start &= ~(uintptr_t)4095;
-	struct page_scan scan = { .pagemap_fd = -1, .self = true, .runs = add_runs, .runs_arg = &n };
-	int r = end - start > MINCORE_MAX || swap_is_used()
-		? touched_by_pagemap(start, end, &n)
-		: page_scan_range(&scan, NULL, start, end, PAGE_WANT_PRESENT, true);
-	if (r == 0)
-		*ret_pages = n;
-	return r;
 }
 
 /* ---- the look ---- */
@@ -548,8 +508,7 @@ static void look_at_all(const struct mirror_sink *sink, struct mms_space *ret)
 
 static void read_mm(const struct walk *w, struct mms_mm *mm)
 {
-	mm_read_status(AT_FDCWD, "/proc/self/status", mm);
-	mm_read_stat(AT_FDCWD, "/proc/self/stat", mm);
+	mm_read_self(mm, true);
 	mm->brk = (uint64_t)mms_syscall3(SYS_brk, 0, 0, 0);
 	mm->mmap_base = w->map_top;
 	mm->task_size = MIRROR_TASK_SIZE;

@@ -34,10 +34,6 @@ void mirror_brk(uintptr_t old, uintptr_t end, uint32_t stack, uint64_t stamp);
 /* In the child of a fork, before anything else of this file. */
 void mirror_forked(void);
 
-/* Pages of [start, start + length) that the program has used: present or
- * swapped.  -EINVAL: not private anonymous memory, or not known; other
- * -errno: cannot be asked. */
-int mirror_touched(uintptr_t start, size_t length, uint64_t *ret_pages);
 /* The area that holds the address, copied; false: not known. */
 bool mirror_find(uintptr_t address, struct vma *ret);
 

@@ -10,7 +10,6 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/sys.h"
 
@@ -144,16 +143,4 @@ int mm_read_stat(int proc, const char *name, struct mms_mm *mm)
 				put(mm, stat_fields[i].offset, number(at, end));
 	}
 	return 0;
-}
-
-uint64_t mm_hiwater(bool forked)
-{
-	struct rusage u = { .ru_maxrss = 0 };
-
-	if (forked && mms_syscall3(SYS_getrusage, RUSAGE_SELF, (long)&u, 0) == 0)
-		return (uint64_t)u.ru_maxrss << 10;
-	struct mms_mm mm = { .hiwater_rss = 0 };
-
-	mm_read_status(AT_FDCWD, "/proc/self/status", &mm);
-	return mm.hiwater_rss;
 }

@@ -9,7 +9,6 @@
 #define MIRROR_MM_H
 
 #include <stddef.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <mmscope/record.h>
@@ -22,10 +21,5 @@ int mm_read_stat(int proc, const char *name, struct mms_mm *mm);
 
 /* The same from a text that was read already (status). */
 void mm_parse_status(const char *text, size_t length, struct mms_mm *mm);
-
-/* VmHWM of this process in bytes; 0: not known.  forked: it has executed nothing
- * since it was forked, so getrusage says the same and is one call; of a process
- * that has, the kernel counts the earlier images as well. */
-uint64_t mm_hiwater(bool forked);
 
 #endif

@@ -64,6 +64,8 @@ static enum vma_origin of_anonymous(const struct origin_walk *w, const struct pr
 		return VMA_SHMEM;
 	if (adjacent && w->origin == VMA_LIBC_HEAP && m->prot == 0 && w->start % ARENA_SIZE == 0)
 		return VMA_LIBC_HEAP;
+	if (adjacent && w->anonymous && w->prot == 0 && w->origin == VMA_THREAD_STACK)
+		return VMA_THREAD_STACK; /* a guard lies below its stack, wherever that begins */
 	if (m->start % ARENA_SIZE == 0 && m->end - m->start <= ARENA_SIZE)
 		return VMA_LIBC_HEAP;
 	if (adjacent && !w->anonymous && !w->shared &&
@@ -71,8 +73,6 @@ static enum vma_origin of_anonymous(const struct origin_walk *w, const struct pr
 			w->origin == VMA_PROFILER))
 		return w->origin;
 	if (m->prot == 0 && m->end - m->start <= GUARD_MAX)
-		return VMA_THREAD_STACK;
-	if (adjacent && w->anonymous && w->prot == 0 && w->origin == VMA_THREAD_STACK)
 		return VMA_THREAD_STACK;
 	if (m->prot == 0)
 		return VMA_UNKNOWN;

@@ -35,6 +35,7 @@
 #include <mmscope/launch.h>
 #include <mmscope/record.h>
 
+#include "base/aside.h"
 #include "base/enter.h"
 #include "base/next.h"
 #include "base/sys.h"
@@ -52,7 +53,6 @@ struct answer {
 };
 
 extern void *__libc_malloc(size_t) __attribute__((weak));
-extern char __libc_single_threaded __attribute__((weak)); /* glibc 2.32 */
 
 /* ---- in the copy ---- */
 
@@ -129,8 +129,7 @@ static long reap(long pid, int options)
 
 static void await(struct answer *shared, long pid)
 {
-	bool alone = &__libc_single_threaded && __libc_single_threaded;
-	uint64_t wait_ns = alone ? WAIT_NS : WAIT_THREADS_NS;
+	uint64_t wait_ns = aside_is_alone() ? WAIT_NS : WAIT_THREADS_NS;
 	uint64_t since_ns = mms_clock_ns(CLOCK_MONOTONIC);
 
 	while (!atomic_load(&shared->done)) {

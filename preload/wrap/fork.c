@@ -29,6 +29,7 @@
 #include "mirror/mirror.h"
 #include "wrap/cow.h"
 #include "wrap/process.h"
+#include "wrap/refused.h"
 
 /* The fork that this thread is in.  begin_stamp 0: none is told. */
 static __thread struct mms_fork fork_note __attribute__((tls_model("initial-exec")));
@@ -88,7 +89,7 @@ static __attribute__((cold)) void refused(uint32_t stack)
 	struct mms_heap_fail note = { .error = errno };
 
 	if (fork_note.begin_stamp && (note.error == ENOMEM || note.error == EAGAIN))
-		emit_long(MMS_LONG_HEAP_FAIL, stack, &note, sizeof(note), NULL, 0, NULL, 0);
+		refused_tell(&note, stack);
 	if (fork_note.begin_stamp)
 		cow_failed(&fork_note);
 	fork_note.begin_stamp = 0;

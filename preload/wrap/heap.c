@@ -36,6 +36,7 @@
 #include "capture/sample_filter.h"
 #include "wrap/heap.h"
 #include "wrap/module.h"
+#include "wrap/refused.h"
 #include "wrap/space.h"
 
 #define FRAME ((void *const *)__builtin_frame_address(0))
@@ -116,7 +117,7 @@ static __attribute__((noinline, cold)) void note_failure(
 	enum mms_op op, size_t size, int error, uint32_t stack)
 {
 	struct mms_heap_fail note = { .size = size, .error = error, .op = op };
-	emit_long(MMS_LONG_HEAP_FAIL, stack, &note, sizeof(note), NULL, 0, NULL, 0);
+	refused_tell(&note, stack);
 }
 
 /* Failures are told however few births are.  Size 0 is none: realloc freed. */

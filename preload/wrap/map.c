@@ -24,6 +24,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "wrap/module.h"
+#include "wrap/refused.h"
 #include "wrap/space.h"
 
 #define FRAME ((void *const *)__builtin_frame_address(0))
@@ -57,7 +58,7 @@ static __attribute__((noinline, cold)) void refused(size_t size, void *const *fp
 	if ((error != ENOMEM && error != EAGAIN) || !recording())
 		return;
 	struct mms_heap_fail fail = { .size = size, .error = error };
-	emit_long(MMS_LONG_HEAP_FAIL, capture_stack(fp), &fail, sizeof(fail), NULL, 0, NULL, 0);
+	refused_tell(&fail, capture_stack(fp));
 }
 
 /* Memory that cannot be locked is EAGAIN with a size, as MAP_LOCKED has it: mlock

@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "mirror/mirror.h"
+#include "mirror/touched.h"
 #include "wrap/allocator.h"
 #include "wrap/cow.h"
 
@@ -108,7 +109,7 @@ void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length)
 			return;
 		gone.stack = v.stack;
 	}
-	if (mirror_touched(at, length, &gone.touched) == 0)
+	if (touched_pages(at, length, &gone.touched) == 0)
 		emit_long(MMS_LONG_GONE, gone.stack, &gone, sizeof(gone), NULL, 0, NULL, 0);
 }
 
@@ -117,6 +118,7 @@ void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length)
 struct telling {
 	size_t states; /* bytes told so far */
 	uint32_t flags;
+	uint64_t own_pages;
 };
 
 static void tell_pages(void *arg, uint64_t first, const uint8_t *bytes, size_t n)
@@ -136,6 +138,8 @@ static void tell_area(void *arg, const struct mms_area *area, const char *name, 
 	struct telling *t = arg;
 	struct mms_area a = *area;
 
+	if (a.origin == VMA_PROFILER && !a.inode && !(a.flags & VMA_SHARED))
+		t->own_pages += a.present;
 	t->states += a.states_bytes;
 	if (t->states > STATES_MAX && a.states_bytes) {
 		t->flags |= MMS_SPACE_NO_STATES;
@@ -160,7 +164,7 @@ static uint64_t monotonic_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-uint64_t space_look(enum mms_look look)
+uint64_t space_look(enum mms_look look, uint64_t *ret_own)
 {
 	struct telling t = { .states = 0 };
 	struct mirror_sink sink = { .arg = &t, .pages = tell_pages, .area = tell_area };
@@ -177,6 +181,8 @@ uint64_t space_look(enum mms_look look)
 		space.scan_error = r;
 	}
 	emit_long(MMS_LONG_SPACE, 0, &space, sizeof(space), NULL, 0, NULL, 0);
+	if (!space.scan_error)
+		*ret_own = t.own_pages << 12;
 	if (look == MMS_LOOK_EXIT)
 		allocator_tell(space.mm.rss_anon);
 	return space.mm.hiwater_rss;

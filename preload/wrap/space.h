@@ -24,7 +24,8 @@ void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length);
 bool space_on_small_stack(void);
 
 /* A look at the whole address space, into the ring.  Returns the high-water
- * mark in bytes; 0: not known. */
-uint64_t space_look(enum mms_look look);
+ * mark in bytes; 0: not known.  *ret_own: bytes in use of our own anonymous
+ * areas; left alone where pages could not be asked about. */
+uint64_t space_look(enum mms_look look, uint64_t *ret_own);
 
 #endif

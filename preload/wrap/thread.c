@@ -20,6 +20,7 @@
 #include "base/next.h"
 #include "base/sys.h"
 #include "capture/emit.h"
+#include "wrap/refused.h"
 
 /* A thread that has not recorded anything yet is not known by its tid; its
  * name is read by the collector. */
@@ -80,7 +81,7 @@ static __attribute__((noinline, cold)) void refused(const pthread_attr_t *attr, 
 	size_t bytes = stack_bytes(attr);
 	bool memory = bytes && !would_be_given(bytes);
 	struct mms_heap_fail fail = { .size = memory ? bytes : 0, .error = memory ? ENOMEM : EAGAIN };
-	emit_long(MMS_LONG_HEAP_FAIL, capture_stack(fp), &fail, sizeof(fail), NULL, 0, NULL, 0);
+	refused_tell(&fail, capture_stack(fp));
 }
 
 WRAPPER int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)

@@ -21,6 +21,7 @@
 #include "capture/sample.h"
 #include "capture/sample_filter.h"
 #include "wrap/module.h"
+#include "wrap/refused.h"
 #include "wrap/space.h"
 
 #define NOINLINE __attribute__((noinline))
@@ -60,6 +61,7 @@ struct mms_process *capture_process(void) { return NULL; }
 void capture_lost(void) { }
 void module_check(void) { abort(); }
 void module_loader_called(bool is_free) { abort(); }
+void refused_tell(const struct mms_heap_fail *fail, uint32_t stack) { }
 void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length) { }
 uint64_t emit_stamp_slow(void) { abort(); }
 void emit_ext(enum mms_op op, uint64_t address, uint64_t size, uint32_t stack) { }

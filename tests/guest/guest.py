@@ -139,6 +139,10 @@ def map_edges():
     program('map_edges')
 
 
+def lowest():
+    program('lowest', statements=False)
+
+
 def modules():
     program('modules', path('libplugin.so'))
 
@@ -516,7 +520,7 @@ CASES = {f.__name__: f for f in (
     constructors, dlsym_calls, dlsym_first, closed, vfork_exit, exec_names, forks, threads_fork, exits, filters,
     passed_on, follow_name, state, modules, address_space, file_size, sanitizers, helper, helper_children,
     helper_state, helper_signals, helper_subreaper, helper_pid1, helper_processes, no_shm,
-    heap_edges, map_edges, kill_filter, undumpable, stolen, raw_clone, memory_limit, leaves_nothing,
+    heap_edges, map_edges, lowest, kill_filter, undumpable, stolen, raw_clone, memory_limit, leaves_nothing,
     tls, chroot, listed, pids_limit, pid_reuse, not_leaks, waits, threads_fork_soak)}
 
 

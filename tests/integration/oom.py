@@ -26,70 +26,30 @@ import threading
 import time
 
 import mms
+from groups import KIND, PIDS, USAGE, Group, Named
 
 MIB = 1 << 20
-V2 = os.path.exists('/sys/fs/cgroup/cgroup.controllers')
-TOP = '/sys/fs/cgroup' if V2 else '/sys/fs/cgroup/memory'
-PIDS = '/sys/fs/cgroup' if V2 else '/sys/fs/cgroup/pids'
-KIND, LIMIT, USAGE = (('cgroup2', 'memory.max', 'memory.current') if V2 else
-                      ('cgroup1', 'memory.limit_in_bytes', 'memory.usage_in_bytes'))
 # On an emulated machine (tests/vm) the programs stand still for longer.
 SLOW = {k: v for k, v in os.environ.items() if k == 'MMS_SLOW'}
 TIMES = float(SLOW.get('MMS_SLOW', 1))
 CASES = os.path.join(mms.PROGRAMS, 'oom_cases')
 
 
-class Group:
-    """A cgroup of this test, below another or the top."""
-    made = 0
-
-    def __init__(self, limit=None, above=TOP):
-        Group.made += 1
-        self.path = os.path.join(above, 'mms-oom-%d-%d' % (os.getpid(), Group.made))
-        try:
-            if V2:  # who has no groups inside has no controllers for them
-                with open(os.path.join(above, 'cgroup.subtree_control'), 'w') as f:
-                    f.write('+memory +pids')
-            os.mkdir(self.path)
-            if limit:
-                self.write(LIMIT, limit)
-        except OSError as e:
-            if os.path.isdir(self.path):
-                os.rmdir(self.path)
-            mms.skip('no memory cgroup can be made here: %s' % e.strerror)
-
-    def write(self, name, value):
-        with open(os.path.join(self.path, name), 'w') as f:
-            f.write(str(value))
-
-    def read(self, name):
-        with open(os.path.join(self.path, name)) as f:
-            return int(f.read())
-
-    def enter(self):
-        self.write('cgroup.procs', os.getpid())
-
-    def remove(self):
-        """The collector may still be inside for a moment."""
-        for _ in range(200):
-            try:
-                os.rmdir(self.path)
-                return
-            except OSError:
-                time.sleep(0.05)
-
-
-class Named(Group):
-    """One that is there already."""
-
-    def __init__(self, path):
-        self.path = path
+def make_progress(path):
+    """Its page is charged to the cgroup of this test, who writes it first.  Were
+    it the only file page of the group that is tested, and dirty as it always is,
+    the kernel would wait up to 0.1 s for it at the limit, before it kills
+    (shrink_inactive_list of cgroup v1, VMSCAN_THROTTLE_WRITEBACK)."""
+    with open(path, 'wb') as f:
+        f.write(bytes(4096))
+    os.chmod(path, 0o666)
 
 
 def start(work, name, way, group=None, arguments=(), limits=(), stdin=subprocess.DEVNULL, user=None, own=()):
     """Runs a case; the collector stays outside the group that is tested, but
     has the same `limits`.  `own` are those of the case alone (ulimit)."""
     db, progress = work.path(name + '.db'), work.path(name + '.progress')
+    make_progress(progress)
 
     def before():
         for which, value in limits:
@@ -293,8 +253,29 @@ def check_refused(work, faults):
         after = judge(db)['post_mortem'] or {}
         faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), name + ': post mortem')
         check_text(faults, db, words)
+    check_unseen(work, faults)
     check_apart(faults, *(start(work, 'noreserve', 'noreserve') if SLOW else apart))
     check_too_many(work, faults)
+
+
+def check_unseen(work, faults):
+    """Who is refused and over before anybody looks has told what it had."""
+    for name, letter in (('RLIMIT_AS', 'v'), ('RLIMIT_DATA', 'd')):
+        p, db, progress = start(work, 'unseen-' + letter, 'brief', stdin=subprocess.PIPE, own=[(letter, 200 * MIB)])
+        wait_for(p, progress, 1, 1)
+        collectors = mms.holders(db)
+        for pid in collectors:
+            os.kill(pid, signal.SIGSTOP)
+        p.communicate(b'\n')
+        for pid in collectors:
+            os.kill(pid, signal.SIGCONT)
+        mms.wait_finished(db)
+        a = judge(db)
+        after = a['post_mortem'] or {}
+        faults.equal((after.get('failed_limit'), after.get('failed_size')), (name, MIB), name + ', unseen: post mortem')
+        left = {l['kind']: l['headroom_bytes'] for l in a['limits']}[name]
+        faults.equal(0 <= left < MIB, True, '%s, unseen: %d left of what was refused' % (name, left))
+        check_text(faults, db, 'said so: %s.' % name)
 
 
 def check_too_many(work, faults):
@@ -367,9 +348,9 @@ def check_threads(work, faults):
     near(faults, 'thread stacks', judge(db, begin + 0.95)['debts']['stack'], actual)
 
 
-def wait_for(p, progress, value):
+def wait_for(p, progress, value, index=0):
     while p.poll() is None and not (os.path.exists(progress) and os.path.getsize(progress) >= 16 and
-                                    reached(progress) == value):
+                                    reached(progress, index) == value):
         time.sleep(0.002)
 
 
@@ -400,8 +381,10 @@ def check_killed(work, faults):
     faults.equal(any('take' in f['function'] for s in a['largest_sites'][:1] for f in s['stack']), True,
                  'killed: take() held most')
     faults.equal(a['binding']['headroom_bytes'] < 16 * MIB, True, 'killed: little was left at the last look')
+    faults.equal(a['debts']['thp'], 0, 'killed: there were no huge pages')
     check_text(faults, db, 'The kernel killed this process for lack of memory', 'time to limit')
     compare_then(faults, db, then)
+    check_child(work, faults)
     time.sleep(max(0, victim_at + 6.5 - time.time()))
     stay.send_signal(signal.SIGKILL)
     stay.wait()
@@ -413,6 +396,17 @@ def check_killed(work, faults):
     faults.equal((a['verdict'], 'for memory' in str(a['reasons'])), ('elevated', False), 'killed by a person: verdict')
     for g in (own, above, quiet):
         g.remove()
+
+
+def check_child(work, faults):
+    """Who asks about a program of which a child was killed is told so."""
+    group, db = Group(48 * MIB), work.path('child.db')
+    script = 'echo $$ > %s/cgroup.procs; %s grow %s 80; exit 0' % (group.path, CASES, work.path('child.progress'))
+    subprocess.run([mms.MMSCOPE, 'run', '--wait', '-o', db, '--', '/bin/sh', '-c', script], env=mms.environment(),
+                   stderr=subprocess.DEVNULL, check=True)
+    group.remove()
+    pid = mms.rows(db, "SELECT pid FROM process WHERE end_how = 'signal'")[0]['pid']
+    check_text(faults, db, 'killed for memory', 'oom_cases (%d) at' % pid)
 
 
 def snapshot(work, db):

@@ -2,6 +2,7 @@
 
     refusals.py exact|sample
 """
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,9 @@ def check(work, mode):
     assert told == [{'n': refused}], 'refused %d times, told %s' % (refused, told)
     listed = mms.rows(db, 'SELECT count(DISTINCT stack_id) AS stacks, min(error) AS least, max(error) AS most FROM alloc_failure')
     assert listed == [{'stacks': ENTRIES, 'least': 12, 'most': 12}], listed
+    after = json.loads(mms.verb('oom', '--format', 'json', db)[1])['post_mortem']
+    assert after['failed_allocs'] == refused, after  # of which a thousand have rows
+    assert 'the last one that was kept' in ' '.join(mms.verb('oom', db)[1].split())
     if mode == 'exact':  # what could not grow lives on
         assert len(mms.rows(db, 'SELECT size FROM live_block WHERE size = ?', held)) == 1
     print('%s: refused %d times, told so' % (mode, refused))

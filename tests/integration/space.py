@@ -8,6 +8,7 @@ sealed              nobody may look (PR_SET_DUMPABLE 0, not root): says so
 hidden              the program has no /proc: says so
 real-NAME           a real program: no page differs, hidden classes add up, RSS is explained
 container           the same as nobody, under a filter that denies what Docker's denies
+live                looked at from outside while it runs, against /proc; no more is told than is known
 filled              memory asked for first and used later: the history says when
 slack               free memory of glibc, and pages that little keeps, against the program's own count
 slack-jemalloc      the same behind jemalloc
@@ -22,6 +23,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 
 import contained
 import mms
@@ -124,6 +126,66 @@ def explained(db, faults):
             faults.equal('only read' in said and 'lags behind' in said, True, 'what this kernel does not tell: ' + said)
         parts = sum(rss[k] for k in ('heap_live', 'heap_slack', 'mappings', 'stacks', 'file', 'shmem', 'profiler', 'other', 'unexplained'))
         faults.equal(parts, rss['total'], 'sum of the parts')
+
+
+LIVE = '''
+import mmap, os, sys, threading, time
+blocks = [bytearray(100000) for i in range(200)]
+for i in range(3):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+maps = [mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for i in range(8)]
+for m in maps:
+    m[0] = 1
+print('ready', flush=True)
+sys.stdin.read()
+os._exit(0)
+'''
+
+
+def live(work, faults):
+    mms.need('/usr/bin/python3')
+    db = work.db('run')
+    p = subprocess.Popen([mms.MMSCOPE, 'run', '-o', db, '--', '/usr/bin/python3', '-c', LIVE], env=mms.environment(),
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    p.stdout.readline()
+    with open('/proc/%d/smaps' % p.pid) as f:
+        text = f.read()
+    lines = [l for l in re.findall(r'^[0-9a-f]+-[0-9a-f]+ ', text, re.M) if not l.startswith('ffff')]
+    rss = sum(map(int, re.findall(r'^Rss: +([0-9]+)', text, re.M))) << 10
+    got = {}
+    for _ in range(200):  # a look follows within a second, and is written
+        status, out, _ = mms.verb('pages', '--format', 'json', db)
+        got = (json.loads(out)['rss'] if status == 0 else None) or {}
+        if abs(got.get('total', 0) - rss) < 64 * PAGE:  # less is no reason for another look
+            break
+        time.sleep(0.1)
+    if not got:
+        faults.add('no look from outside in 20 s')
+        return
+    faults.equal(abs(got['total'] - rss) < 64 * PAGE, True, 'in memory: %d, the kernel says %d' % (got['total'], rss))
+    faults.equal((got['unexplained'], got['heap_live'], got['mappings']), (0, None, None), 'while it runs')
+    faults.equal(got['heap_and_mappings'] > 20 << 20, True, 'heap and mappings: %s' % got)
+    maps = answer('maps', db)
+    faults.equal(maps['mm']['map_count'], len(lines), 'areas')
+    narrow(faults, db)
+    p.communicate()
+    mms.wait_finished(db)
+    narrow(faults, db)
+
+    def ours(answered):
+        return set(pages_of((int(v['start'], 16), int(v['end'], 16), '') for v in answered['vmas']
+                            if v['kind'] == 'mmscope' and not v['name']))
+    # What the library itself says at the end is the truth of whose they are.
+    faults.equal(len(ours(maps) - ours(answer('maps', db))), 0, 'pages that are not mmscope\'s')
+    faults.equal(len(ours(maps)) > 4000, True, 'its pages, seen from outside: %d' % len(ours(maps)))
+    faults.equal(answer('pages', db)['rss']['heap_live'] > 19 << 20, True, 'live blocks at the end')
+
+
+def narrow(faults, db):
+    """What people read fits 80 columns; names of files are cut, call stacks too."""
+    for verb in ('maps', 'pages', 'oom'):
+        out = subprocess.run([mms.MMSCOPE, verb, db], stdout=subprocess.PIPE, text=True, check=True).stdout
+        faults.equal([l for l in out.splitlines() if len(l) > 80], [], verb + ': wider than 80 columns')
 
 
 def filled(work, faults):
@@ -353,7 +415,7 @@ def main():
             real(work, faults, rest)
         else:
             {'used': used, 'slack': slack, 'slack-jemalloc': slack_jemalloc, 'slack-broken': slack_broken,
-             'slack-handler': slack_handler, 'swapped': swapped, 'container': container, 'filled': filled, 'sealed': sealed, 'hidden': hidden,
+             'slack-handler': slack_handler, 'swapped': swapped, 'container': container, 'filled': filled, 'live': live, 'sealed': sealed, 'hidden': hidden,
              'upgrade': upgrade}[name](work, faults)
     return faults.done(name)
 

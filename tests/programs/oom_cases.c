@@ -10,10 +10,11 @@
  * mappings, areas, threads.  one, forks: one request that is too large, a fork
  * of RATE MiB.  noreserve: untouched memory of both kinds.  locks, space: until no more can
  * be locked, or mapped at all.  stacks: twelve threads use all of their stacks, and main does.
- * stay: sleeps.  PROGRESS is a file that always holds how many bytes (areas) were
- * got since then, and for how many ns a growing one lived: the kill itself,
- * for taking its memory away takes the kernel longer.  thp: forks over 64 MiB
- * of huge pages and waits for a line on stdin before each of its two steps.
+ * stay: sleeps.  brief: waits for a line, then mappings until refused, and over at
+ * once.  PROGRESS is a file that always holds how many bytes (areas) were got since
+ * then, and for how many ns a growing one lived: the kill itself, for taking its
+ * memory away takes the kernel longer.  thp: forks over 64 MiB of huge pages and
+ * waits for a line on stdin before each of its two steps.
  */
 #include <alloca.h>
 #include <fcntl.h>
@@ -108,11 +109,11 @@ static void until_null(size_t size)
 	stay(0.3);
 }
 
-static void maps(void)
+static void maps(useconds_t then_us)
 {
 	while (mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 		*progress += MIB;
-	stay(0.3);
+	stay(then_us / 1e6);
 }
 
 /* More than all memory, less than the address space. */
@@ -314,13 +315,19 @@ int main(int argc, char **argv)
 		stacks();
 		return 0;
 	}
+	if (!strcmp(argv[1], "brief")) {
+		progress[1] = 1;
+		wait_line();
+		maps(0);
+		return 0;
+	}
 	stay(1);
 	if (!strcmp(argv[1], "touch"))
 		touch();
 	else if (!strcmp(argv[1], "null") || !strcmp(argv[1], "small"))
 		until_null(argv[1][0] == 'n' ? MIB - 64 : 1000);
 	else if (!strcmp(argv[1], "maps"))
-		maps();
+		maps(300000);
 	else if (!strcmp(argv[1], "one"))
 		one();
 	else if (!strcmp(argv[1], "forks"))
