@@ -106,18 +106,20 @@ static bool one_line(void *arg, const struct proc_map *m)
 	return true;
 }
 
-static void find_own(struct copy *c, int proc_fd)
+int copy_own(int proc_fd, const struct copy_span *data, size_t n_data, struct copy_span *ret)
 {
 	struct mms_own_table t;
 	uint64_t at = 0;
+	int n = 0;
 
-	for (size_t i = 0; i < c->n_data && !at; i++)
-		at = own_areas_find(proc_fd, c->data[i].start);
+	for (size_t i = 0; i < n_data && !at; i++)
+		at = own_areas_find(proc_fd, data[i].start);
 	if (!at || !own_areas_read(proc_fd, at, &t))
-		return;
+		return 0;
 	for (uint32_t i = 0; i < MMS_OWN_AREAS; i++)
 		if (t.area[i].end > t.area[i].start)
-			c->own[c->n_own++] = (struct copy_span){ t.area[i].start, t.area[i].end };
+			ret[n++] = (struct copy_span){ t.area[i].start, t.area[i].end };
+	return n;
 }
 
 int copy_list(struct copy *c, int proc_fd)
@@ -134,7 +136,7 @@ int copy_list(struct copy *c, int proc_fd)
 	int r = text ? proc_maps_walk(fd, text, MAPS_TEXT, one_line, &l) : -ENOMEM;
 	free(text);
 	close(fd);
-	find_own(c, proc_fd);
+	c->n_own = (size_t)copy_own(proc_fd, c->data, c->n_data, c->own);
 	return r < 0 ? r : c->no_memory ? -ENOMEM : c->n_areas == 0 ? -ESRCH : 0;
 }
 

@@ -63,6 +63,10 @@ struct copy {
 	bool in_flight; /* a block is just being moved: where to is not known */
 };
 
+/* Our own areas in a process, by the table in these parts of its memory, which are
+ * the library's data: at most MMS_OWN_AREAS.  How many; 0: they are not known. */
+int copy_own(int proc_fd, const struct copy_span *data, size_t n_data, struct copy_span *ret);
+
 /* Lists the writable areas; proc_fd: /proc/PID.  0 or -errno. */
 int copy_list(struct copy *c, int proc_fd);
 

@@ -42,6 +42,7 @@ void cow_process_done(struct cow_process *p)
 {
 	cow_told_drop(p);
 	cow_plane_free(&p->there);
+	cow_plane_free(&p->moved);
 	cow_frames_free(p->frames);
 }
 
@@ -148,7 +149,7 @@ static void take_arm(struct cow_process *p, struct cow_fork *f, int side, const 
 }
 
 /* What a process told: it is credited, and forgotten. */
-static void take_told(struct cows *c, struct cow_process *p, uint64_t number, uint32_t how, bool whole)
+static void take_told(struct cows *c, struct cow_process *p, uint64_t number, uint32_t how, uint32_t share, bool whole)
 {
 	struct page_plane joined = { .slot = NULL };
 
@@ -157,7 +158,7 @@ static void take_told(struct cows *c, struct cow_process *p, uint64_t number, ui
 		cow_plane_take_away(&p->written, &joined);
 	}
 	cow_credit(c, number, &(struct cow_found){ .written = &p->written, .clean = &p->clean, .fresh = &p->fresh,
-		.joined = &joined, .how = how, .whole = whole });
+		.joined = &joined, .how = how, .share = share, .whole = whole });
 	cow_plane_free(&joined);
 }
 
@@ -194,7 +195,7 @@ static void note_arm(struct cows *c, struct cow_process *p, uint64_t number, con
 			return; /* what is told now is another thread's */
 		}
 		if (v.error == 0 && !cow_is_compared(f))
-			take_told(c, p, number, MMS_WATCH_UFFD, false);
+			take_told(c, p, number, MMS_WATCH_UFFD, v.share, false);
 		f->side[side].process = number;
 		if (side == CHILD && v.error == 0 && cow_is_compared(f))
 			v.error = f->side[PARENT].error;
@@ -230,7 +231,7 @@ static void note_last(struct cows *c, struct cow_process *p, uint64_t number, co
 		return;
 	memcpy(&v, n->payload, sizeof(v));
 	if (v.error == 0)
-		take_told(c, p, number, MMS_WATCH_UFFD, true);
+		take_told(c, p, number, MMS_WATCH_UFFD, MMS_COW_SHARE_ALL, true);
 	cow_told_drop(p);
 	p->ended = true;
 	p->faults = v.faults ? v.faults : STORE_UNKNOWN;
@@ -302,7 +303,7 @@ void cows_note(struct cows *c, const struct order_writer *w, const struct order_
 		note_last(c, p, w->process, n);
 		break;
 	case MMS_LONG_COW_TELL:
-		take_told(c, p, w->process, MMS_WATCH_WITNESS, false);
+		take_told(c, p, w->process, MMS_WATCH_WITNESS, MMS_COW_SHARE_ALL, false);
 		cow_told_drop(p);
 		break;
 	case MMS_LONG_COW_STANDS:
@@ -369,9 +370,14 @@ static uint64_t clock_ns(void)
 	return (uint64_t)t.tv_sec * 1000 * MS + (uint64_t)t.tv_nsec;
 }
 
+/* Until when a process is left alone: it is asked for a twentieth of the time at most. */
+static uint64_t rests_until(const struct cow_process *p, uint32_t how)
+{
+	return p && p->asked_ns && p->asked_how == how ? p->asked_ns + 20 * p->ask_cost_ns : 0;
+}
+
 /* An answer is for all forks of the process, of which there may be hundreds:
- * it is asked once in a round, and where that may wait, for a twentieth of the
- * time at most. */
+ * it is asked once in a round. */
 static bool ask_side(struct cows *c, struct cow_fork *f, int side, uint64_t now_ns, bool may_wait)
 {
 	struct cow_process *p = cow_process_of(c, f->side[side].process);
@@ -379,7 +385,7 @@ static bool ask_side(struct cows *c, struct cow_fork *f, int side, uint64_t now_
 
 	if (!p)
 		return false;
-	if (p->asked_ns && p->asked_how == f->watch && (p->asked_ns == now_ns || (may_wait && now_ns - p->asked_ns < 20 * p->ask_cost_ns)))
+	if (p->asked_ns && p->asked_how == f->watch && (p->asked_ns == now_ns || (may_wait && now_ns < rests_until(p, f->watch))))
 		return p->asked_ok;
 	p->asked_ok = cow_ask(c, f->side[side].process, f->watch);
 	p->asked_how = f->watch;
@@ -391,8 +397,8 @@ static bool ask_side(struct cows *c, struct cow_fork *f, int side, uint64_t now_
 static void ask_both(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 {
 	for (int side = 0; side < SIDES; side++)
-		if (f->side[side].armed && !f->side[side].told)
-			ask_side(c, f, side, now_ns, true);
+		if (f->side[side].armed && !f->side[side].told && ask_side(c, f, side, now_ns, true))
+			f->side[side].seen_ns = cow_process_find(c, f->side[side].process)->asked_ns;
 }
 
 /* A fork that nobody watches is over when its child ended: faults are known. */
@@ -415,6 +421,17 @@ static bool is_heard(const struct cow_fork *f, const struct cow_side *s)
 		s->armed || s->error;
 }
 
+static void ask_at_end(struct cows *c, struct cow_fork *f, int side, uint64_t now_ns)
+{
+	struct cow_side *s = &f->side[side];
+
+	if (!s->armed || s->asked || side_ended(c, f, s, now_ns))
+		return;
+	s->asked = ask_side(c, f, side, now_ns, false);
+	if (s->asked)
+		cow_witness_compare(c, f, side);
+}
+
 /* The side that goes on is asked once more.  Where it cannot be asked it is
  * just ending, and its last word is waited for. */
 static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns)
@@ -425,11 +442,7 @@ static bool other_side_known(struct cows *c, struct cow_fork *f, uint64_t now_ns
 		f->ending_ns = now_ns;
 	for (int side = 0; side < SIDES; side++) {
 		struct cow_side *s = &f->side[side];
-		if (s->armed && !s->asked && !side_ended(c, f, s, now_ns)) {
-			s->asked = ask_side(c, f, side, now_ns, false);
-			if (s->asked)
-				cow_witness_compare(c, f, side);
-		}
+		ask_at_end(c, f, side, now_ns);
 		known = known && ((!s->armed && is_heard(f, s)) || s->asked || side_ended(c, f, s, now_ns));
 	}
 	return known || now_ns - f->ending_ns > PATIENCE;
@@ -453,6 +466,8 @@ static void find_late(const struct cows *c, struct cow_fork *f)
 	uint64_t then = p && p->ended ? p->parent_faults : 0;
 
 	f->late = then && now != STORE_UNKNOWN && now >= then ? now - then : STORE_UNKNOWN;
+	if (f->side[PARENT].asked && f->side[CHILD].asked)
+		f->late = 0; /* both go on */
 	if (then)
 		f->side[PARENT].faults = then;
 }
@@ -475,6 +490,22 @@ static void end_fork(struct cows *c, struct cow_fork *f, uint64_t now_ns)
 	}
 }
 
+/* The child may be killed at any time: what is said of it is of now.  What the
+ * parent wrote may be as it was a little before, when it has many children. */
+static void look(struct cows *c, struct cow_fork *f, uint64_t now_ns)
+{
+	const struct cow_process *child = cow_process_find(c, f->side[CHILD].process);
+	uint64_t rests_ns = f->side[CHILD].armed && child && child->asked_ns != now_ns ? rests_until(child, f->watch) : 0;
+
+	if (rests_ns > now_ns) {
+		f->next_ask_ns = rests_ns;
+		return;
+	}
+	ask_both(c, f, now_ns);
+	cow_sample(c, f, now_ns);
+	f->next_ask_ns = now_ns + interval(++f->n_asked);
+}
+
 void cows_round(struct cows *c, uint64_t now_ns)
 {
 	c->n_rounds++;
@@ -487,9 +518,7 @@ void cows_round(struct cows *c, uint64_t now_ns)
 			if (other_side_known(c, f, now_ns))
 				end_fork(c, f, now_ns);
 		} else if (is_watched(f) && now_ns >= f->next_ask_ns) {
-			ask_both(c, f, now_ns);
-			cow_sample(c, f, now_ns);
-			f->next_ask_ns = now_ns + interval(++f->n_asked);
+			look(c, f, now_ns);
 		}
 	}
 	while (c->first_open < c->n && c->forks[c->first_open]->over && !c->forks[c->first_open]->changed)
@@ -545,6 +574,8 @@ void cows_finish(struct cows *c, uint64_t now_ns)
 	for (size_t i = c->first_open; i < c->n; i++)
 		if (!c->forks[i]->over && c->forks[i]->id) {
 			find_child(c, c->forks[i]);
+			for (int side = 0; side < SIDES; side++) /* the recording ends, and they may go on */
+				ask_at_end(c, c->forks[i], side, now_ns);
 			end_fork(c, c->forks[i], now_ns);
 		}
 	c->first_open = 0; /* another database may have failed */

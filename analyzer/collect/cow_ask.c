@@ -15,6 +15,7 @@
 #include "mirror/cow_bits.h"
 #include "mirror/cow_scan.h"
 #include "mirror/mm.h"
+#include "mirror/page_scan.h"
 
 struct watch_process *cow_outside(const struct cows *c, uint64_t number)
 {
@@ -50,9 +51,32 @@ void cow_tell_over(struct cows *c, const struct cow_fork *f, int side)
 }
 
 struct found {
-	struct page_plane written, clean, swapped, joined;
+	struct page_plane written, clean, fresh, moved, swapped, joined;
 	uint32_t how; /* enum mms_watch */
+	bool marks;   /* pages that are not protected are told, too */
+	struct cow_bits alone; /* of these: those that nobody shares */
+	int error;
 };
+
+static uint64_t entry[8192];
+
+/* As in the target: what is shared is not new, but was moved by mremap. */
+static void one_fresh(void *arg, uint64_t first, uint64_t n, unsigned categories)
+{
+	struct found *f = arg;
+
+	page_plane_set(categories & (IS_WRITTEN | IS_SWAPPED) ? &f->fresh : &f->moved, first, n);
+}
+
+/* When the other side is gone nobody shares it any more: what was seen before counts. */
+static void keep_moved(struct cow_process *p, struct found *f)
+{
+	cow_plane_add_common(&f->moved, &p->moved, &f->fresh);
+	cow_plane_take_away(&f->fresh, &f->moved);
+	cow_plane_free(&p->moved);
+	p->moved = f->moved;
+	f->moved = (struct page_plane){ .slot = NULL };
+}
 
 static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 {
@@ -60,6 +84,11 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 
 	bool joined = f->how == MMS_WATCH_WITNESS && categories & IS_HUGE && categories & IS_WRITTEN;
 
+	if (f->marks && !(categories & IS_WPALLOWED)) {
+		int r = cow_bits_range(&f->alone, first << 12, (first + n) << 12);
+		f->error = r < 0 ? r : f->error;
+		return;
+	}
 	if (joined)
 		page_plane_set(&f->joined, first, n);
 	page_plane_set(categories & IS_WRITTEN && !joined ? &f->written : &f->clean, first, n);
@@ -67,96 +96,52 @@ static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
 		page_plane_set(&f->swapped, first, n);
 }
 
-struct range {
-	uintptr_t start, end;
-	bool of_file;
-};
-
-static int by_start(const void *left, const void *right)
-{
-	const struct range *a = left, *b = right;
-
-	return a->start < b->start ? -1 : a->start > b->start;
-}
-
-/* The areas of all forks that have a side in the process, each address once;
- * to be freed. */
-static struct range *ranges_of(const struct cows *c, uint64_t number, size_t *ret_n)
-{
-	struct range *r = NULL;
-	size_t n = 0, room = 0, kept = 0;
-
-	for (size_t i = c->first_open; i < c->n; i++) {
-		const struct cow_fork *f = c->forks[i];
-		if (f->over || (f->side[PARENT].process != number && f->side[CHILD].process != number))
-			continue;
-		if (n + f->n_areas > room) {
-			struct range *more = reallocarray(r, room = (n + f->n_areas) * 2, sizeof(*r));
-			if (!more)
-				break;
-			r = more;
-		}
-		for (size_t k = 0; k < f->n_areas; k++)
-			if (f->areas[k].a.error == 0)
-				r[n++] = (struct range){ f->areas[k].a.start, f->areas[k].a.end, f->areas[k].name[0] == '/' };
-	}
-	if (n)
-		qsort(r, n, sizeof(*r), by_start);
-	for (size_t i = 0; i < n; i++) {
-		if (kept && r[i].start < r[kept - 1].end) {
-			r[kept - 1].end = r[i].end > r[kept - 1].end ? r[i].end : r[kept - 1].end;
-			r[kept - 1].of_file |= r[i].of_file;
-		} else {
-			r[kept++] = r[i];
-		}
-	}
-	*ret_n = kept;
-	return r;
-}
-
 static struct page_region region[2048];
 
 /* By the marks that a userfaultfd left on its pages. */
-static int ask_marks(int pagemap_fd, const struct range *range, size_t n, struct found *found)
+static int ask_marks(int pagemap_fd, const struct cow_spans *s, struct found *found)
 {
-	struct cow_scan scan = { .pagemap_fd = pagemap_fd, .region = region,
+	struct cow_scan scan = { .pagemap_fd = pagemap_fd, .region = region, .fresh = s->whole,
 		.n_regions = sizeof(region) / sizeof(region[0]), .run = one_run, .arg = found };
 	int r = 0;
 
-	for (size_t i = 0; i < n && r == 0; i++) {
-		scan.of_file = range[i].of_file;
-		r = cow_scan_range(&scan, range[i].start, range[i].end);
+	found->marks = scan.fresh;
+	found->alone = (struct cow_bits){ .pagemap_fd = pagemap_fd, .bit = COW_BIT_ALONE, .no_zero = true, .entry = entry,
+		.n_entries = sizeof(entry) / sizeof(entry[0]), .run = one_fresh, .arg = found };
+	for (size_t i = 0; i < s->n && r == 0; i++) {
+		scan.of_file = s->item[i].of_file;
+		r = cow_scan_range(&scan, s->item[i].start, s->item[i].end);
 	}
-	return r;
+	return r < 0 ? r : found->error;
 }
 
 /* By a bit of pagemap. */
-static int ask_bits(int pagemap_fd, enum cow_bit bit, const struct range *range, size_t n, struct found *found)
+static int ask_bits(int pagemap_fd, enum cow_bit bit, const struct cow_spans *s, struct found *found)
 {
-	static uint64_t entry[8192];
 	struct cow_bits bits = { .pagemap_fd = pagemap_fd, .bit = bit, .entry = entry,
 		.n_entries = sizeof(entry) / sizeof(entry[0]), .region = region,
 		.n_regions = sizeof(region) / sizeof(region[0]), .run = one_run, .arg = found };
 	int r = 0;
 
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = cow_bits_range(&bits, range[i].start, range[i].end);
+	for (size_t i = 0; i < s->n && r == 0; i++)
+		if (s->item[i].end - s->item[i].start <= PAGE_SCAN_PREAD_MAX) /* the process armed no more either */
+			r = cow_bits_range(&bits, s->item[i].start, s->item[i].end);
 	return r;
 }
 
 /* The witness holds all that a process does not have for itself. */
-static int ask_in_way(int pagemap_fd, uint32_t how, const struct range *range, size_t n, struct found *found)
+static int ask_in_way(int pagemap_fd, uint32_t how, const struct cow_spans *s, struct found *found)
 {
 	if (how == MMS_WATCH_WITNESS || how == MMS_WATCH_SOFT_DIRTY)
-		return ask_bits(pagemap_fd, how == MMS_WATCH_WITNESS ? COW_BIT_ALONE : COW_BIT_SOFT_DIRTY, range, n, found);
-	return ask_marks(pagemap_fd, range, n, found);
+		return ask_bits(pagemap_fd, how == MMS_WATCH_WITNESS ? COW_BIT_ALONE : COW_BIT_SOFT_DIRTY, s, found);
+	return ask_marks(pagemap_fd, s, found);
 }
 
 bool cow_ask(struct cows *c, uint64_t number, uint32_t how)
 {
 	struct watch_process *p = cow_outside(c, number);
 	struct found found = { .how = how };
-	size_t n;
+	struct cow_spans spans;
 
 	if (!p)
 		return false;
@@ -165,17 +150,23 @@ bool cow_ask(struct cows *c, uint64_t number, uint32_t how)
 	int fd = openat(p->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	struct range *range = ranges_of(c, number, &n);
-	int r = ask_in_way(fd, how, range, n, &found);
-	free(range);
+	cow_spans_read(&spans, c, number, p);
+	int r = ask_in_way(fd, how, &spans, &found);
+	cow_spans_done(&spans);
 	close(fd);
 	bool some = found.written.n_set || found.clean.n_set;
+	struct cow_process *told = cow_process_find(c, number);
+	if (told)
+		keep_moved(told, &found);
 	if (r == 0 && some)
 		cow_credit(c, number, &(struct cow_found){ .written = &found.written, .clean = &found.clean,
-			.swapped = &found.swapped, .joined = &found.joined, .how = how, .whole = true });
+			.fresh = &found.fresh, .swapped = &found.swapped, .joined = &found.joined, .how = how,
+			.share = MMS_COW_SHARE_ALL, .whole = true });
 	/* Nothing is protected any more: it is ending, or closed the descriptor. */
 	cow_plane_free(&found.written);
 	cow_plane_free(&found.clean);
+	cow_plane_free(&found.fresh);
+	cow_plane_free(&found.moved);
 	cow_plane_free(&found.swapped);
 	cow_plane_free(&found.joined);
 	return r == 0 && some;

@@ -15,30 +15,30 @@ static void keep_there(struct cow_process *p, const struct page_plane *written, 
 }
 
 /* An area that could not be watched is not told apart from one that came later. */
-static void find_fresh(const struct cow_fork *f, struct page_plane *to, const struct page_plane *from)
+static void leave_out_refused(const struct cow_fork *f, struct page_plane *p)
 {
-	struct page_plane fresh = { .slot = NULL };
-
-	cow_plane_add_common(&fresh, from, from);
-	for (size_t i = 0; i < f->n_areas && fresh.n_set; i++)
+	for (size_t i = 0; i < f->n_areas && p->n_set; i++)
 		if (f->areas[i].a.error)
-			page_plane_clear(&fresh, f->areas[i].a.start >> 12, (f->areas[i].a.end - f->areas[i].a.start) >> 12);
-	cow_plane_add_common(to, &fresh, &fresh);
-	cow_plane_free(&fresh);
+			page_plane_clear(p, f->areas[i].a.start >> 12, (f->areas[i].a.end - f->areas[i].a.start) >> 12);
 }
 
-static void find_new(const struct cow_fork *f, struct cow_side *s, const struct cow_found *found)
+/* Whatever was there at the fork was armed, where it was watched: the rest came
+ * since.  Areas that came since the newest fork are known whole; to an older one
+ * they are as the others. */
+static void find_new(const struct cow_fork *f, struct cow_side *s, const struct cow_found *found, bool newest)
 {
-	struct page_plane *fresh = &s->plane[COW_NEW];
+	struct page_plane *fresh = &s->plane[COW_NEW], *came = &s->plane[COW_CAME];
 
 	cow_plane_free(fresh);
+	cow_plane_free(came);
 	cow_plane_add_common(fresh, found->written, found->written);
-	if (found->how == MMS_WATCH_WITNESS) /* it armed whatever was there at the fork */
-		cow_plane_add_common(fresh, found->clean, found->clean);
-	cow_plane_take_away(fresh, &s->plane[COW_ARMED]);
+	cow_plane_add_common(fresh, found->clean, found->clean);
 	if (found->fresh)
-		find_fresh(f, fresh, found->fresh);
+		cow_plane_add_common(newest ? came : fresh, found->fresh, found->fresh);
+	cow_plane_take_away(fresh, &s->plane[COW_ARMED]);
 	cow_share_only_chosen(fresh, s->share);
+	leave_out_refused(f, fresh);
+	leave_out_refused(f, came);
 	s->new_known = true;
 }
 
@@ -61,10 +61,10 @@ static void credit_side(const struct cows *c, struct cow_fork *f, int side, cons
 	if (found->swapped && found->how == MMS_WATCH_WITNESS)
 		cow_plane_add_common(&s->plane[COW_SWAPPED], found->swapped, &s->plane[COW_ARMED]);
 	cow_plane_add_common(&s->plane[COW_WRITTEN], &now, &now);
-	if (newest) {
+	if (newest)
 		cow_plane_add_common(&s->plane[COW_FIRST], &now, &now);
-		find_new(f, s, found);
-	}
+	if (found->share >= s->share)
+		find_new(f, s, found, newest);
 	cow_plane_free(&now);
 	if (found->joined && found->joined->n_set)
 		cow_witness_joined(c, f, side, found->joined, newest);

@@ -20,7 +20,8 @@ enum cow_plane {
 	COW_FIRST,   /* of these, before this process forked again */
 	COW_GONE,    /* armed, and not there at the last look; made when the fork is over */
 	COW_HUGE,    /* armed, in a 2 MiB entry */
-	COW_NEW,     /* not armed, and written: never shared */
+	COW_NEW,     /* not armed, and there: never shared; of the pieces that are watched */
+	COW_CAME,    /* the same in areas that came after the newest fork: all of it */
 	COW_SWAPPED, /* armed, and in swap at a look: neither being alone with a page nor its frame
 	              * tells anything from then on */
 	COW_JOINED,  /* armed, and joined by the kernel to a 2 MiB entry that this side has for itself: reads as
@@ -34,6 +35,7 @@ struct cow_side {
 	bool told;        /* its last word was read */
 	bool died;        /* it ended without one */
 	bool asked;       /* after the other side ended */
+	uint64_t seen_ns; /* when it was last looked at from outside; 0: never */
 	bool lost;        /* the protection was gone at the last look: only what was seen before counts */
 	uint64_t gone_ns; /* when it was first seen gone: its last word may still be on the way */
 	unsigned gone_round; /* number of that round */
@@ -99,7 +101,7 @@ struct cow_fork {
 	struct store_cow_fork row;
 	struct cow_range range[COW_RANGES]; /* where a share was watched: low and high of what is known */
 	bool in_part;
-	char why[400];
+	char why[640];
 };
 
 /* What a process tells of itself, until the record that closes it. */
@@ -107,6 +109,7 @@ struct cow_process {
 	struct page_plane written, clean, huge;
 	struct page_plane fresh; /* in areas that came after it protected its pages */
 	struct page_plane there; /* at the last look at the whole of it */
+	struct page_plane moved; /* not protected, and seen shared by a look from outside */
 	uint64_t asked_ns, ask_cost_ns; /* from outside, last; 0: never */
 	uint32_t asked_how; /* enum mms_watch, then */
 	bool asked_ok;
@@ -140,6 +143,7 @@ struct cow_found {
 	const struct page_plane *swapped; /* MMS_WATCH_WITNESS: of these, in swap; or NULL */
 	const struct page_plane *joined;  /* MMS_WATCH_WITNESS: alone as a whole, in 2 MiB entries; or NULL */
 	uint32_t how;
+	uint32_t share; /* of these pieces only, as in struct mms_cow_arm */
 	bool whole;
 };
 void cow_credit(struct cows *c, uint64_t number, const struct cow_found *found);
@@ -152,6 +156,24 @@ void cow_plane_take_away(struct page_plane *from, const struct page_plane *what)
 void cow_plane_free(struct page_plane *p);
 /* The runs of a set, to be freed; NULL: no memory. */
 struct cow_run *cow_runs_of(const struct page_plane *p, size_t *ret_n);
+
+/* ---- cow_areas.c ---- */
+
+struct cow_span {
+	uint64_t start, end;
+	bool of_file;
+};
+
+/* Private writable memory of a process, each address once. */
+struct cow_spans {
+	struct cow_span *item;
+	size_t n, room;
+	bool whole; /* all there is but ours; else what the areas of its forks were */
+};
+void cow_spans_read(struct cow_spans *s, const struct cows *c, uint64_t number, const struct watch_process *p);
+void cow_spans_done(struct cow_spans *s);
+
+/* ---- */
 
 /* Asks a process from outside and credits its forks that are watched in this
  * way; false: it is gone or may not be asked. */
@@ -216,12 +238,25 @@ double cow_share_scale(const struct cow_share *s);
  * where all was watched.  per_page: how often a page is counted at most. */
 struct cow_range cow_share_pages(const struct cow_share *s, const struct page_plane *const plus[2],
 	const struct page_plane *const minus[2], uint64_t per_page);
-/* Pages that came after the fork, in the pieces that are looked at. */
-struct cow_range cow_share_new(const struct cow_share *s, const struct page_plane *fresh);
+/* Pages that came after the fork: COW_NEW and COW_CAME. */
+struct cow_range cow_share_new(const struct cow_share *s, const struct page_plane *fresh, const struct page_plane *came);
 /* Pages of the set in an area. */
 struct cow_range cow_share_area(const struct cow_share *s, const struct page_plane *p, const struct mms_cow_area *a);
 /* Takes away the pages of pieces that are not in the share. */
 void cow_share_only_chosen(struct page_plane *p, uint32_t share);
+
+/* ---- cow_why.c: what was counted is in the row; fills method, exact and why ---- */
+
+void cow_why_unwatched(struct cow_fork *f);
+void cow_why(struct cow_fork *f, double share);
+/* By its last word, or a look since the other side ended. */
+bool cow_known_at_end(const struct cow_side *s);
+/* Pages that were in swap at a look, where that hides what is written. */
+uint64_t cow_count_swapped(const struct cow_fork *f);
+/* Of these a side may have written any, with what was there. */
+uint64_t cow_count_joined(const struct cow_fork *f);
+
+/* ---- */
 
 /* The fork is over: classes, rows.  Called once. */
 void cow_result(struct cows *c, struct cow_fork *f, uint64_t now_ns);

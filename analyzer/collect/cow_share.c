@@ -113,11 +113,12 @@ static struct cow_tally tally_of(const struct page_plane *p, uint64_t first, uin
 	return t;
 }
 
-struct cow_range cow_share_new(const struct cow_share *s, const struct page_plane *fresh)
+struct cow_range cow_share_new(const struct cow_share *s, const struct page_plane *fresh, const struct page_plane *came)
 {
 	struct cow_tally t = tally_of(fresh, 0, ALL);
+	struct cow_range r = s->in_part ? cow_tally_sum(&t, s->p, PIECE) : exactly(fresh->n_set);
 
-	return s->in_part ? cow_tally_sum(&t, s->p, PIECE) : exactly(fresh->n_set);
+	return (struct cow_range){ r.point + came->n_set, r.low + came->n_set, r.high + came->n_set };
 }
 
 struct cow_range cow_share_area(const struct cow_share *s, const struct page_plane *p, const struct mms_cow_area *a)

@@ -23,6 +23,9 @@ char *check_rule_text(const struct check *c, const struct check_rule *r)
 {
 	char value[MEASURE_TEXT], limit[MEASURE_TEXT], usual[MEASURE_TEXT];
 	const char *name = measures[r->measure].name;
+	if (r->state == CHECK_UNKNOWN && r->value < 0 && r->measure == M_COW_PAGES && c->now.cow_why)
+		return xasprintf("%s was not measured in this recording, since not every fork was watched. %s", name,
+			c->now.cow_why);
 	if (r->state == CHECK_UNKNOWN && r->value < 0)
 		return xasprintf("%s was not measured in this recording", name);
 	if (r->state == CHECK_UNKNOWN && c->n_baselines == 0)

@@ -82,6 +82,9 @@ static void say_copies(FILE *s, const struct cow_fork *f)
 			"order is not known.",
 			text_count(low, (uint64_t)f->n[COW_COPIES_LOW]), text_count(high, (uint64_t)f->n[COW_COPIES_HIGH]));
 	}
+	/* Each broken page was copied, for this child or for a newer one. */
+	if (f->n[COW_COPIES_HIGH] >= 0 && f->n[COW_COPIES_HIGH] < cow_broken(f))
+		fprintf(s, " What the parent wrote after its next fork was copied for that one.");
 	if (f->n[COW_STILL] >= 0) {
 		char *still = pages_text(f, f->n[COW_STILL]);
 		fprintf(s, " %s were still shared at the end.", still);
@@ -195,8 +198,8 @@ static void print_intervals(const struct cow_parts *p)
 				text_count(high, (uint64_t)p->interval[i].high));
 			between = ", ";
 		}
-	fprintf(s, ". Areas and sites, below, are estimates as well, each with its interval; what has no page in the "
-		"watched part is left out.");
+	fprintf(s, ". New pages were looked for in the watched part, and in areas that came later everywhere. Areas and "
+		"sites, below, are estimates as well, each with its interval; what has no page in the watched part is left out.");
 	fclose(s);
 	render_paragraph(2, NULL, text);
 	free(text);
@@ -305,15 +308,15 @@ static size_t within(size_t limit, size_t n)
 	return limit == 0 || limit > n ? n : limit;
 }
 
-/* Its name, or who mapped it; to be freed. */
+/* Its name, who mapped it, or where it is; to be freed. */
 static char *area_text(struct answer *a, const struct cow_area *x)
 {
 	if (x->name[0] || x->stack_id == 0)
-		return xstrdup(x->name[0] ? x->name : "-");
+		return x->name[0] ? xstrdup(x->name) : xasprintf("at %llx", (unsigned long long)x->start);
 	return render_chain(answer_stack(a, x->stack_id), render_width());
 }
 
-/* "shared 900 to 1,102, parent 3 to 40"; to be freed. */
+/* "shared 900 to 1,102, parent 3 to 40", of what was watched whole nothing; to be freed. */
 static char *within_text(const struct cow_interval *x, size_t n)
 {
 	static const char *const words[][2] = {{"pages_shared", "shared"}, {"parent_broke", "parent"}, {"child_broke", "child"},
@@ -321,7 +324,7 @@ static char *within_text(const struct cow_interval *x, size_t n)
 	char low[TEXT_NUMBER], high[TEXT_NUMBER], *text = xstrdup("");
 	for (size_t w = 0; w < COUNT(words); w++)
 		for (size_t i = 0; i < n; i++) {
-			if (strcmp(x[i].name, words[w][0]) != 0)
+			if (strcmp(x[i].name, words[w][0]) != 0 || x[i].low == x[i].high)
 				continue;
 			char *more = xasprintf("%s%s%s %s to %s", text, text[0] ? ", " : "", words[w][1],
 				text_count(low, (uint64_t)x[i].low), text_count(high, (uint64_t)x[i].high));
@@ -335,11 +338,10 @@ static char *within_text(const struct cow_interval *x, size_t n)
 static void print_areas_within(struct answer *a, const struct cow_parts *p, size_t shown)
 {
 	for (size_t i = 0; i < shown; i++) {
-		if (!p->area[i].n_within)
-			continue;
 		char *name = area_text(a, &p->area[i]), *text = within_text(p->area[i].within, p->area[i].n_within);
 		char *line = xasprintf("%s, with 95 %% certainty: %s", name, text);
-		render_paragraph(4, NULL, line);
+		if (text[0])
+			render_paragraph(4, NULL, line);
 		free(line);
 		free(text);
 		free(name);
@@ -405,10 +407,9 @@ static void print_changes(const struct cow_place *x)
 
 static void print_place_within(const struct cow_place *x)
 {
-	if (!x->n_within)
-		return;
 	char *text = within_text(x->within, x->n_within), *line = xasprintf("With 95 %% certainty: %s", text);
-	render_paragraph(6, NULL, line);
+	if (text[0])
+		render_paragraph(6, NULL, line);
 	free(line);
 	free(text);
 }

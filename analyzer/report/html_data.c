@@ -293,6 +293,31 @@ static void time_json(struct page *p)
 	json_end(&p->j);
 }
 
+/* Areas or sites of the forks. */
+static void cow_parts_json(struct page *p, const char *key, const char *sql)
+{
+	struct query *q = answer_query(p->a, sql);
+	json_object(&p->j, key);
+	columns(p, "fork rows kind name node intervals pages_shared parent_broke child_broke both_broke bytes_changed");
+	json_array(&p->j, "data");
+	while (answer_row(p->a, q)) {
+		json_i64(&p->j, NULL, query_int(q, 0));
+		json_i64(&p->j, NULL, query_int(q, 1));
+		number(p, text_number(p, query_text(q, 2)));
+		number(p, text_number(p, query_text(q, 3)));
+		node_json(p, NULL, answer_stack(p->a, query_int(q, 4)));
+		number(p, text_number(p, query_text(q, 5)));
+		for (int i = 6; i < 11; i++)
+			if (query_null(q, i))
+				json_null(&p->j, NULL);
+			else
+				json_i64(&p->j, NULL, query_int(q, i));
+	}
+	json_end(&p->j);
+	json_end(&p->j);
+	query_close(q);
+}
+
 static void forks_json(struct page *p)
 {
 	enum { FORK_NUMBERS = 16 };
@@ -324,6 +349,8 @@ static void forks_json(struct page *p)
 	query_close(q);
 	json_end(&p->j);
 	flat_json(p, "cow", "fork t_ns parent_broke child_broke both_broke", sql_html_cow, 0);
+	cow_parts_json(p, "cow_areas", sql_html_cow_areas);
+	cow_parts_json(p, "cow_sites", sql_html_cow_sites);
 }
 
 /* Addresses go as page numbers: they fit a double's 53 bits. */

@@ -16,6 +16,7 @@
 #include "report/held.h"
 #include "report/side.h"
 #include "report_sql.h"
+#include "store/cow.h"
 
 static void copy_word(char *to, size_t size, const char *from)
 {
@@ -116,9 +117,15 @@ static void read_never(struct side *s)
 
 /* ---- pages that a fork shared and a side wrote ---- */
 
-/* Known when every fork was watched, or made a child that became another
- * program: such a child breaks next to nothing. */
-static int64_t broken_pages(struct answer *a)
+static bool is_small(const struct cow_fork *f)
+{
+	return f->why && strncmp(f->why, STORE_COW_SMALL, strlen(STORE_COW_SMALL)) == 0;
+}
+
+/* Known when every fork was watched, but for those of a program of less than 2 MiB,
+ * which are left out, and those whose child became another program: such a
+ * child breaks next to nothing. */
+static int64_t broken_pages(struct answer *a, char **ret_why)
 {
 	struct cow c;
 	int64_t pages = 0;
@@ -128,10 +135,12 @@ static int64_t broken_pages(struct answer *a)
 		bool gone = f->child && strcmp(f->child->end, "exec") == 0;
 		if (f->watched && cow_broken(f) >= 0)
 			pages += cow_broken(f);
-		else if (!gone)
+		else if (!gone && !is_small(f))
 			pages = UNKNOWN;
-		if (pages < 0)
+		if (pages < 0) {
+			*ret_why = xstrdup(cow_why_not(f));
 			break;
+		}
 	}
 	cow_done(&c);
 	return pages;
@@ -141,7 +150,7 @@ static int64_t broken_pages(struct answer *a)
  * more than the whole. */
 static void read_cow(struct side *s)
 {
-	s->total[M_COW_PAGES] = broken_pages(&s->a);
+	s->total[M_COW_PAGES] = broken_pages(&s->a, &s->cow_why);
 	if (s->total[M_COW_PAGES] < 0)
 		return;
 	for (size_t i = 0; i < s->n; i++)
@@ -252,6 +261,7 @@ int side_open(struct side *s, const char *verb, const char *path, const struct s
 int side_close(struct side *s, int status)
 {
 	free(s->site);
+	free(s->cow_why);
 	judged_done(&s->judged);
 	return answer_close(&s->a, status);
 }

@@ -30,6 +30,7 @@ struct side {
 	struct side_site *site; /* by id */
 	size_t n, capacity;
 	double total_slack[N_SITE_MEASURES];
+	char *cow_why; /* a sentence: why broken pages are not known; NULL */
 	int64_t total[N_MEASURES]; /* peak: of the process with the highest one */
 	bool threads;              /* two threads of one process allocated, so chance has a part in its peak */
 };

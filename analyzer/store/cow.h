@@ -17,6 +17,9 @@ struct stack_source;
 
 #define STORE_UNKNOWN UINT64_MAX /* as a value: NULL in the row */
 
+/* How `why` begins for a fork that was not worth watching. */
+#define STORE_COW_SMALL "The process has less than 2 MiB of private memory"
+
 struct store_cow_fork {
 	uint64_t id;
 	const char *method; /* NULL: nothing is known */

@@ -300,8 +300,7 @@ CREATE TABLE fork (
 	child_broke   INTEGER,
 	both_broke    INTEGER,                 -- by both: counted in each of the two above
 	still_shared  INTEGER,                 -- when watching ended
-	new_parent    INTEGER,                 -- pages that came after the fork: never COW; of a side without
-	                                       -- a last word, in the areas that it had at the fork
+	new_parent    INTEGER,                 -- pages that came after the fork: never COW
 	new_child     INTEGER,
 	copies        INTEGER,                 -- pages that the kernel copied
 	copies_low    INTEGER,
@@ -492,6 +491,8 @@ CREATE TABLE coverage (
 	count      INTEGER NOT NULL,
 	text       TEXT NOT NULL               -- one plain sentence
 ) STRICT;
+
+CREATE INDEX coverage_process ON coverage(process_id, kind);
 
 -- Judgements of the analyzer, kept with the data they were made from.
 CREATE TABLE finding (

@@ -104,7 +104,8 @@ static int add_all(struct sites *s)
 	sqlite3_stmt *list = NULL, *insert = NULL, *set = NULL;
 	int error = 0, code;
 
-	code = sqlite3_prepare_v2(s->db, "SELECT stack_id FROM heap_site UNION SELECT stack_id FROM vm_event"
+	code = sqlite3_prepare_v2(s->db, "SELECT stack_id FROM (SELECT DISTINCT stack_id FROM heap_site)"
+		" UNION SELECT stack_id FROM vm_event"
 		" UNION SELECT stack_id FROM fork UNION SELECT stack_id FROM cow_site UNION SELECT stack_id FROM cow_vma"
 		" UNION SELECT stack_id FROM snapshot_site"
 		" ORDER BY 1", -1, &list, NULL);

@@ -120,11 +120,10 @@ static int smallest_kept(struct store *s, const struct model_process *p, uint64_
 int store_write_sites(struct store *s, const struct model_process *p, struct written_process *w,
 	const struct stack_source *stacks)
 {
-	uint64_t smallest;
-	int error = smallest_kept(s, p, &smallest);
+	uint64_t smallest = 0;
+	bool asked = false;
+	int error = 0;
 
-	if (error)
-		return error;
 	if (store_grow(&w->sites, &w->n_sites, p->n_sites))
 		return store_no_memory(s);
 	for (size_t i = 0; !error && i < p->n_sites; i++) {
@@ -133,9 +132,14 @@ int store_write_sites(struct store *s, const struct model_process *p, struct wri
 
 		if (w->sites[i] == digest)
 			continue;
+		if (!w->sites[i] && !asked) {
+			error = smallest_kept(s, p, &smallest);
+			asked = true;
+		}
 		if (!w->sites[i] && h->own_peak_bytes < smallest)
 			continue;
-		error = store_write_stack(s, h->stack, stacks);
+		if (!error)
+			error = store_write_stack(s, h->stack, stacks);
 		if (!error)
 			error = write_site(s, p->number, h);
 		if (!error && h->sampled)

@@ -45,6 +45,7 @@ enum store_statement {
 	ST_COW_INTERVAL, ST_COW_PART_INTERVAL,
 	ST_KEPT_PROCESS, ST_KEPT_CONTEXT, ST_GONE_FORK,
 	ST_SNAPSHOT, ST_SNAPSHOT_SITE, ST_SNAPSHOT_AREA, ST_SNAPSHOT_FRAME,
+	ST_PAGES, ST_FREE_PAGES,
 	N_STATEMENTS
 };
 
@@ -60,6 +61,7 @@ struct written_process {
 struct store {
 	sqlite3 *db;
 	sqlite3_stmt *st[N_STATEMENTS];
+	int64_t page_size;
 	char error[256];
 	struct written_process *processes; /* by index in the model */
 	size_t n_processes;

@@ -197,4 +197,5 @@ const char upgrade_to_4[] =
 	"offset      INTEGER, "
 	"PRIMARY KEY (snapshot_id, tid, depth) "
 	") STRICT, WITHOUT ROWID; "
+	"CREATE INDEX coverage_process ON coverage(process_id, kind); "
 	"DROP INDEX IF EXISTS heap_site_site; ";

@@ -75,6 +75,8 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_EVENT] = "INSERT INTO heap_event VALUES (NULL,?,?,?,?,?,?,?)",
 	[ST_COVERAGE_REMOVE] = "DELETE FROM coverage WHERE process_id IS ? AND kind = ?",
 	[ST_COVERAGE] = "INSERT INTO coverage VALUES (NULL,?,?,?,?)",
+	[ST_PAGES] = "PRAGMA page_count",
+	[ST_FREE_PAGES] = "PRAGMA freelist_count",
 	[ST_VMA] = "INSERT OR REPLACE INTO vma VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_VMA_PAGES] = "INSERT OR REPLACE INTO vma_pages VALUES (?,?)",
 	[ST_SCAN] = "INSERT OR REPLACE INTO page_scan VALUES (?,?,?,?,?,?,?,?,?,?)",
@@ -124,11 +126,20 @@ int store_exec(struct store *s, const char *sql)
 	return code == SQLITE_OK ? 0 : store_fail(s, code);
 }
 
+static int64_t number_of(struct store *s, enum store_statement which)
+{
+	sqlite3_stmt *st = store_statement(s, which);
+	int64_t value = st && sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+
+	sqlite3_reset(st);
+	return value;
+}
+
 int64_t store_bytes(struct store *s)
 {
-	int64_t pages = db_int(s->db, "PRAGMA page_count", 0) - db_int(s->db, "PRAGMA freelist_count", 0);
-
-	return pages * db_int(s->db, "PRAGMA page_size", 4096);
+	if (!s->page_size)
+		s->page_size = db_int(s->db, "PRAGMA page_size", 4096);
+	return (number_of(s, ST_PAGES) - number_of(s, ST_FREE_PAGES)) * s->page_size;
 }
 
 uint64_t store_digest(uint64_t seed, const void *data, size_t size)

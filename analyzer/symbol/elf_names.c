@@ -8,6 +8,9 @@
  * person would write wins: exported over local, fewer leading underscores,
  * shorter, then alphabetical, so that the choice is the same on every run.
  *
+ * A big program has 100,000 functions and a recording wants some hundred: what
+ * covers none of the wanted addresses is passed over before its name is read.
+ *
  * Called by resolve.c.
  */
 #include "elf_names.h"
@@ -65,25 +68,92 @@ static bool in_code(Elf *elf, const GElf_Sym *symbol)
 	return gelf_getshdr(elf_getscn(elf, symbol->st_shndx), &head) && (head.sh_flags & SHF_EXECINSTR);
 }
 
-static int add_table(struct elf_names *names, Elf *elf, Elf_Scn *section, const GElf_Shdr *head, bool *ret_found)
+int elf_names_for(struct elf_names *names, const uint64_t *wanted, size_t n)
 {
-	Elf_Data *data = elf_getdata(section, NULL);
-	size_t n = data && head->sh_entsize ? data->d_size / head->sh_entsize : 0;
+	names->wanted = wanted;
+	names->n_wanted = n;
+	names->nearest = calloc(n + 1, sizeof(*names->nearest));
+	return names->nearest ? 0 : -ENOMEM;
+}
+
+/* The first wanted address at or behind `start`; n_wanted: none. */
+static size_t first_from(const struct elf_names *names, uint64_t start)
+{
+	size_t low = 0, high = names->n_wanted;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (names->wanted[middle] < start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static const char *name_of(Elf *elf, const GElf_Shdr *head, const GElf_Sym *symbol)
+{
+	const char *name = elf_strptr(elf, head->sh_link, symbol->st_name);
+
+	return !name || !name[0] || name[0] == '$' || name[0] == '.' ? NULL : name;
+}
+
+/* Symbols of the table: calls one() for each that is a function. */
+struct table {
+	struct elf_names *names;
+	Elf *elf;
+	const GElf_Shdr *head;
+	bool found;
+};
+static int each_function(struct table *t, Elf_Data *data, int (*one)(struct table *, const GElf_Sym *, size_t))
+{
+	size_t n = data && t->head->sh_entsize ? data->d_size / t->head->sh_entsize : 0;
 	int error = 0;
 
 	for (size_t i = 1; i < n && n < NAMES_MAX && !error; i++) {
 		GElf_Sym symbol;
-		const char *name;
 
-		if (!gelf_getsym(data, (int)i, &symbol) || !is_function(&symbol) || !in_code(elf, &symbol))
-			continue;
-		name = elf_strptr(elf, head->sh_link, symbol.st_name);
-		if (!name || !name[0] || name[0] == '$' || name[0] == '.')
-			continue;
-		error = add_name(names, (struct elf_name){symbol.st_value, symbol.st_value + symbol.st_size,
-			name, rank_of(&symbol, name)});
-		*ret_found = true;
+		if (gelf_getsym(data, (int)i, &symbol) && is_function(&symbol) && in_code(t->elf, &symbol))
+			error = one(t, &symbol, first_from(t->names, symbol.st_value));
 	}
+	return error;
+}
+
+static int note_start(struct table *t, const GElf_Sym *symbol, size_t i)
+{
+	/* What has no type may be a mark that is no function's. */
+	if ((!t->found || GELF_ST_TYPE(symbol->st_info) == STT_NOTYPE) && !name_of(t->elf, t->head, symbol))
+		return 0;
+	t->found = true;
+	if (t->names->last < symbol->st_value)
+		t->names->last = symbol->st_value;
+	if (t->names->nearest[i] < symbol->st_value)
+		t->names->nearest[i] = symbol->st_value;
+	return 0;
+}
+
+static int take(struct table *t, const GElf_Sym *symbol, size_t i)
+{
+	uint64_t start = symbol->st_value, end = start + symbol->st_size;
+	const struct elf_names *names = t->names;
+	const char *name;
+
+	if (i == names->n_wanted || (symbol->st_size ? names->wanted[i] >= end : names->nearest[i] != start))
+		return 0;
+	name = name_of(t->elf, t->head, symbol);
+	return name ? add_name(t->names, (struct elf_name){start, end, name, rank_of(symbol, name)}) : 0;
+}
+
+static int add_table(struct elf_names *names, Elf *elf, Elf_Scn *section, const GElf_Shdr *head, bool *ret_found)
+{
+	struct table t = {.names = names, .elf = elf, .head = head};
+	Elf_Data *data = elf_getdata(section, NULL);
+	int error;
+
+	each_function(&t, data, note_start);
+	error = each_function(&t, data, take);
+	*ret_found |= t.found;
 	return error;
 }
 
@@ -117,19 +187,29 @@ static int by_start(const void *a, const void *b)
 	return lx != ly ? (lx > ly ? -1 : 1) : strcmp(y->name, x->name);
 }
 
+/* A function without size ends behind the last wanted address that it is the
+ * nearest to: up to the next that another one begins before.  The last of all
+ * has no end. */
+static uint64_t end_of(const struct elf_names *names, uint64_t start)
+{
+	size_t i = first_from(names, start);
+
+	if (i == names->n_wanted || names->nearest[i] != start || start == names->last)
+		return start;
+	while (i + 1 < names->n_wanted && !names->nearest[i + 1])
+		i++;
+	return names->wanted[i] + 1;
+}
+
 void elf_names_sort(struct elf_names *names)
 {
-	uint64_t next = 0;
-
 	if (names->n)
 		qsort(names->names, names->n, sizeof(*names->names), by_start);
-	for (size_t i = names->n; i-- > 0;) {
+	for (size_t i = 0; i < names->n; i++) {
 		struct elf_name *name = &names->names[i];
 
-		if (name->end <= name->start && next > name->start)
-			name->end = next;
-		if (i && names->names[i - 1].start != name->start)
-			next = name->start;
+		if (name->end <= name->start)
+			name->end = end_of(names, name->start);
 		if (name->end > name->start && name->end - name->start > names->longest)
 			names->longest = name->end - name->start;
 	}
@@ -138,6 +218,7 @@ void elf_names_sort(struct elf_names *names)
 void elf_names_done(struct elf_names *names)
 {
 	free(names->names);
+	free(names->nearest);
 	*names = (struct elf_names){0};
 }
 

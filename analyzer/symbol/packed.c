@@ -29,6 +29,9 @@
 #define PAGE 4096ull
 #define STEP (32ull << 10) /* unpacked at once */
 #define RATIO_MAX 1032     /* of deflate */
+/* What stands before the deflated bytes.  The checksum behind them is known
+ * only when all is unpacked, so it is not computed. */
+#define ZLIB_HEAD 2
 #define SECTIONS_MAX 32
 
 struct packed {
@@ -142,10 +145,12 @@ static bool fill(Elf *elf, uint8_t *memory, Elf64_Shdr *heads)
 			struct packed *p = &all[k++];
 
 			p->out = memory + head->sh_offset;
-			p->stream.next_in = (uint8_t *)bytes->d_buf + sizeof(Elf64_Chdr);
-			p->stream.avail_in = (uInt)(bytes->d_size - sizeof(Elf64_Chdr));
+			if (bytes->d_size < sizeof(Elf64_Chdr) + ZLIB_HEAD)
+				return false;
+			p->stream.next_in = (uint8_t *)bytes->d_buf + sizeof(Elf64_Chdr) + ZLIB_HEAD;
+			p->stream.avail_in = (uInt)(bytes->d_size - sizeof(Elf64_Chdr) - ZLIB_HEAD);
 			p->stream.next_out = p->out;
-			if (inflateInit(&p->stream) != Z_OK || mprotect(p->out, to_pages(p->size), PROT_NONE) != 0)
+			if (inflateInit2(&p->stream, -MAX_WBITS) != Z_OK || mprotect(p->out, to_pages(p->size), PROT_NONE) != 0)
 				return false;
 			head->sh_flags &= ~(uint64_t)SHF_COMPRESSED;
 		} else {

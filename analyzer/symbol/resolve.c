@@ -18,6 +18,7 @@
 #include "elf_names.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *symbol_level_word(enum symbol_level level)
@@ -125,18 +126,43 @@ static int name_from_table(struct pool *pool, const struct elf_names *names, str
 	return outermost->function ? 0 : -ENOMEM;
 }
 
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static int name_all(struct sources *s, struct pool *pool, struct symbol_want *wants, size_t n,
+	enum symbol_level *ret_level)
+{
+	uint64_t *addresses = malloc((n + 1) * sizeof(*addresses));
+	struct elf_names names = {0};
+	int error = addresses ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !error && i < n; i++)
+		addresses[i] = wants[i].address;
+	if (!error)
+		qsort(addresses, n, sizeof(*addresses), by_value);
+	if (!error)
+		error = elf_names_for(&names, addresses, n);
+	if (!error)
+		error = load_names(s, &names, ret_level);
+	for (size_t i = 0; !error && i < n; i++)
+		error = name_from_table(pool, &names, &wants[i]);
+	elf_names_done(&names);
+	free(addresses);
+	return error;
+}
+
 static int resolve_open(struct sources *s, struct pool *pool, struct symbol_want *wants, size_t n_wants,
 	enum symbol_level *ret_level)
 {
-	struct elf_names names = {0};
 	bool full = false;
 	int error = debug_child_resolve(s->has_debug ? &s->debug : &s->main, pool, wants, n_wants, &full);
 
 	if (!error)
-		error = load_names(s, &names, ret_level);
-	for (size_t i = 0; !error && i < n_wants; i++)
-		error = name_from_table(pool, &names, &wants[i]);
-	elf_names_done(&names);
+		error = name_all(s, pool, wants, n_wants, ret_level);
 	if (full)
 		*ret_level = SYMBOL_FULL;
 	return error;

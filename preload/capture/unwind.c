@@ -185,9 +185,11 @@ void unwind_invalidate(void)
 	__atomic_fetch_add(&n_invalidated, 1, __ATOMIC_RELAXED);
 }
 
-void unwind_forking(void)
+void unwind_forking(bool quiet)
 {
 	__atomic_fetch_add(&join_forks, 1, __ATOMIC_RELAXED);
+	if (!quiet)
+		rules_share();
 }
 
 void unwind_counters(struct unwind_counters *ret)

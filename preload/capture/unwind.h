@@ -61,8 +61,8 @@ void unwind_forget(struct unwind_thread *t);
  * an unloaded module through the interposed free(), which is the sign. */
 void unwind_invalidate(void);
 
-/* This process is about to fork. */
-void unwind_forking(void);
+/* This process is about to fork.  quiet: it maps nothing (a filter may forbid it). */
+void unwind_forking(bool quiet);
 
 /* Counters since init.  Audits are counted in the process's slot as well. */
 struct unwind_counters {

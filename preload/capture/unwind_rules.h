@@ -102,6 +102,15 @@ void rules_insert(uint64_t pc, rule r, uint64_t generation);
 /* Forgets all rules and opens a new generation. */
 void rules_clear(void);
 
+/* Before a fork.  From the third on (of this process and those it comes from)
+ * parent and child share a table, for the modules that were told of. */
+void rules_share(void);
+
+/* The list of modules that were told of, anew: BEGIN, ADD for each, END.  One
+ * thread at a time. */
+enum rules_list { RULES_LIST_BEGIN, RULES_LIST_ADD, RULES_LIST_END };
+void rules_modules(enum rules_list how, uint64_t low, uint64_t high);
+
 /* Odd or even, it only ever grows: whoever remembers something that follows
  * from rules remembers this with it. */
 OURS extern uint64_t rules_generation_word;

@@ -182,6 +182,7 @@ struct walk {
 	int pid; /* whose areas; 0: our own */
 	struct cow_scan scan;
 	struct cow_bits bits;
+	struct cow_bits alone; /* of pages that are not protected: those that nobody shares */
 	struct page_runs runs;
 	struct origin_walk origin;
 	struct mms_cow_area area;
@@ -191,19 +192,33 @@ struct walk {
 	int error;
 };
 
-static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
+static void add_run(struct walk *w, uint64_t first, uint64_t n, unsigned state)
 {
-	struct walk *w = arg;
-	bool huge = categories & IS_HUGE, written = categories & IS_WRITTEN;
-	unsigned state = huge ? (written ? MMS_COW_WRITTEN_HUGE : MMS_COW_CLEAN_HUGE)
-			      : (written ? MMS_COW_WRITTEN : MMS_COW_CLEAN);
-
-	if (w->scan.fresh && !(categories & IS_WPALLOWED))
-		state = MMS_COW_FRESH;
 	if (!w->begun)
 		page_runs_begin(&w->runs, first);
 	w->begun = true;
 	page_runs_add(&w->runs, first, n, (enum mms_page_state)state);
+}
+
+/* What mremap moved here is not protected either, and not new while it is shared. */
+static void one_fresh(void *arg, uint64_t first, uint64_t n, unsigned categories)
+{
+	if (categories & (IS_WRITTEN | IS_SWAPPED))
+		add_run(arg, first, n, MMS_COW_FRESH);
+}
+
+static void one_run(void *arg, uint64_t first, uint64_t n, unsigned categories)
+{
+	struct walk *w = arg;
+	bool huge = categories & IS_HUGE, written = categories & IS_WRITTEN;
+
+	if (w->scan.fresh && !(categories & IS_WPALLOWED)) {
+		int r = cow_bits_range(&w->alone, first << 12, (first + n) << 12);
+		w->error = r < 0 ? r : w->error;
+		return;
+	}
+	add_run(w, first, n, huge ? (written ? MMS_COW_WRITTEN_HUGE : MMS_COW_CLEAN_HUGE)
+				  : (written ? MMS_COW_WRITTEN : MMS_COW_CLEAN));
 	w->area.armed += n;
 	if (w->arm && categories & IS_PRESENT)
 		w->arm->resident += n;
@@ -273,7 +288,7 @@ static void one_part(struct walk *w, const struct proc_map *m)
 	bool looked = w->way != WAY_AREAS;
 	if (!w->sink->area || (looked && w->area.armed == 0 && w->area.error == 0))
 		return;
-	if (mirror_find(w->area.start, &v)) {
+	if (mirror_find_most(w->area.start, w->area.end, &v)) {
 		w->area.stack = v.stack;
 		w->area.origin = v.origin;
 	}
@@ -354,6 +369,8 @@ static int walk_areas(struct walk *w)
 	w->bits = (struct cow_bits){ .pagemap_fd = w->scan.pagemap_fd, .bit = w->bit, .entry = s->entry,
 		.n_entries = sizeof(s->entry) / sizeof(s->entry[0]), .region = s->region,
 		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
+	w->alone = (struct cow_bits){ .pagemap_fd = w->scan.pagemap_fd, .bit = COW_BIT_ALONE, .no_zero = true, .entry = s->entry,
+		.n_entries = sizeof(s->entry) / sizeof(s->entry[0]), .run = one_fresh, .arg = w };
 	int r = w->scan.pagemap_fd;
 	if (r >= 0) {
 		w->runs.buffer = s->runs;

@@ -39,8 +39,10 @@ static long ask(struct cow_scan *c, struct pm_scan_arg *arg)
 static int scan_slice(struct cow_scan *c, uintptr_t start, uintptr_t end)
 {
 	while (start < end) {
+		/* No more room than can be needed: the kernel makes as much for itself. */
+		size_t n_regions = (end - start) >> 12 < c->n_regions ? (end - start) >> 12 : c->n_regions;
 		struct pm_scan_arg arg = { .size = sizeof(arg), .start = start, .end = end,
-			.vec = (uint64_t)(uintptr_t)c->region, .vec_len = c->n_regions, .max_pages = PAGES_MOST };
+			.vec = (uint64_t)(uintptr_t)c->region, .vec_len = n_regions, .max_pages = PAGES_MOST };
 		uint64_t found = 0;
 		long n = ask(c, &arg);
 
@@ -56,7 +58,7 @@ static int scan_slice(struct cow_scan *c, uintptr_t start, uintptr_t end)
 			c->run(c->arg, c->region[i].start >> 12, pages, (unsigned)c->region[i].categories);
 			found += pages;
 		}
-		if ((size_t)n < c->n_regions && found < PAGES_MOST)
+		if ((size_t)n < n_regions && found < PAGES_MOST)
 			return 0;
 		start = arg.walk_end > c->region[n - 1].end ? arg.walk_end : c->region[n - 1].end;
 	}

@@ -358,18 +358,29 @@ void mirror_brk(uintptr_t old, uintptr_t end, uint32_t stack, uint64_t stamp)
 	done(r);
 }
 
-bool mirror_find(uintptr_t address, struct vma *ret)
+bool mirror_find_most(uintptr_t start, uintptr_t end, struct vma *ret)
 {
-	struct vma *a = NULL;
+	uintptr_t most = 0;
 
 	if (!enter())
 		return false;
-	if (mirror.started && !mirror.broken)
-		a = vma_tree_find(&mirror.tree, address);
-	if (a)
+	for (const struct vma *a; mirror.started && !mirror.broken && start < end; start = a->end) {
+		a = vma_tree_find_intersection(&mirror.tree, start, end);
+		if (!a)
+			break;
+		uintptr_t from = a->start > start ? a->start : start, to = a->end < end ? a->end : end;
+		if (to - from <= most)
+			continue;
+		most = to - from;
 		*ret = *a;
+	}
 	leave();
-	return a != NULL;
+	return most != 0;
+}
+
+bool mirror_find(uintptr_t address, struct vma *ret)
+{
+	return mirror_find_most(address, address + 1, ret);
 }
 
 /* ---- the look ---- */

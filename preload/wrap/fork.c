@@ -43,7 +43,7 @@ static void before(uint32_t stack)
 	const struct mms_process *p = capture_on() ? capture_process() : NULL;
 	if (!p)
 		return;
-	unwind_forking();
+	unwind_forking(doorbell_is_silent());
 	forker = p->number;
 	cow_decide(stack, &fork_note);
 	cow_before(&fork_note);

@@ -26,6 +26,7 @@
 #include "base/sys.h"
 #include "capture/emit.h"
 #include "capture/unwind.h"
+#include "capture/unwind_rules.h"
 
 struct module_watch module_watch;
 
@@ -148,6 +149,7 @@ static int tell_one(struct dl_phdr_info *info, size_t size, void *context)
 		module_watch.loader = m.start;
 		__atomic_store_n(&module_watch.loader_bytes, m.end - m.start, __ATOMIC_RELEASE);
 	}
+	rules_modules(RULES_LIST_ADD, m.start, m.end);
 	size_t n = path_of(&m, info, path, sizeof(path));
 	m.path_length = (uint16_t)n;
 	emit_long(MMS_LONG_MODULE, 0, &m, sizeof(m), path, n, NULL, 0);
@@ -187,7 +189,9 @@ static void tell(struct mms_process *p, struct counters now)
 		unwind_invalidate();
 	if (unloaded || child)
 		context = new_context(p);
+	rules_modules(RULES_LIST_BEGIN, 0, 0);
 	dl_iterate_phdr(tell_one, &context);
+	rules_modules(RULES_LIST_END, 0, 0);
 	atomic_store(&told.adds, now.adds);
 	atomic_store(&told.subs, now.subs);
 	atomic_store(&told.number, p->number);

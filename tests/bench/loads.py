@@ -1,6 +1,8 @@
 """loads.py - the programs that the ways are compared on.
 
-A load is sized for a third of a second to one second plain.  `scale` divides.
+A load whose size is no part of its name takes one to three seconds plain, so
+that what a recording costs once does not pass for what it costs all the time.
+`scale` divides.
 """
 import os
 import shutil
@@ -108,7 +110,7 @@ def compiler():
 def all_loads(work, scale, pair_scale):
     yield Load('start of /bin/true', ['/bin/true'], rounds=21, whole=('heaptrack',))
     yield from pair_loads(pair_scale)
-    yield Load('C++ map and string churn', [os.path.join(BENCH, 'churn'), str(max(1, 40 // scale))])
+    yield Load('C++ map and string churn', [os.path.join(BENCH, 'churn'), str(max(1, 100 // scale))])
     yield Load('python3, PYTHONMALLOC=malloc', ['/usr/bin/python3', '-c', PYTHON % (60000 // scale)],
                env={'PYTHONMALLOC': 'malloc'})
     yield redis_load(scale)
@@ -117,7 +119,7 @@ def all_loads(work, scale, pair_scale):
     yield Load('sqlite3, 1 M rows and index', ['/usr/bin/sqlite3', ':memory:'],
                stdin=text_file(work, 'rows-%d.sql' % scale, SQL % (1000000 // scale)), needs=('sqlite3',))
     if shutil.which('git'):
-        repository = git_repository(work, 4000 // scale)
+        repository = git_repository(work, 12000 // scale)
         yield Load('git log --stat', ['/usr/bin/git', '-C', repository, '-c', 'safe.directory=*', 'log', '--stat'])
     yield Load('node, allocating', ['/usr/bin/node', '-e', NODE % (5000000 // scale)], needs=('node',))
     yield Load('bash, 500 subshells', ['/bin/bash', '-c', 'for i in $(seq %d); do x=$(echo $i); done' % (500 // scale)])

@@ -46,8 +46,8 @@ def build(folder, name, flags, n_lines=0, defines=()):
     return record(os.path.join(place, 'planted'), os.path.join(folder, name + '.db'))
 
 
-def record(program, db, *arguments):
-    r = subprocess.run([mms.MMSCOPE, 'run', '--wait', '-o', db, '--', program, *arguments], env=mms.environment(),
+def record(program, db, *arguments, options=()):
+    r = subprocess.run([mms.MMSCOPE, 'run', '--wait', '-o', db, *options, '--', program, *arguments], env=mms.environment(),
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if r.returncode or r.stderr:
         raise SystemExit('%s ended with %d: %s' % (program, r.returncode, r.stderr))
@@ -138,6 +138,7 @@ def test_check(folder, faults):
         for r in failed:
             faults.equal([own_function(s['stack']) for s in r['sites']], [function], '%s: %s' % (plant, r['rule']))
         check_forms(folder, base, db, function, len(rules), faults)
+    check_broken_pages(folder, faults)
     check_budgets(folder, base, first, faults)
 
 
@@ -169,6 +170,22 @@ def check_forms(folder, base, db, function, n_failed, faults):
         text = f.read()
     if text.count('**failed**') != n_failed or function not in text:
         faults.add('Markdown:\n' + text)
+
+
+def check_broken_pages(folder, faults):
+    """A gate on broken pages: 700 and the interpreter's own; a subshell's are left out."""
+    program = ('import mmap, os; m = mmap.mmap(-1, 8 << 20, flags=34); m.write(b"x" * (8 << 20)); pid = os.fork()\n'
+               'if pid == 0:\n for i in range(700): m[i << 12] = 1\n os._exit(0)\nos.waitpid(pid, 0); os._exit(0)')
+    path = os.path.join(folder, 'budget')
+    for options, limit, status in ((['--cow', 'auto'], 1200, 0), (['--cow', 'auto'], 600, 1), (['--cow', 'off'], 1200, 3)):
+        db = record('/bin/sh', os.path.join(folder, 'broken.db'), '-c', '(:); /usr/bin/python3 -c "$0"', program, options=options)
+        if options[1] == 'auto' and strict(mms.verb('report', '--format=json', db)[1])['cow']['broken_pages'] is None:
+            return
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write('cow.broken.pages <= %d\n' % limit)
+        got, out, err = mms.verb('check', '--budget', path, db)
+        faults.equal((got, err), (status, ''), 'at most %d broken pages with %s:\n%s' % (limit, options, out))
+        faults.equal('not every fork was watched. Switched off' in ' '.join(out.split()), status == 3, 'why it cannot be judged:\n' + out)
 
 
 def check_budgets(folder, base, db, faults):

@@ -4,6 +4,7 @@
     cow.py nobody                the same as a user without rights
     cow.py prefork               A6: one parent and four children
     cow.py killed                A11: the child is killed
+    cow.py goes-on               the recording ends before both sides do
     cow.py small                 what is not watched, and that it says so
     cow.py closes                the program closes every descriptor
     cow.py execs                 children that execute are not watched for long
@@ -12,7 +13,7 @@
     cow.py swap                  pages in swap at the fork, and written ones that go there
     cow.py reads                 A7: pages written by read(2)
     cow.py threads               A7: threads write while the process forks
-    cow.py fresh                 pages in areas that came after the fork
+    cow.py fresh                 pages in areas that came after the fork, and in areas that moved
     cow.py kinds                 daemon, forkpty, a raw clone, grandchildren
     cow.py share                 more memory than can be protected in 5 ms: estimates
 
@@ -27,6 +28,7 @@ import time
 
 import mms
 import swapping
+from servers import until
 
 GROUP = {}
 PAIR = os.path.join(mms.PROGRAMS, 'cow_pair')
@@ -37,6 +39,25 @@ def record(work, name, *command, options=(), before=()):
     db = work.path(name + '.db')
     out = subprocess.run([*before, mms.MMSCOPE, 'run', '--wait', '-o', db, *options, '--', *command],
                          env=mms.environment(**GROUP), stdout=subprocess.PIPE, check=True, text=True).stdout
+    return out, sqlite3.connect(db)
+
+
+def record_killed(work, *options):
+    """cow_pair, whose child is killed when the collector told in the database of a look that
+    it took after the last write."""
+    db = work.path('killed.db')
+    p = subprocess.Popen([mms.MMSCOPE, 'run', '--wait', '-o', db, *options, '--', PAIR, '9', '4k', '1', 'kill'],
+                         env=mms.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    out = ''
+    while not out.endswith('\n') or not out.splitlines()[-1].startswith('rss'):
+        line = p.stdout.readline()
+        check('the program tells what it wrote', line, out[-200:])
+        out += line
+    wrote_ns = time.time_ns()
+    looked = ('SELECT max(t_ns) + (SELECT value FROM meta WHERE key = \'start_realtime_ns\') AS at FROM cow_sample')
+    check('a look after the last write', until(lambda: (mms.rows(db, looked)[0]['at'] or 0) > wrote_ns, 60))
+    out += p.communicate('k')[0]
+    check('status', p.returncode == 0, p.returncode)
     return out, sqlite3.connect(db)
 
 
@@ -144,7 +165,7 @@ def main():
     what, rest = sys.argv[1], [int(x) for x in sys.argv[2:]]
     work = mms.Work('cow')
     {'pair': pair, 'nobody': nobody, 'prefork': prefork, 'killed': killed, 'small': small,
-     'closes': closes, 'execs': execs, 'leaves': leaves, 'owner': owner, 'swap': swap, 'reads': reads, 'share': share,
+     'goes-on': goes_on, 'closes': closes, 'execs': execs, 'leaves': leaves, 'owner': owner, 'swap': swap, 'reads': reads, 'share': share,
      'threads': threads, 'fresh': fresh, 'kinds': kinds}[what](work, *rest)
     if not work.keep:
         import shutil
@@ -191,11 +212,23 @@ def prefork(work):
 
 
 def killed(work):
-    out, db = record(work, 'killed', PAIR, '9', '4k', '1', 'kill')
+    out, db = record_killed(work)
     truth, forks = truth_of(out)[0], forks_of(db)
     bad = wrong(truth, areas_of(db, forks[0], truth))
     check('what was written before the last look', not bad, bad[:5])
-    check('it says so', forks[0]['exact'] == 0 and 'last look' in forks[0]['why'], tuple(forks[0]))
+    check('it says so', forks[0]['exact'] == 0 and re.search(r'wrote in the \d+\.\d+ s since the last look', forks[0]['why']), tuple(forks[0]))
+
+
+def goes_on(work):
+    program = ('import ctypes, mmap, os, time\nctypes.CDLL(None).prctl(41, 1, 0, 0, 0)\n'
+               'm = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\nm.write(b"x" * (8 << 20))\n'
+               'pid = os.fork()\nfor i in range(300 if pid else 700): m[i << 12] = 1\ntime.sleep(4)\n'
+               'if pid == 0: os._exit(0)\nos.waitpid(pid, 0)\n')
+    out, db = record(work, 'goes-on', '/usr/bin/python3', '-c', program, options=('--duration', '3s'))
+    f, = forks_of(db)
+    row = db.execute('SELECT parent_broke, child_broke FROM cow_vma WHERE pages_shared >= 2048 AND fork_id = ?', (f['id'],)).fetchone()
+    check('both were asked in the end', f['exact'] == 1 and not f['why'] and f['error_pages'] is not None, tuple(f))
+    check('pages', tuple(row) == (300, 700), row and tuple(row))
 
 
 def small(work):
@@ -324,21 +357,46 @@ def threads(work):
         print('%d pages written, %d seen, error at most %d' % (wrote, seen, f['error_pages']))
 
 
+FRESH = '''import ctypes, mmap, os
+c = ctypes.CDLL(None)
+c.mmap.restype = c.mremap.restype = ctypes.c_void_p
+def area(at, n, flags): return c.mmap(ctypes.c_void_p(at), ctypes.c_size_t(n << 12), 3, 0x22 | flags, -1, ctypes.c_size_t(0))
+def touch(at, n):
+    for i in range(n): ctypes.memset(at + (i << 12), 1, 1)
+c.prctl(41, 1, 0, 0, 0)  # no huge pages
+old, moves = area(0, 2048, 0), area(0, 1024, 0)
+touch(old, 2048)
+touch(moves, 1024)
+r, w = os.pipe()
+pid = os.fork()
+touch(area(0, 1000, 0), 1000)
+touch(area(old, 300, 0x10), 200)
+touch(old + (1024 << 12), 50)
+if pid == 0:
+    to = c.mremap(ctypes.c_void_p(moves), ctypes.c_size_t(1024 << 12), ctypes.c_size_t(2048 << 12), 3, ctypes.c_void_p(area(0, 2048, 0)))
+    touch(to + (1024 << 12), 300)
+    os.read(r, 1)
+    os._exit(0)
+print(old, moves, flush=True)
+os.write(w, b'1')
+os.waitpid(pid, 0)
+'''
+
+
 def fresh(work):
-    """A child's new area, and one that it puts in the place of an old one."""
-    program = ('import ctypes, mmap, os\nc = ctypes.CDLL(None)\nc.mmap.restype = ctypes.c_void_p\n'
-               'def area(at, n, flags): return c.mmap(ctypes.c_void_p(at), ctypes.c_size_t(n << 12), 3, 0x22 | flags, -1, ctypes.c_size_t(0))\n'
-               'def touch(at, n):\n for i in range(n): ctypes.memset(at + (i << 12), 1, 1)\n'
-               'c.prctl(41, 1, 0, 0, 0)\nold = area(0, 2048, 0)\ntouch(old, 2048)\npid = os.fork()\nif pid == 0:\n'
-               ' touch(area(0, 1000, 0), 1000)\n touch(area(old, 300, 0x10), 200)\n touch(old + (1024 << 12), 50)\n'
-               ' os._exit(0)\nos.waitpid(pid, 0)\n')
-    out, db = record(work, 'fresh', '/usr/bin/python3', '-c', program)
+    """Both sides have a new area, and one in the place of an old one; the child moves one, and makes it longer."""
+    out, db = record(work, 'fresh', '/usr/bin/python3', '-c', FRESH)
+    old, moves = map(int, out.split())
     f, = forks_of(db)
-    broke = db.execute('SELECT child_broke FROM cow_vma WHERE fork_id = ? AND pages_shared >= 2048', (f['id'],)).fetchone()
-    check('written of the old area', broke and broke[0] == 50, (broke and tuple(broke), tuple(f)))
-    check('new', 1200 <= f['new_child'] < 1230, f['new_child'])
+    for start, n, child, parent in ((old, 2048, 50, 50), (moves, 1024, 0, 0)):
+        row = db.execute('SELECT start, end, pages FROM cow_vma WHERE fork_id = ? AND start <= ? AND end > ?', (f['id'], start, start)).fetchone()
+        pages = letters(row[2], (row[1] - row[0]) // 4096)[(start - row[0]) // 4096:][:n]
+        seen = [pages.count(a) + pages.count('b') for a in 'cp']
+        check('written of the old area', seen == [child, parent], (seen, tuple(f)))
+    check('new in the child', 1500 <= f['new_child'] < 1530, f['new_child'])
+    check('new in the parent, which is asked from outside', 1200 <= f['new_parent'] < 1230, f['new_parent'])
     check('exact', f['exact'] == 1, tuple(f))
-    print('%d new pages, %d broken of the old area' % (f['new_child'], broke[0]))
+    print('%d and %d new pages' % (f['new_child'], f['new_parent']))
 
 
 def kinds(work):
@@ -380,6 +438,8 @@ def share_of(work, name, memory):
                'parent = {i for i in range(n) if i // 512 % 12 == 5}\n'
                'r, w = os.pipe()\npid = os.fork()\n'
                'for i in parent if pid else child: m[i << 12] = 2\n'
+               'later = mmap.mmap(-1, 5000 << 12, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n'
+               'for i in range(5000 if pid else 3000): later[i << 12] = 1\n'
                'if pid == 0: os.read(r, 1); os._exit(0)\n'
                'print(len(parent), len(child), len(parent & child), ctypes.addressof(ctypes.c_char.from_buffer(m)), flush=True)\n'
                'os.write(w, b"1"); os.waitpid(pid, 0)\n')
@@ -392,6 +452,9 @@ def share_of(work, name, memory):
     low_high = {r[0]: tuple(r)[1:] for r in db.execute('SELECT name, low, high FROM cow_interval WHERE fork_id = ?', (f['id'],))}
     check('every figure has an interval', {'copies', 'still_shared', 'new_parent', 'new_child', *truth} == set(low_high), low_high)
     check_within(truth, f, low_high, 800)
+    # Of an area that came later every page is known, and Python has few elsewhere.
+    for side, pages in (('new_parent', 5000), ('new_child', 3000)):
+        check(side, pages <= low_high[side][0] <= low_high[side][1] < pages + 4096, (pages, f[side], low_high[side]))
     # The one block or mapping, which is an area: the same by area and by site.
     answer = mms.ask('cow', work.path(name + '.db'))['forks'][0]
     check('JSON', answer['intervals']['child_broke'] == dict(zip(('low', 'high'), low_high['child_broke'])), answer['intervals'])

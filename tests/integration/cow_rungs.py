@@ -66,8 +66,10 @@ def witness(work, first=1, seeds=1):
         for pages in ('4k', 'huge'):
             out, db = run(work, cow.PAIR, str(seed), pages, preexec_fn=contained.become)
             f, = check_sets(out, db)
-            check('exact', f['exact'] == tells_zero_page() and f['error_pages'] < 400, tuple(f))
-            check('why not', f['exact'] or 'does not tell the zero page' in f['why'], tuple(f))
+            # khugepaged may come by and join the huge areas again; the sets above are right all the same.
+            joined = pages == 'huge' and 'The kernel joined pages' in (f['why'] or '')
+            check('exact', joined or (f['exact'] == tells_zero_page() and f['error_pages'] < 400), tuple(f))
+            check('why not', f['exact'] or joined or 'does not tell the zero page' in f['why'], tuple(f))
             classes = [f[k] for k in ('identical_pages', 'counter_pages', 'pointer_pages', 'bulk_pages')]
             check('a class for each broken page that is still there', 0 < sum(classes) <=
                   f['parent_broke'] + f['child_broke'] - f['both_broke'], classes)
@@ -249,7 +251,7 @@ def prefork(work):
 
 
 def killed(work):
-    out, db = run(work, cow.PAIR, '9', '4k', '1', 'kill')
+    out, db = cow.record_killed(work, *WITNESS)
     f, = check_sets(out, db)
     check('it says so', f['exact'] == 0 and 'last look' in f['why'], tuple(f))
     check('nobody compared', f['bytes_changed'] is None and f['identical_pages'] is None, tuple(f))

@@ -178,12 +178,18 @@ def check_forks(b, faults):
     says(b, faults, '#cow-changed', '10.8 KiB changed, 3,544 copied for each byte', '9,487 pages (37.1 MiB) ended as they were',
          '10 pages (40.0 KiB) differ by small counts', '22 pages (88.0 KiB) in addresses', '30 pages (120.0 KiB) in data')
     says(b, faults, '#cow-seen', 'Seen by a witness process: exact.')
+    says(b, faults, '#cow-areas', '9,000', 'heap [heap]', 'start_worker')
+    says(b, faults, '#cow-sites', 'new_object', '7.81 KiB', 'pages without a block of a known stack')
+    faults.equal('certainty' in b.text('#cow-areas') + b.text('#cow-sites'), False, 'no interval where all was watched')
     for fork, texts in (('1', ('write protection (userfaultfd): exact but for at most 2 pages',)),
-                        ('2', ('estimates from 25 % of the pages, off by at most 180 pages. Protecting all pages would',
+                        ('2', ('estimates from 25 % of the pages, besides off by at most 180 pages. Protecting all pages would',
                                'With 95 % certainty the pages are: broken by the parent 820 to 1,190, copied 2,800 to 3,210.')),
                         ('3', ('counts of page faults: not exact, off by at most 5 pages. The machine allows no better',))):
         b.run('const s = document.getElementById("cow-fork"); s.value = "%s"; s.dispatchEvent(new Event("change"))' % fork)
         says(b, faults, '#cow-seen', *texts)
+        if fork == '2':
+            says(b, faults, '#cow-areas', '785,000 to 790,000', '700 to 1,280', '1,804 to 2,200', '0 to 90', 'dictResize')
+            says(b, faults, '#cow-sites', '779,000 to 786,432', '690 to 1,270', '1,700 to 2,100', '0 to 80', 'new_object')
     faults.equal(b.text('#cow-changed'), '', 'nothing was compared without a witness')
 
 

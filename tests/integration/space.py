@@ -364,7 +364,7 @@ def real(work, faults, name):
 
 
 def added():
-    """(TABLE, VIEW or COLUMN, name) of all that came after version 1, from the steps themselves."""
+    """(TABLE, VIEW, INDEX or COLUMN, name) of all that came after version 1, from the steps themselves."""
     found = []
     for n in range(2, 100):
         path = os.path.join(mms.TOP, 'analyzer', 'store', 'upgrade_%d.c' % n)
@@ -372,7 +372,7 @@ def added():
             return found
         with open(path) as f:
             text = f.read()
-        found += re.findall(r'CREATE (TABLE|VIEW) (\w+)', text)
+        found += re.findall(r'CREATE (TABLE|VIEW|INDEX) (\w+)', text)
         found += [('COLUMN', c) for c in re.findall(r'ALTER TABLE (\w+ ADD COLUMN \w+)', text)]
 
 
@@ -395,7 +395,7 @@ def upgrade(work, faults):
             if kind == 'COLUMN':
                 c.execute('ALTER TABLE ' + name.replace(' ADD ', ' DROP '))
             else:
-                c.execute('DROP %s %s' % (kind, name))
+                c.execute('DROP %s IF EXISTS %s' % (kind, name))  # an index may be gone with its table
         c.execute('PRAGMA user_version = 1')
     before = subprocess.run([mms.MMSCOPE, 'report', old], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     faults.equal((before.returncode, before.stderr), (0, ''), 'an old database is read')

@@ -10,9 +10,10 @@
  * s not written, p by the parent, c by the child, b by both:
  *	area START shared PARENT CHILD BOTH LETTERS
  * With several children (forked one after the other, the parent writes between)
- * there is one block of lines for each, after "fork N".  kill: the child is
- * killed by SIGKILL some seconds after its last write.  faults: "faults PARENT
- * CHILD", the minor faults that each counted itself since the fork.  With COW_GROUP, the
+ * there is one block of lines for each, after "fork N".  kill: the child, which
+ * has written all by then, is killed by SIGKILL when a byte comes from standard
+ * input.  faults: "faults PARENT CHILD", the minor faults that each counted
+ * itself since the fork.  With COW_GROUP, the
  * folder of its memory cgroup, "rss N" says what it grew by in bytes.
  */
 #include <alloca.h>
@@ -237,10 +238,8 @@ int main(int argc, char **argv)
 		tell(k);
 	printf("rss %lld\n", group_rss() - rss);
 	fflush(stdout);
-	if (killed) {
-		sleep(3);
-		kill(pid[0], SIGKILL);
-	}
+	if (killed && (read(STDIN_FILENO, &c, 1) != 1 || kill(pid[0], SIGKILL)))
+		return 3;
 	for (int k = 0; k < n; k++)
 		if (!killed && write(out[k], "e", 1) != 1)
 			return 3;

@@ -109,11 +109,12 @@ static void until_null(size_t size)
 	stay(0.3);
 }
 
-static void maps(useconds_t then_us)
+static void maps(double then_s)
 {
 	while (mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 		*progress += MIB;
-	stay(then_us / 1e6);
+	if (then_s > 0)
+		stay(then_s);
 }
 
 /* More than all memory, less than the address space. */
@@ -327,7 +328,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(argv[1], "null") || !strcmp(argv[1], "small"))
 		until_null(argv[1][0] == 'n' ? MIB - 64 : 1000);
 	else if (!strcmp(argv[1], "maps"))
-		maps(300000);
+		maps(0.3);
 	else if (!strcmp(argv[1], "one"))
 		one();
 	else if (!strcmp(argv[1], "forks"))

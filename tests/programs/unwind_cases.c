@@ -29,6 +29,7 @@
  *   no unwind data, no chain          nocfi_no_rbp, nocfi_spoilt
  *   the same in a thread, a coroutine nocfi_thread, nocfi_coroutine
  *   another module, same address      dlclose         (against libgcc)
+ *   the same in children of fork      siblings        (against libgcc)
  */
 #include <alloca.h>
 #include <dlfcn.h>
@@ -42,6 +43,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -522,25 +524,41 @@ static void case_wide(void)
 
 static const char *plugin[2];
 
+struct places {
+	void *last;
+	int same; /* loaded where the one before was */
+};
+
+static void *run_plugin(int i, struct places *p)
+{
+	void *lib = dlopen(plugin[i % 2], RTLD_NOW);
+	void (*run)(void (*)(void)) = lib ? (void (*)(void (*)(void)))dlsym(lib, "plugin_run") : NULL;
+
+	p->same += run && (void *)run == p->last;
+	p->last = (void *)run;
+	for (int k = 0; k < 20 && run; k++)
+		run(allocate);
+	return lib;
+}
+
 static int case_dlclose(void)
 {
-	void *first = NULL;
-	int same = 0;
+	struct places p = { 0 };
 
-	for (int i = 0; i < 300; i++) {
-		void *lib = dlopen(plugin[i % 2], RTLD_NOW);
-		if (!lib) {
-			fprintf(stderr, "%s\n", dlerror());
-			return 1;
-		}
-		void (*run)(void (*)(void)) = (void (*)(void (*)(void)))dlsym(lib, "plugin_run");
-		first = first ? first : (void *)run;
-		same += (void *)run == first;
-		for (int k = 0; k < 20; k++)
-			run(allocate);
-		dlclose(lib);
-	}
-	return same < 290; /* else nothing was tested */
+	for (int i = 0; i < 300; i++)
+		dlclose(run_plugin(i, &p));
+	return p.same < 290; /* else nothing was tested */
+}
+
+/* Each child loads one of them where its brothers have the other one. */
+static int case_siblings(void)
+{
+	struct places *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	for (int i = 0; i < 60; wait(NULL), i++)
+		if (fork() == 0)
+			_exit(!run_plugin(i, p));
+	return p->same < 55;
 }
 
 struct named_case {
@@ -565,10 +583,10 @@ static const struct named_case cases[] = {
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && !strcmp(argv[1], "dlclose")) {
+	if (argc == 4) {
 		plugin[0] = argv[2];
 		plugin[1] = argv[3];
-		return case_dlclose();
+		return strcmp(argv[1], "siblings") ? case_dlclose() : case_siblings();
 	}
 	for (size_t i = 0; argc > 1 && i < sizeof(cases) / sizeof(cases[0]); i++)
 		if (!strcmp(argv[1], cases[i].name)) {

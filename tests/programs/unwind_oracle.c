@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@
 #include "capture/stack_same.h"
 #include "capture/unwind.h"
 #include "capture/unwind_full.h"
+#include "capture/unwind_rules.h"
 #include "unwind_oracle.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -134,6 +136,30 @@ static void find_functions(void)
 	guard_leave();
 }
 
+static int known_module(struct dl_phdr_info *info, size_t size, void *argument)
+{
+	uint64_t low = ~0ull, high = 0;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		uint64_t at = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+		if (info->dlpi_phdr[i].p_type != PT_LOAD)
+			continue;
+		low = at < low ? at : low;
+		high = at + info->dlpi_phdr[i].p_memsz > high ? at + info->dlpi_phdr[i].p_memsz : high;
+	}
+	rules_modules(RULES_LIST_ADD, low, high);
+	return 0;
+}
+
+/* As the profiler does where it wraps fork. */
+static void forking(void)
+{
+	rules_modules(RULES_LIST_BEGIN, 0, 0);
+	dl_iterate_phdr(known_module, NULL);
+	rules_modules(RULES_LIST_END, 0, 0);
+	unwind_forking(false);
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	const char *path = getenv("MMS_ORACLE"), *n = getenv("MMS_ORACLE_GCC");
@@ -142,6 +168,7 @@ __attribute__((constructor)) static void start(void)
 	find_functions();
 	if (!path)
 		return;
+	pthread_atfork(forking, NULL, NULL);
 	guard_enter();
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	void *at = fd < 0 ? MAP_FAILED :

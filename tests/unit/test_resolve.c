@@ -470,6 +470,46 @@ static void time_big_file(const char *path)
 	free(wants);
 }
 
+/* Of assembly: functions without a size, without a type, inside one another. */
+static void test_assembly(void)
+{
+	const struct {
+		uint64_t at;
+		const char *function;
+	} all[] = {{0x10000, "first"}, {0x1000f, "first"}, {0x10010, "second"}, {0x10017, "second"}, {0x10018, NULL},
+		{0x10020, "third"}, {0x1002f, "third"}, {0x10030, "outer"}, {0x10034, "inner"}, {0x10038, "outer"},
+		{0x10040, "outer"}, {0x10050, "fourth"}, {0x1005f, "fourth"}, {0x10060, NULL}, {0x1006f, NULL}};
+	struct symbol_want wants[sizeof(all) / sizeof(all[0])] = {0};
+	size_t n = sizeof(all) / sizeof(all[0]);
+	struct symbol_module module;
+	struct symbol_options none = {0};
+	enum symbol_level level;
+	struct pool pool = {0};
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/assembly.so", folder);
+	if (shell("printf '.text\n"
+			"first: .type first,@function\n.skip 16\n"
+			"second: .type second,@function\n.size second,8\n.skip 16\n"
+			"third: .skip 16\n"
+			"outer: .type outer,@function\n.size outer,32\n.skip 4\n"
+			"inner: .type inner,@function\n.size inner,4\n.skip 28\n"
+			"fourth: .type fourth,@function\n.skip 16\n"
+			"last: .type last,@function\n.skip 16\n' |"
+			" gcc -x assembler -shared -nostdlib -Wl,--build-id=none,-Ttext=0x10000 -o %s -", path) != 0) {
+		CHECK(!"assembly.so could not be built");
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		wants[i].address = all[i].at;
+	module = (struct symbol_module){path, NULL, 0};
+	CHECK_EQ(symbol_resolve(&module, &none, &pool, wants, n, &level), 0);
+	CHECK_EQ(level, SYMBOL_TABLE);
+	for (size_t i = 0; i < n; i++)
+		CHECK_STR(wants[i].n_frames ? wants[i].frames[0].function : "", all[i].function ? all[i].function : "");
+	pool_done(&pool);
+}
+
 int main(int argc, char **argv)
 {
 	source = argc > 1 ? argv[1] : NULL;
@@ -482,6 +522,7 @@ int main(int argc, char **argv)
 	test_compilers();
 	test_debug_files();
 	test_tables();
+	test_assembly();
 	test_packed();
 	test_damage();
 	test_jit();

@@ -1,11 +1,13 @@
 /*
  * test_unwind_rules.c - the rule table: exact matches, growth, the side table,
- * and rules that an invalidation has overtaken.
+ * rules that an invalidation has overtaken, and a table that children share.
  */
 #include "check.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "capture/unwind_rules.h"
 
@@ -146,10 +148,106 @@ static void check_threads(void)
 	CHECK(n_right > 0);
 }
 
+/* ---- a table that children share ---- */
+
+#define KNOWN 0x10000000ull
+#define LATER 0x30000000ull /* in no module that was there at the fork */
+
+static void list_known(void)
+{
+	rules_modules(RULES_LIST_BEGIN, 0, 0);
+	rules_modules(RULES_LIST_ADD, KNOWN, KNOWN + 0x1000000);
+	rules_modules(RULES_LIST_END, 0, 0);
+}
+
+/* What a child does; its checks end as its status. */
+static void in_child(void (*what)(void))
+{
+	int status = -1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		what();
+		_exit(check_done() ? 1 : 0);
+	}
+	waitpid(child, &status, 0);
+	CHECK_EQ(status, 0);
+}
+
+static void learn_known(void)
+{
+	rules_insert(KNOWN + 8, rule_of(5), rules_generation());
+	CHECK_EQ(find(KNOWN + 8), rule_of(5));
+	CHECK_EQ(rules_bits(), 10);
+}
+
+/* A module that this child alone has loaded. */
+static void learn_later(void)
+{
+	rules_insert(LATER, rule_of(6), rules_generation());
+	CHECK_EQ(find(LATER), rule_of(6));
+	CHECK_EQ(find(KNOWN + 8), rule_of(5));
+	CHECK_EQ(rules_bits(), 12);
+	rules_insert(KNOWN + 16, rule_of(7), rules_generation());
+	CHECK_EQ(find(KNOWN + 16), rule_of(7));
+}
+
+static void learn_wide(void)
+{
+	struct rule_step step = { 1 << 22, 16, false };
+
+	rules_insert(KNOWN + 24, rule_pack(&step), rules_generation());
+	CHECK_EQ(rule_unpack(find(KNOWN + 24)).cfa, 1 << 22);
+}
+
+static void clear(void)
+{
+	rules_clear();
+	CHECK_EQ(find(KNOWN + 8), RULE_NONE);
+	rules_insert(KNOWN + 8, rule_of(9), rules_generation());
+	CHECK_EQ(find(KNOWN + 8), rule_of(9));
+}
+
+static void fill(void)
+{
+	for (uint32_t i = 0; i < 1500; i++)
+		rules_insert(KNOWN + 64 + i, rule_of(i), rules_generation());
+	CHECK_EQ(rules_bits(), 10);
+}
+
+static void check_share(void)
+{
+	rules_share(); /* no list of modules yet */
+	list_known();
+	rules_insert(KNOWN, rule_of(1), rules_generation());
+	rules_share();
+	CHECK_EQ(rules_bits(), 10);
+	rules_share();
+	CHECK_EQ(rules_bits(), 10);
+	CHECK_EQ(find(KNOWN), rule_of(1));
+	in_child(learn_known);
+	CHECK_EQ(find(KNOWN + 8), rule_of(5));
+	in_child(learn_later);
+	in_child(learn_wide);
+	in_child(clear);
+	CHECK_EQ(find(LATER), RULE_NONE);
+	CHECK_EQ(find(KNOWN + 16), RULE_NONE);
+	CHECK_EQ(find(KNOWN + 24), RULE_NONE);
+	CHECK_EQ(find(KNOWN + 8), rule_of(5));
+	rules_share(); /* there is room in it */
+	CHECK_EQ(rules_bits(), 10);
+	in_child(fill);
+	rules_share();
+	CHECK_EQ(rules_bits(), 12);
+	CHECK_EQ(find(KNOWN + 8), rule_of(5));
+	CHECK(find(KNOWN + 64 + 1000) == rule_of(1000));
+}
+
 int main(void)
 {
 	rules_init();
 	rules_init();
+	in_child(check_share);
 	check_exact();
 	check_clear();
 	check_threads();

@@ -1,7 +1,8 @@
 /* cow.js - the pages that forks shared, and who broke them: a bar for each
- * fork, and one fork over time.
+ * fork, and one fork over time, by area and by site.
  */
 const COW = flat(DATA.cow);
+const COW_AREAS = flat(DATA.cow_areas), COW_SITES = flat(DATA.cow_sites);
 const COW_FORKS = DATA.forks.filter(f => f.method && f.method !== 'none');
 const COW_BARS = 40;
 
@@ -45,12 +46,26 @@ const COW_METHODS = { userfaultfd: 'write protection (userfaultfd)', 'soft-dirty
 const COW_FIGURES = [['parent_broke', 'broken by the parent'], ['child_broke', 'by the child'], ['both_broke', 'by both'],
 	['still_shared', 'still shared'], ['new_parent', 'new in the parent'], ['new_child', 'new in the child'], ['copies', 'copied']];
 
+/* "name low high;name low high" */
+function cowIntervals(text) {
+	return new Map((text || '').split(';').map(x => x.split(' ')).map(x => [x[0], x]));
+}
+
+/* An area that was watched whole is known. */
+function isBetween(interval) {
+	return interval !== undefined && interval[1] !== interval[2];
+}
+
+function cowBetween(interval) {
+	return count(Number(interval[1])) + ' to ' + count(Number(interval[2]));
+}
+
 /* How it was seen, and how far off the figures may be. */
 function cowSeen(f) {
-	const share = f.watched_percent !== null && f.watched_percent < 100, within = new Map((f.intervals || '').split(';').map(x => x.split(' ')).map(x => [x[0], x]));
-	const known = COW_FIGURES.filter(([key]) => within.has(key)).map(([key, text]) => text + ' ' + count(Number(within.get(key)[1])) + ' to ' + count(Number(within.get(key)[2])));
+	const share = f.watched_percent !== null && f.watched_percent < 100, within = cowIntervals(f.intervals);
+	const known = COW_FIGURES.filter(([key]) => within.has(key)).map(([key, text]) => text + ' ' + cowBetween(within.get(key)));
 	return 'Seen by ' + (COW_METHODS[f.method] || f.method) + ': ' + (share ? 'estimates from ' + f.watched_percent + ' % of the pages' : f.exact ? 'exact' : 'not exact') +
-		(f.error_pages ? (f.exact ? ' but for' : ', off by') + ' at most ' + plural(f.error_pages, 'page', 'pages') : '') + '.' + (f.why ? ' ' + f.why : '') +
+		(f.error_pages ? (f.exact ? ' but for' : share ? ', besides off by' : ', off by') + ' at most ' + plural(f.error_pages, 'page', 'pages') : '') + '.' + (f.why ? ' ' + f.why : '') +
 		(known.length ? ' With 95 % certainty the pages are: ' + known.join(', ') + '.' : '');
 }
 
@@ -70,6 +85,36 @@ function cowCopies(f) {
 	return pagesOfFork(f, f.copies) + (f.copies !== null && f.copies_low !== null && f.copies_low !== f.copies_high ? ', at least ' + count(f.copies_low) + ' and at most ' + count(f.copies_high) : '');
 }
 
+/* Areas or sites of a fork, those of which most was broken; each figure with its interval where a part was watched. */
+function cowPartTable(f, part, title, cell, none) {
+	const rows = [];
+	for (let i = 0; i < part.n; i++)
+		if (part.get(i, 'fork') === f.id)
+			rows.push({ i: i, within: cowIntervals(TEXTS[part.get(i, 'intervals')]) });
+	if (!rows.length)
+		return empty(none);
+	const figure = (head, key) => ({ title: head, n: true, key: r => part.get(r.i, key) || 0, cell: r => el('span', null, part.get(r.i, key) === null ? '-' : count(part.get(r.i, key)),
+		isBetween(r.within.get(key)) ? el('span', { class: 'quiet between', title: 'with 95 % certainty' }, cowBetween(r.within.get(key))) : null) });
+	const columns = [figure('Shared', 'pages_shared'), figure('Parent broke', 'parent_broke'), figure('Child broke', 'child_broke'), figure('Both', 'both_broke')];
+	if (rows.some(r => part.get(r.i, 'bytes_changed') !== null))
+		columns.push({ title: 'Changed', n: true, key: r => part.get(r.i, 'bytes_changed') || 0, cell: r => part.get(r.i, 'bytes_changed') === null ? '-' : size(part.get(r.i, 'bytes_changed')) });
+	columns.push({ title: title, wide: true, cell: r => cell(r.i) });
+	const broken = rows.some(r => part.get(r.i, 'parent_broke') > part.get(r.i, 'child_broke')) ? 1 : 2, all = part.get(rows[0].i, 'rows');
+	const about = rows.some(r => r.within.size > 1) ? el('p', { class: 'quiet' }, 'Below a figure: where it is with 95 % certainty.') : null;
+	return fill(el('div'), null, [about, table(columns, rows, broken, 10), all > rows.length ? el('p', { class: 'quiet' }, count(all - rows.length) + ' more: mmscope cow --fork ' + f.id + ' --limit 0') : null]);
+}
+
+function cowArea(i) {
+	const name = TEXTS[COW_AREAS.get(i, 'name')], kind = TEXTS[COW_AREAS.get(i, 'kind')], node = COW_AREAS.get(i, 'node');
+	return el('span', null, kind + ' ', name || node < 0 ? el('span', { title: name }, name.startsWith('[') ? name : baseName(name)) : stackFold(node));
+}
+
+function drawCowParts(f) {
+	show('cow-areas', cowPartTable(f, COW_AREAS, 'Area, and who mapped it', cowArea, 'Areas of this fork are not known.'));
+	show('cow-sites', cowPartTable(f, COW_SITES, 'Site that has blocks on the pages', i => COW_SITES.get(i, 'node') < 0 ?
+		el('span', { class: 'quiet' }, 'pages without a block of a known stack') : stackFold(COW_SITES.get(i, 'node')), 'Sites of this fork are not known.'));
+}
+
 /* Bytes broken since the fork, by side. */
 function drawCowTime(f) {
 	const unit = f.page_size || 4096, rows = [];
@@ -80,6 +125,7 @@ function drawCowTime(f) {
 		', child ' + pagesOfFork(f, f.child_broke) + ', both ' + pagesOfFork(f, f.both_broke) + ', copied ' + cowCopies(f) + '.';
 	byId('cow-changed').textContent = cowChanged(f);
 	byId('cow-seen').textContent = cowSeen(f);
+	drawCowParts(f);
 	if (!rows.length)
 		return show('cow-time', el('p', { class: 'quiet' }, 'This fork was looked at only at its end.'));
 	const of = side => [[0, 0]].concat(rows.filter(i => COW.get(i, side) !== null).map(i => [COW.get(i, 't_ns') - f.t_ns, COW.get(i, side) * unit]));
