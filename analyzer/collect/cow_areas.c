@@ -138,7 +138,7 @@ static void add_of_forks(struct cow_spans *s, const struct cows *c, uint64_t num
 		if (f->over || (f->side[PARENT].process != number && f->side[CHILD].process != number))
 			continue;
 		for (size_t k = 0; k < f->n_areas; k++)
-			if (!add(s, f->areas[k].a.start, f->areas[k].a.end, f->areas[k].name[0] == '/'))
+			if (f->areas[k].a.error == 0 && !add(s, f->areas[k].a.start, f->areas[k].a.end, f->areas[k].name[0] == '/'))
 				return;
 	}
 	join(s);
