@@ -106,6 +106,7 @@ static void victim_json(struct json *j, const struct oom *o)
 	json_string(j, "name", o->victims[0].name);
 	json_i64(j, "badness_bytes", o->victims[0].badness);
 	json_i64(j, "oom_score_adj", o->victims[0].adjustment);
+	json_i64(j, "t_ns", o->victims[0].t_ns);
 	json_bool(j, "is_this_process", o->victims[0].pid == o->process->pid);
 	json_end(j);
 	json_array(j, "victims");

@@ -49,6 +49,7 @@ struct oom_limit {
 
 struct oom_victim {
 	int64_t pid, badness, adjustment;
+	int64_t t_ns; /* when they were ranked */
 	char *name;
 };
 

@@ -173,7 +173,7 @@ void oom_load_victims(struct oom *o, struct answer *a)
 	query_bind(q, 3, o->t_ns);
 	while (answer_row(a, q) && o->n_victims < sizeof(o->victims) / sizeof(o->victims[0]))
 		o->victims[o->n_victims++] = (struct oom_victim){query_int(q, 1), query_int(q, 3), query_int(q, 4),
-			xstrdup(query_text(q, 2))};
+			query_int(q, 5), xstrdup(query_text(q, 2))};
 	query_close(q);
 }
 

@@ -16,6 +16,7 @@
 #define SITES 5
 #define PLOT_ROWS 9
 #define PLOT_WIDTH 56
+#define VICTIM_OLD 1500000000ll /* ns: two looks where little is left */
 
 static void label(const char *text)
 {
@@ -178,7 +179,7 @@ static void print_debts(const struct oom *o)
 
 static void print_victim(const struct oom *o)
 {
-	char size[TEXT_NUMBER];
+	char size[TEXT_NUMBER], ago[TEXT_NUMBER];
 	if (o->n_victims == 0)
 		return;
 	const struct oom_victim *v = &o->victims[0];
@@ -187,6 +188,8 @@ static void print_victim(const struct oom *o)
 	printf("%s (%lld), %s", name, (long long)v->pid, text_size(size, (uint64_t)v->badness));
 	free(name);
 	printf("%s\n", v->pid == o->process->pid ? "" : ": NOT this process");
+	if (o->t_ns - v->t_ns > VICTIM_OLD)
+		printf("%20sas ranked %s before\n", "", text_duration(ago, (uint64_t)(o->t_ns - v->t_ns)));
 }
 
 static void print_sites(const struct oom_sites *s, const char *heading, bool growing)
