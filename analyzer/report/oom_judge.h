@@ -35,7 +35,8 @@ struct oom_limit {
 	bool unlimited;     /* a cgroup without a limit, of which the counters are known */
 	uint64_t limit, usage, reclaimable;
 	int64_t headroom;   /* limit - usage + reclaimable */
-	int64_t residue, swap, stall_us, full_stall_us;    /* OOM_UNKNOWN */
+	int64_t residue; /* the least of three seconds; OOM_UNKNOWN */
+	int64_t swap, stall_us, full_stall_us;    /* OOM_UNKNOWN */
 	int64_t failures, oom_kills, new_failures, new_kills; /* new: since the first tick */
 	int64_t kills_before; /* oom_kills shortly before the process ended */
 	struct growth_point *points; /* usage without reclaimable pages, seconds */
