@@ -255,7 +255,17 @@ static void risks_json(struct page *p)
 	json_end(&p->j);
 }
 
-/* Numbers and texts of a query as one flat array; NULL stays null. */
+/* Numbers of a row, columns [from, to); NULL stays null. */
+static void cells(struct page *p, struct query *q, int from, int to)
+{
+	for (int i = from; i < to; i++)
+		if (query_null(q, i))
+			json_null(&p->j, NULL);
+		else
+			json_i64(&p->j, NULL, query_int(q, i));
+}
+
+/* Numbers of a query as one flat array. */
 static void flat_json(struct page *p, const char *key, const char *names, const char *sql, int64_t step)
 {
 	struct query *q = answer_query(p->a, sql);
@@ -268,11 +278,7 @@ static void flat_json(struct page *p, const char *key, const char *names, const 
 	columns(p, names);
 	json_array(&p->j, "data");
 	while (answer_row(p->a, q))
-		for (int i = 0; i < n; i++)
-			if (query_null(q, i))
-				json_null(&p->j, NULL);
-			else
-				json_i64(&p->j, NULL, query_int(q, i));
+		cells(p, q, 0, n);
 	json_end(&p->j);
 	json_end(&p->j);
 	query_close(q);
@@ -307,11 +313,7 @@ static void cow_parts_json(struct page *p, const char *key, const char *sql)
 		number(p, text_number(p, query_text(q, 3)));
 		node_json(p, NULL, answer_stack(p->a, query_int(q, 4)));
 		number(p, text_number(p, query_text(q, 5)));
-		for (int i = 6; i < 11; i++)
-			if (query_null(q, i))
-				json_null(&p->j, NULL);
-			else
-				json_i64(&p->j, NULL, query_int(q, i));
+		cells(p, q, 6, 11);
 	}
 	json_end(&p->j);
 	json_end(&p->j);

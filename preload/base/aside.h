@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 /* Calls fn(arg).  Where other threads may run: on a thread that the kernel alone
- * knows, has descriptors of its own and is over when this returns; true then.
+ * knows, has descriptors of its own (since Linux 5.9) and is over when this returns; true then.
  * fn makes raw system calls and may use heap_alloc, and nothing that belongs to
  * a thread: no record, no mutex.  Signals are blocked meanwhile.  Where no
  * thread can be made it is called here. */
