@@ -3,10 +3,11 @@
  *
  * Grows by eight when an address finds its window full.  Who comes while
  * another thread grows it waits, first without and then with giving up the
- * processor: the copy takes less than a look at each place, but the thread that
- * makes it may have none.  When that was not enough (it has a lower real-time
- * priority) the sample is given up: the program does not stand still for us,
- * and a sample that was never recorded needs no end.
+ * processor, and last asleep for 20 ms at most: the copy takes less than a look
+ * at each place, but the thread that makes it may have no processor, or a lower
+ * real-time priority.  When that was not enough the sample is given up and
+ * counted as lost: the program does not stand still for us, and a sample that
+ * was never recorded needs no end.
  */
 #include "sample_filter.h"
 
@@ -19,9 +20,12 @@
 #define FIRST_LOG 9u /* 512 places: a page */
 #define STEP_LOG 3u
 #define SETS 8u /* up to 2^30 places */
-/* Looks at a set that another thread makes larger: with a pause, with a yield. */
+/* Looks at a set that another thread makes larger: with a pause, with a yield,
+ * with a sleep between. */
 #define LOOKS 2000
-#define YIELDS 2000
+#define YIELDS 200
+#define NAPS 400
+#define NAP_NS 50000u
 
 static _Atomic uintptr_t first_place[(1u << FIRST_LOG) + FILTER_WINDOW - 1];
 static _Atomic uint8_t first_counter[FILTER_COUNTERS << FIRST_LOG];
@@ -137,11 +141,13 @@ static bool make_room(const struct filter_set *old)
 {
 	if (!doorbell_is_silent())
 		grow(old);
-	for (int i = 0; i < LOOKS + YIELDS && atomic_load(&growing); i++)
+	for (int i = 0; i < LOOKS + YIELDS + NAPS && atomic_load(&growing); i++)
 		if (i < LOOKS)
 			__builtin_ia32_pause();
-		else
+		else if (i < LOOKS + YIELDS || doorbell_is_silent())
 			mms_sched_yield();
+		else
+			mms_sleep_ns(NAP_NS);
 	return atomic_load(&filter_current) != old;
 }
 
