@@ -311,9 +311,9 @@ static void look_for_other_malloc(void)
 	if (!p || !theirs || !release)
 		return;
 	uint64_t before = atomic_load_explicit(&p->n_nested, memory_order_relaxed);
-	int64_t left = sample_left;
+	int64_t left = sample_count.left;
 	release(theirs(1));
-	if (atomic_load_explicit(&p->n_nested, memory_order_relaxed) == before && sample_left == left)
+	if (atomic_load_explicit(&p->n_nested, memory_order_relaxed) == before && sample_count.left == left)
 		note_coverage(MMS_COV_OWN_MALLOC);
 }
 

@@ -17,8 +17,7 @@
 
 #define INITIAL_EXEC __attribute__((tls_model("initial-exec")))
 
-__thread int64_t sample_left INITIAL_EXEC = SAMPLE_ASK;
-__thread uint64_t sample_frees INITIAL_EXEC;
+__thread struct sample_count sample_count INITIAL_EXEC = { .left = SAMPLE_ASK };
 
 static __thread struct {
 	uint64_t process;  /* image in which this was begun; 0: never */
@@ -45,7 +44,7 @@ static void draw(void)
 {
 	const struct mms_header *h = identity.session.header;
 	mine.interval = atomic_load_explicit(&h->interval, memory_order_relaxed);
-	sample_left = (int64_t)sample_distance(next_random(), mine.interval);
+	sample_count.left = (int64_t)sample_distance(next_random(), mine.interval);
 }
 
 static void begin(void)
@@ -61,7 +60,7 @@ bool sample_due(size_t size)
 {
 	if (thread_is_new_child())
 		capture_forked();
-	bool known = (int64_t)((uint64_t)sample_left + size + 1) >= 0 && mine.process == identity.number;
+	bool known = (int64_t)((uint64_t)sample_count.left + size + 1) >= 0 && mine.process == identity.number;
 	if (!known) {
 		if (mine.process == identity.number)
 			draw();
@@ -87,15 +86,15 @@ bool sample_keep(const void *p)
 		return false;
 	}
 	mine.last = p;
-	mine.last_left = sample_left;
-	mine.last_frees = sample_frees;
+	mine.last_left = sample_count.left;
+	mine.last_frees = sample_count.frees;
 	return true;
 }
 
 uint32_t sample_dying(const void *p)
 {
-	bool alone = mine.last == p && mine.last_left == sample_left && mine.last_frees == sample_frees;
-	sample_frees++;
+	bool alone = mine.last == p && mine.last_left == sample_count.left && mine.last_frees == sample_count.frees;
+	sample_count.frees++;
 	sample_filter_remove(p);
 	return alone;
 }

@@ -28,12 +28,16 @@
 
 #define SAMPLE_ASK (-1) /* no point was drawn */
 
-extern __thread int64_t sample_left __attribute__((tls_model("initial-exec")));   /* bytes to the next point */
-extern __thread uint64_t sample_frees __attribute__((tls_model("initial-exec"))); /* frees that were no samples */
+/* What each birth and each free moves; one line of the cache for both. */
+struct sample_count {
+	int64_t left;   /* bytes to the next point */
+	uint64_t frees; /* that were no samples */
+} __attribute__((aligned(16)));
+extern __thread struct sample_count sample_count __attribute__((tls_model("initial-exec")));
 
 static inline bool sample_spent(void)
 {
-	return __builtin_expect(sample_left < 0, 0);
+	return __builtin_expect(sample_count.left < 0, 0);
 }
 
 /* A block is about to be allocated.  True: the countdown is spent.  Of
@@ -41,14 +45,14 @@ static inline bool sample_spent(void)
  * what is left is wrong then: sample_refused. */
 static inline bool sample_countdown(size_t size)
 {
-	sample_left = (int64_t)((uint64_t)sample_left - (uint64_t)size - 1);
+	sample_count.left = (int64_t)((uint64_t)sample_count.left - (uint64_t)size - 1);
 	return sample_spent();
 }
 
 /* The next birth asks again. */
 static inline void sample_ask(void)
 {
-	sample_left = SAMPLE_ASK;
+	sample_count.left = SAMPLE_ASK;
 }
 
 /* No block of this size was given out. */

@@ -27,38 +27,62 @@
 #define NAPS 400
 #define NAP_NS 50000u
 
-static _Atomic uintptr_t first_place[(1u << FIRST_LOG) + FILTER_WINDOW - 1];
-static _Atomic uint8_t first_counter[FILTER_COUNTERS << FIRST_LOG];
-static _Atomic uint8_t all = 1;
-static struct filter_set sets[SETS];
-static uint32_t n_sets; /* of who grows; an entry is written once, readers may keep it */
+#define FIRST_COUNTERS (FILTER_COUNTERS << FIRST_LOG)
+#define ROOM 3 /* times the size of the counters: an odd multiple of it lies in there whole */
 
-const struct filter_set filter_all = { .counter = &all };
-_Atomic(const struct filter_set *) filter_current = &filter_all;
-static _Atomic(const struct filter_set *) filter_next;
+static _Atomic uintptr_t first_place[(1u << FIRST_LOG) + FILTER_WINDOW - 1];
+static _Atomic uint8_t first_counter[ROOM * FIRST_COUNTERS];
+static const struct {
+	uint8_t before, counter;
+} all __attribute__((aligned(2))) = { .counter = 1 };
+
+/* FILTER_WINDOW - 1 more of them than the set has places; 0: empty. */
+static _Atomic uintptr_t *places[SETS];
+static uint32_t n_sets; /* of who grows; an entry is written once */
+
+const filter_set filter_all = (uintptr_t)&all.counter;
+_Atomic filter_set filter_current = (uintptr_t)&all.counter;
+static _Atomic filter_set filter_next;
 static _Atomic uint32_t growing;
+
+/* Where in memory at `room` so many counters begin. */
+static filter_set counters_in(uintptr_t room, uint64_t n)
+{
+	return ((room + n - 1) & ~(2 * n - 1)) + n;
+}
 
 void sample_filter_start(void)
 {
-	sets[0] = (struct filter_set){ (FILTER_COUNTERS << FIRST_LOG) - 1, first_counter, 64 - FIRST_LOG, first_place };
+	places[0] = first_place;
 	n_sets = 1;
-	atomic_store(&filter_current, &sets[0]);
+	atomic_store(&filter_current, counters_in((uintptr_t)first_counter, FIRST_COUNTERS));
+}
+
+/* log2 of its places */
+static uint32_t log_of(filter_set f)
+{
+	return (uint32_t)__builtin_ctzll(f / FILTER_COUNTERS);
+}
+
+static _Atomic uintptr_t *places_of(filter_set f)
+{
+	return places[(log_of(f) - FIRST_LOG) / STEP_LOG];
 }
 
 /* A set that was half copied is left alone; the next to grow begins anew. */
 void sample_filter_forked(void)
 {
-	atomic_store(&filter_next, NULL);
+	atomic_store(&filter_next, 0);
 	atomic_store(&growing, 0);
 }
 
-static _Atomic uintptr_t *window(const struct filter_set *f, uintptr_t a)
+static _Atomic uintptr_t *window(filter_set f, uintptr_t a)
 {
-	return &f->place[(uint64_t)a * 0x9e3779b97f4a7c15ull >> f->shift];
+	return &places_of(f)[(uint64_t)a * 0x9e3779b97f4a7c15ull >> (64 - log_of(f))];
 }
 
 /* By one, up or down; what was ever full stays. */
-static void count(const struct filter_set *f, uintptr_t a, int by)
+static void count(filter_set f, uintptr_t a, int by)
 {
 	_Atomic uint8_t *counter = filter_counter(f, a);
 	uint8_t n = atomic_load(counter);
@@ -67,7 +91,7 @@ static void count(const struct filter_set *f, uintptr_t a, int by)
 }
 
 /* False: the window is full.  It may be there already. */
-static bool put(const struct filter_set *f, uintptr_t a)
+static bool put(filter_set f, uintptr_t a)
 {
 	_Atomic uintptr_t *w = window(f, a);
 	for (uint32_t i = 0; i < FILTER_WINDOW; i++)
@@ -83,7 +107,7 @@ static bool put(const struct filter_set *f, uintptr_t a)
 	return false;
 }
 
-static void take(const struct filter_set *f, uintptr_t a)
+static void take(filter_set f, uintptr_t a)
 {
 	_Atomic uintptr_t *w = window(f, a);
 	for (uint32_t i = 0; i < FILTER_WINDOW; i++) {
@@ -93,43 +117,41 @@ static void take(const struct filter_set *f, uintptr_t a)
 	}
 }
 
-/* A set larger than all before it, with memory of its own; NULL: none. */
-static const struct filter_set *larger(void)
+/* A set larger than all before it, with memory of its own; 0: none. */
+static filter_set larger(void)
 {
 	if (n_sets == SETS)
-		return NULL;
-	uint64_t log = FIRST_LOG + n_sets * STEP_LOG, n_counters = FILTER_COUNTERS << log;
-	long memory = own_map(((1ull << log) + FILTER_WINDOW) * sizeof(uintptr_t) + n_counters,
-		PROT_READ | PROT_WRITE, MAP_NORESERVE);
+		return 0;
+	uint64_t n = 1ull << (FIRST_LOG + n_sets * STEP_LOG), bytes = (n + FILTER_WINDOW) * sizeof(uintptr_t);
+	long memory = own_map(bytes + ROOM * FILTER_COUNTERS * n, PROT_READ | PROT_WRITE, MAP_NORESERVE);
 	if (mms_is_error(memory))
-		return NULL;
-	sets[n_sets] = (struct filter_set){ n_counters - 1, (_Atomic uint8_t *)memory, 64 - log,
-		(_Atomic uintptr_t *)(memory + (long)n_counters) };
-	return &sets[n_sets++];
+		return 0;
+	places[n_sets++] = (_Atomic uintptr_t *)memory;
+	return counters_in((uintptr_t)memory + bytes, FILTER_COUNTERS * n);
 }
 
-static bool copy(const struct filter_set *from, const struct filter_set *to)
+static bool copy(filter_set from, filter_set to)
 {
-	size_t n = ((size_t)1 << (64 - from->shift)) + FILTER_WINDOW - 1;
+	size_t n = ((size_t)1 << log_of(from)) + FILTER_WINDOW - 1;
 	for (size_t i = 0; i < n; i++) {
-		uintptr_t a = atomic_load(&from->place[i]);
+		uintptr_t a = atomic_load(&places_of(from)[i]);
 		if (a && !put(to, a))
 			return false;
 	}
 	return true;
 }
 
-static void grow(const struct filter_set *old)
+static void grow(filter_set old)
 {
 	uint64_t mask = mms_signals_block(); /* a handler would find it growing for good */
 	uint32_t idle = 0;
 	if (atomic_compare_exchange_strong(&growing, &idle, 1)) {
-		const struct filter_set *new = atomic_load(&filter_current) == old ? larger() : NULL;
+		filter_set new = atomic_load(&filter_current) == old ? larger() : 0;
 		if (new) {
 			atomic_store(&filter_next, new);
 			if (copy(old, new))
 				atomic_store(&filter_current, new);
-			atomic_store(&filter_next, NULL);
+			atomic_store(&filter_next, 0);
 		}
 		atomic_store(&growing, 0);
 	}
@@ -137,7 +159,7 @@ static void grow(const struct filter_set *old)
 }
 
 /* True when there is another set than `old`. */
-static bool make_room(const struct filter_set *old)
+static bool make_room(filter_set old)
 {
 	if (!doorbell_is_silent())
 		grow(old);
@@ -153,9 +175,9 @@ static bool make_room(const struct filter_set *old)
 
 bool sample_filter_has(const void *p)
 {
-	const struct filter_set *f = atomic_load(&filter_current);
+	filter_set f = atomic_load(&filter_current);
 	uintptr_t a = (uintptr_t)p;
-	if (!f->place)
+	if (f == filter_all)
 		return true;
 	const _Atomic uintptr_t *w = window(f, a);
 	for (uint32_t i = 0; i < FILTER_WINDOW; i++)
@@ -168,15 +190,15 @@ bool sample_filter_add(const void *p)
 {
 	uintptr_t a = (uintptr_t)p;
 	for (;;) {
-		const struct filter_set *f = atomic_load(&filter_current);
-		if (!f->place)
+		filter_set f = atomic_load(&filter_current);
+		if (f == filter_all)
 			return true;
 		if (!put(f, a)) {
 			if (!make_room(f))
 				return false;
 			continue;
 		}
-		const struct filter_set *next = atomic_load(&filter_next);
+		filter_set next = atomic_load(&filter_next);
 		if (next && !put(next, a)) {
 			take(f, a);
 			return false;
@@ -188,8 +210,8 @@ bool sample_filter_add(const void *p)
 
 void sample_filter_remove(const void *p)
 {
-	const struct filter_set *f = atomic_load(&filter_current), *next = atomic_load(&filter_next);
-	if (f->place)
+	filter_set f = atomic_load(&filter_current), next = atomic_load(&filter_next);
+	if (f != filter_all)
 		take(f, (uintptr_t)p);
 	if (next)
 		take(next, (uintptr_t)p);

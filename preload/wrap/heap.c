@@ -100,7 +100,7 @@ INLINE bool recording_found(const void *p)
 		return state == MMS_RECORDING_OFF && preload_enter();
 	if (sample_filter_has(p))
 		return is_targets();
-	sample_frees++;
+	sample_count.frees++;
 	return false;
 }
 
@@ -109,7 +109,7 @@ INLINE bool recording_end(const void *p)
 {
 	if (sample_filter_may_have(p))
 		return recording_found(p);
-	sample_frees++;
+	sample_count.frees++;
 	return false;
 }
 

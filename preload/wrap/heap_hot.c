@@ -49,7 +49,7 @@ WRAPPER void free(void *p)
 			heap_free_found(p);
 			return;
 		}
-		sample_frees++;
+		sample_count.frees++;
 	}
 	next.free(p);
 }

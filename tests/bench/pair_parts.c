@@ -49,8 +49,7 @@ _Atomic uint32_t preload_state = PRELOAD_READY;
 __thread uint32_t guard_depth __attribute__((tls_model("initial-exec")));
 __thread struct thread_state *thread_current __attribute__((tls_model("initial-exec"))) = &thread;
 __thread struct stack_thread *thread_stack __attribute__((tls_model("initial-exec")));
-__thread int64_t sample_left __attribute__((tls_model("initial-exec")));
-__thread uint64_t sample_frees __attribute__((tls_model("initial-exec")));
+__thread struct sample_count sample_count __attribute__((tls_model("initial-exec")));
 struct identity identity;
 struct module_watch module_watch;
 unsigned char next_early_arena[NEXT_EARLY_BYTES];
@@ -136,11 +135,11 @@ static NOINLINE double timed(int stage)
 {
 	struct timespec a, b;
 
-	static const struct filter_set *sampled;
+	static uintptr_t sampled;
 	if (!sampled)
 		sampled = atomic_load(&filter_current);
-	sample_left = stage == SAMPLED ? INT64_MAX : SAMPLE_ASK;
-	atomic_store(&filter_current, stage == SAMPLED ? sampled : &filter_all);
+	sample_count.left = stage == SAMPLED ? INT64_MAX : SAMPLE_ASK;
+	atomic_store(&filter_current, stage == SAMPLED ? sampled : filter_all);
 	state_word = stage == SAMPLED ? MMS_RECORDING_SAMPLE : MMS_RECORDING_EXACT;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
 	pairs((enum stage)stage);

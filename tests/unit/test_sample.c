@@ -12,7 +12,7 @@
 #include "check.h"
 
 bool doorbell_is_silent(void) { return false; }
-__thread int64_t sample_left __attribute__((tls_model("initial-exec"))) = SAMPLE_ASK;
+__thread struct sample_count sample_count __attribute__((tls_model("initial-exec"))) = { .left = SAMPLE_ASK };
 
 static uint64_t next(uint64_t *state)
 {
@@ -108,10 +108,10 @@ static void full_counter(void)
 /* The countdown: what spends it, and sizes that no allocator has. */
 static void countdown(void)
 {
-	sample_left = 100;
+	sample_count.left = 100;
 	CHECK(!sample_countdown(60));
 	CHECK(!sample_countdown(38)); /* 99 and 1 for each */
-	CHECK(sample_countdown(0) && sample_left == -1);
+	CHECK(sample_countdown(0) && sample_count.left == -1);
 	const size_t odd[] = { 0, 1, PTRDIFF_MAX - 1, PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, (size_t)3 << 62, SIZE_MAX };
 	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
 		sample_ask();
