@@ -217,6 +217,7 @@ static void tell(struct mms_process *p, struct counters now)
 	if (unloaded || child)
 		context = new_context(p);
 	rules_modules(RULES_LIST_BEGIN, 0, 0);
+	canonical_look = module_check;
 	canonical_begin();
 	dl_iterate_phdr(tell_one, &context);
 	rules_modules(RULES_LIST_END, 0, 0);
@@ -235,12 +236,12 @@ static bool take(uint32_t pid)
 	return holder != pid && atomic_compare_exchange_strong(&told.busy, &holder, pid);
 }
 
-void module_check(void)
+bool module_check(void)
 {
 	struct mms_process *p = capture_process();
 	struct counters now = { 0, 0 };
 	if (!capture_on() || !p || guard_inside() || !take(p->pid))
-		return;
+		return false;
 	int error = errno;
 	guard_enter();
 	atomic_store_explicit(&module_watch.stir, 0, memory_order_relaxed);
@@ -251,6 +252,7 @@ void module_check(void)
 	guard_leave();
 	atomic_store(&told.busy, 0);
 	errno = error;
+	return true;
 }
 
 void module_loader_called(bool is_free)

@@ -58,7 +58,7 @@ bool preload_start(void) { return false; }
 bool doorbell_is_silent(void) { return false; }
 struct mms_process *capture_process(void) { return NULL; }
 void capture_lost(void) { }
-void module_check(void) { abort(); }
+bool module_check(void) { abort(); }
 void module_loader_called(bool is_free) { abort(); }
 void refused_tell(const struct mms_heap_fail *fail, uint32_t stack) { }
 void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length) { }
