@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <mmscope/stacks.h>
+#include <mmscope/files.h>
 
 /* What the loader allocates for itself (vectors of thread-local storage, its
  * lists) is not the program's to free. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <mmscope/stacks.h>
+#include <mmscope/files.h>
 
 #include "model/live.h"
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mmscope/files.h>
 #include <mmscope/stacks.h>
 
 struct known {

@@ -11,7 +11,7 @@
 
 #include <mmscope/record.h>
 #include <mmscope/session.h>
-#include <mmscope/stacks.h>
+#include <mmscope/files.h>
 
 #include "model/series.h"
 

@@ -91,7 +91,7 @@ struct model_module {
 	uint64_t id; /* from 1, and never again */
 	uint32_t context;
 	uint8_t flags; /* enum mms_module_flag */
-	uint32_t file;  /* its number in the session (stacks.h); 0: none */
+	uint32_t file;  /* its number in the session (files.h); 0: none */
 	uint64_t start, end, bias;
 	uint64_t load_ns, unload_ns; /* unload 0: still there */
 	char *path;

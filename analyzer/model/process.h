@@ -16,7 +16,7 @@
 #ifndef MODEL_PROCESS_H
 #define MODEL_PROCESS_H
 
-#include <mmscope/stacks.h>
+#include <mmscope/files.h>
 
 #include "model/index.h"
 #include "model/live.h"

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <mmscope/stacks.h>
+#include <mmscope/files.h>
 
 #define SETTLED_NS 2000000000u /* after its end: nothing of it is on the way */
 #define CHILD_NS 10000000000u  /* a child that was not seen by then never joins */

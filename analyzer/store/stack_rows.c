@@ -11,6 +11,7 @@
  */
 #include "store.h"
 
+#include "mmscope/files.h"
 #include "mmscope/stacks.h"
 
 #include <errno.h>

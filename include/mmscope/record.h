@@ -7,7 +7,7 @@
  *
  * stamp  clock >> clock_shift (4), low 38 bits; the reader extends it from
  *        the block's base_stamp.  6.2 ns at 2.6 GHz, wraps after 28 minutes.
- * stack  id of the innermost node of the interned stack (stacks.h); 0: none.
+ * stack  id of the innermost node of the interned stack (files.h); 0: none.
  * gen    the block's generation; published last (ring.h).
  * ptr    address >> 3.
  * size   bytes, for sizes below 65535 and addresses that fit; otherwise the

@@ -48,7 +48,7 @@ enum mms_cell_kind {
 	MMS_CELL_INDEX,     /* a part of a stack index segment, stacks.h */
 	MMS_CELL_PROCESSES, /* MMS_PROCESSES_PER_CELL more process slots */
 	MMS_CELL_THREADS,   /* MMS_THREADS_PER_CELL more thread slots */
-	MMS_CELL_FILES,     /* struct mms_files, stacks.h; one, from the start */
+	MMS_CELL_FILES,     /* struct mms_files, files.h; one, from the start */
 };
 
 enum mms_clock { MMS_CLOCK_TSC = 1, MMS_CLOCK_MONOTONIC_RAW = 2 };

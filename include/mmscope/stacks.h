@@ -7,11 +7,8 @@
  * different images different stacks.  Nodes are written once and never
  * change; ids are stable for the session; id 0 is "no stack".
  *
- * Under the root of MMS_CONTEXT_COMMON the pcs are canonical: each file that is
- * loaded as a module has a place of its own in the upper half of the 48 bits,
- * the same for all processes however often they are executed.  So the same
- * program adds its stacks once.  A file's number is where its identity (a hash
- * of build id, path and size, module.c) stands in the table of files.
+ * Under the root of MMS_CONTEXT_COMMON the pcs are canonical (files.h), so that
+ * the same program, executed again, adds no stacks.
  *
  * Node (16 bytes):  w0 = pc:48 | flags:16     w1 = parent:24 | hash:40
  * `hash` is the high part of the cumulative 64-bit hash of the chain, root
@@ -31,9 +28,6 @@
 #ifndef MMSCOPE_STACKS_H
 #define MMSCOPE_STACKS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "session.h"
 
 #define MMS_NODES_PER_CELL (MMS_CELL_SIZE / 16u) /* 4096 */
@@ -47,48 +41,6 @@ struct mms_node {
 	_Atomic uint64_t w1;
 };
 _Static_assert(sizeof(struct mms_node) == 16, "stack node");
-
-/* Places of files: the last 16 GiB of the 48 bits hold vsyscall. */
-#define MMS_CONTEXT_COMMON 0u
-#define MMS_FILES 8191u
-#define MMS_FILE_SHIFT 34
-#define MMS_CANONICAL (1ull << 47)
-struct mms_files {
-	_Atomic uint64_t identity[MMS_FILES]; /* T: 0: nobody's yet */
-};
-_Static_assert(sizeof(struct mms_files) <= MMS_CELL_SIZE, "one cell of files");
-
-/* NULL: the session has no such table. */
-static inline struct mms_files *mms_files(const struct mms_session *s)
-{
-	uint32_t cell = s->header->files_cell;
-	return cell && cell < s->n_cells_mapped ? (struct mms_files *)(void *)mms_cell(s, cell) : NULL;
-}
-
-/* Where file `number`, from 1 on, begins. */
-static inline uint64_t mms_file_start(uint32_t number)
-{
-	return MMS_CANONICAL | (uint64_t)(number - 1) << MMS_FILE_SHIFT;
-}
-
-/* The number of the file that a canonical pc lies in. */
-static inline uint32_t mms_file_of(uint64_t pc)
-{
-	return (uint32_t)((pc & (MMS_CANONICAL - 1)) >> MMS_FILE_SHIFT) + 1;
-}
-
-/* Is a pc of 48 bits in a file's place? */
-static inline bool mms_pc_is_canonical(uint64_t pc)
-{
-	return pc & MMS_CANONICAL && (pc & (MMS_CANONICAL - 1)) >> MMS_FILE_SHIFT < MMS_FILES;
-}
-
-/* 48 bits, sign extended, as databases have pcs: user space, and above it files
- * and vsyscall. */
-static inline uint64_t mms_pc_extended(uint64_t pc)
-{
-	return (uint64_t)((int64_t)(pc << 16) >> 16);
-}
 
 enum mms_node_flag {
 	MMS_NODE_ROOT = 1,      /* pc = module context, parent = 0 */

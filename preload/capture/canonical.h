@@ -1,6 +1,6 @@
 /*
  * canonical.h - one address for one place of a file, in all processes of a
- * session (mmscope/stacks.h).
+ * session (mmscope/files.h).
  *
  * An executed program lies at another address each time, and a plugin that is
  * loaded again may, too.  If their stacks were told by those addresses, each
@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <mmscope/session.h>
+#include <mmscope/files.h>
 #include <mmscope/stacks.h>
 
 #include "base/ours.h"
