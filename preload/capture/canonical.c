@@ -114,21 +114,25 @@ static void write_module(struct list *l, uint32_t i, struct module m)
 	__atomic_store_n(&l->of[i].slide, m.slide, __ATOMIC_RELEASE);
 }
 
-uint32_t canonical_add(const struct mms_session *s, uint64_t identity, uint64_t start, uint64_t end)
+static uint32_t add(uint32_t file, uint64_t start, uint64_t end)
 {
 	struct list *l = other_list();
 	uint32_t i = l->n;
 
-	if (!(l->edition & 1) || !identity || i == MODULES_MAX || end - start > 1ull << MMS_FILE_SHIFT)
-		return 0;
-	uint32_t file = number_of(s, identity);
-	if (!file)
+	if (!(l->edition & 1) || !file || i == MODULES_MAX)
 		return 0;
 	for (; i > 0 && l->of[i - 1].start > start; i--)
 		write_module(l, i, l->of[i - 1]);
 	write_module(l, i, (struct module){ start, end, mms_file_start(file) - start });
 	__atomic_store_n(&l->n, l->n + 1, __ATOMIC_RELEASE);
 	return file;
+}
+
+uint32_t canonical_add(const struct mms_session *s, uint64_t identity, uint64_t start, uint64_t end)
+{
+	if (!identity || end - start > 1ull << MMS_FILE_SHIFT)
+		return 0;
+	return add(number_of(s, identity), start, end);
 }
 
 void canonical_end(void)
@@ -164,6 +168,16 @@ static uint32_t find(const struct list *l, uint64_t pc)
 			high = middle;
 	}
 	return low - 1;
+}
+
+uint32_t canonical_add_again(uint64_t start, uint64_t end)
+{
+	const struct list *l = current_list();
+	uint32_t i = find(l, end);
+
+	if (i >= l->n || l->of[i].start != start || l->of[i].end != end)
+		return 0;
+	return add(mms_file_of(start + l->of[i].slide), start, end);
 }
 
 /* 0: it has no canonical address. */

@@ -45,6 +45,8 @@ void canonical_context_is(uint32_t context);
  * add returns the number of the file in the session, 0: it has none. */
 void canonical_begin(void);
 uint32_t canonical_add(const struct mms_session *s, uint64_t identity, uint64_t start, uint64_t end);
+/* The module that lay there in the list before, as it was; 0: there was none. */
+uint32_t canonical_add_again(uint64_t start, uint64_t end);
 void canonical_end(void);
 
 /* Compares the list with the loader's, and makes it anew when that has changed.

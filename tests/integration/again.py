@@ -11,6 +11,7 @@ but a frame in it: it has its names, and the common root is kept, all the same.
 """
 import os
 import shutil
+import sqlite3
 import subprocess
 
 import mms
@@ -70,6 +71,12 @@ def main():
         subprocess.run([mms.MMSCOPE, 'run', '--wait', '-o', db, '--', 'sh', turns, AGAIN, PLUGIN, other], env=mms.environment(), check=True)
         faults.equal(sites(db), {('site_again', 'again'): 10, ('site_in_plugin', 'leak_plugin.so'): 20, ('site_in_plugin', 'other_plugin.so'): 30},
                      'two files in turn')
+        # Of files whose record was lost a place is shown, no number that looks like an address.
+        con = sqlite3.connect(db)
+        con.executescript('UPDATE stack SET frame_id = NULL; DELETE FROM frame; DELETE FROM module WHERE context = 0;')
+        con.close()
+        out = mms.verb('leaks', db)[1]
+        faults.equal(('[unknown file]+0x' in out, '0xffff' in out), (True, False), 'leaks of files that are not known')
     return faults.done('again')
 
 

@@ -78,6 +78,15 @@ static void addresses(void)
 	canonical_context_is(OWN);
 	CHECK_EQ(atomic_load(&canonical_root), MMS_CONTEXT_COMMON);
 
+	/* Told again: what lies where it lay is what it was. */
+	canonical_begin();
+	CHECK_EQ(canonical_add_again(3 * 4096, 3 * 4096 + 1000), b);
+	CHECK_EQ(canonical_add_again(3 * 4096, 3 * 4096 + 999), 0);
+	CHECK_EQ(canonical_add_again(2 * 4096, 2 * 4096 + 1000), 0);
+	CHECK_EQ(canonical_add_again(4096, 4096 + 1000), a);
+	CHECK_EQ(canonical_add_again(9 * 4096, 9 * 4096 + 1000), a);
+	canonical_end();
+
 	CHECK_EQ(key_of(4096 + 5), mms_file_start(a) + 5);
 	CHECK_EQ(key_of(9 * 4096 + 5), mms_file_start(a) + 5);
 	CHECK_EQ(key_of(3 * 4096 + 1000), mms_file_start(b) + 1000); /* behind a call that never returns */
