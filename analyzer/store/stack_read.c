@@ -10,6 +10,7 @@
  */
 #include "capture_private.h"
 
+#include "mmscope/files.h"
 #include "mmscope/stacks.h"
 
 #include <errno.h>
@@ -34,9 +35,19 @@ static int load(struct capture *c)
 	return 0;
 }
 
+/* Of a file that was never told (its record was lost) the place is known at least:
+ * that is no address of any process. */
+static void place_unknown(struct capture_frame *f)
+{
+	if (f->module || !mms_pc_is_canonical(f->address & MMS_NODE_PC_MASK) || f->address >> 48 != 0xffff)
+		return;
+	f->module = "[unknown file]";
+	f->offset = f->address - mms_pc_extended(mms_file_start(mms_file_of(f->address & MMS_NODE_PC_MASK)));
+}
+
 static struct capture_frame frame_as_seen(const struct chain_frame *f, const struct chain_node *node)
 {
-	return (struct capture_frame){
+	struct capture_frame seen = {
 		.function = f ? f->function : NULL,
 		.file = f ? f->file : NULL,
 		.module = f ? f->module : NULL,
@@ -46,6 +57,8 @@ static struct capture_frame frame_as_seen(const struct chain_frame *f, const str
 		.inlined = f && f->outer,
 		.guessed = (node->flags & MMS_NODE_GUESSED) && !(f && f->outer),
 	};
+	place_unknown(&seen);
+	return seen;
 }
 
 /* Fills frames (room for `room`, or NULL to count) and returns their number. */

@@ -31,6 +31,7 @@ static uint32_t current;     /* which of the two is read */
 static uint32_t own_context;
 static bool left;
 _Atomic uint32_t canonical_root;
+bool (*canonical_look)(void);
 
 static struct list *current_list(void)
 {
@@ -42,15 +43,20 @@ static struct list *other_list(void)
 	return &lists[(__atomic_load_n(&current, __ATOMIC_RELAXED) + 1) & 1];
 }
 
-bool canonical_is_left(void)
+uint32_t canonical_own_root(void)
 {
-	return __atomic_load_n(&left, __ATOMIC_RELAXED);
+	return __atomic_load_n(&own_context, __ATOMIC_RELAXED);
 }
 
-static void leave(void)
+static bool is_left(void)
 {
-	__atomic_store_n(&left, true, __ATOMIC_RELAXED);
-	atomic_store_explicit(&canonical_root, __atomic_load_n(&own_context, __ATOMIC_RELAXED), memory_order_relaxed);
+	return __atomic_load_n(&left, __ATOMIC_SEQ_CST);
+}
+
+void canonical_leave(void)
+{
+	__atomic_store_n(&left, true, __ATOMIC_SEQ_CST);
+	atomic_store(&canonical_root, canonical_own_root());
 }
 
 void canonical_start(uint32_t context)
@@ -62,7 +68,11 @@ void canonical_start(uint32_t context)
 void canonical_context_is(uint32_t context)
 {
 	__atomic_store_n(&own_context, context, __ATOMIC_RELAXED);
-	atomic_store_explicit(&canonical_root, canonical_is_left() ? context : MMS_CONTEXT_COMMON, memory_order_relaxed);
+	if (!is_left())
+		atomic_store(&canonical_root, MMS_CONTEXT_COMMON);
+	/* Or it is left just now. */
+	if (is_left())
+		atomic_store(&canonical_root, context);
 }
 
 void canonical_begin(void)
@@ -104,15 +114,12 @@ static void write_module(struct list *l, uint32_t i, struct module m)
 	__atomic_store_n(&l->of[i].slide, m.slide, __ATOMIC_RELEASE);
 }
 
-uint32_t canonical_add(const struct mms_session *s, uint64_t identity, uint64_t start, uint64_t end)
+static uint32_t add(uint32_t file, uint64_t start, uint64_t end)
 {
 	struct list *l = other_list();
 	uint32_t i = l->n;
 
-	if (!identity || i == MODULES_MAX || end - start > 1ull << MMS_FILE_SHIFT)
-		return 0;
-	uint32_t file = number_of(s, identity);
-	if (!file)
+	if (!(l->edition & 1) || !file || i == MODULES_MAX)
 		return 0;
 	for (; i > 0 && l->of[i - 1].start > start; i--)
 		write_module(l, i, l->of[i - 1]);
@@ -121,10 +128,19 @@ uint32_t canonical_add(const struct mms_session *s, uint64_t identity, uint64_t 
 	return file;
 }
 
+uint32_t canonical_add(const struct mms_session *s, uint64_t identity, uint64_t start, uint64_t end)
+{
+	if (!identity || end - start > 1ull << MMS_FILE_SHIFT)
+		return 0;
+	return add(number_of(s, identity), start, end);
+}
+
 void canonical_end(void)
 {
 	struct list *l = other_list();
 
+	if (!(l->edition & 1))
+		return;
 	__atomic_store_n(&l->edition, l->edition + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&current, __atomic_load_n(&current, __ATOMIC_RELAXED) + 1, __ATOMIC_RELEASE);
 }
@@ -154,6 +170,16 @@ static uint32_t find(const struct list *l, uint64_t pc)
 	return low - 1;
 }
 
+uint32_t canonical_add_again(uint64_t start, uint64_t end)
+{
+	const struct list *l = current_list();
+	uint32_t i = find(l, end);
+
+	if (i >= l->n || l->of[i].start != start || l->of[i].end != end)
+		return 0;
+	return add(mms_file_of(start + l->of[i].slide), start, end);
+}
+
 /* 0: it has no canonical address. */
 static uint64_t canonical(uint64_t pc, uint32_t *hint)
 {
@@ -166,7 +192,8 @@ static uint64_t canonical(uint64_t pc, uint32_t *hint)
 			found = in_place(l, i, pc);
 		}
 		if (!(edition & 1) && edition == __atomic_load_n(&l->edition, __ATOMIC_RELAXED)) {
-			*hint = i;
+			if (found)
+				*hint = i;
 			return found;
 		}
 	}
@@ -174,22 +201,20 @@ static uint64_t canonical(uint64_t pc, uint32_t *hint)
 
 uint64_t canonical_common_key(uint64_t key, uint32_t *hint)
 {
-	uint64_t pc = canonical(mms_node_pc(key), hint);
+	uint64_t pc = *hint == CANONICAL_NONE ? 0 : canonical(mms_node_pc(key), hint);
 
 	if (pc)
 		return (key & ~MMS_NODE_PC_MASK) | pc;
-	leave();
+	*hint = CANONICAL_NONE;
 	return key;
 }
 
-uint32_t canonical_root_of(uint32_t context, const uint64_t *frames, size_t n)
+bool canonical_fits(uint32_t context, const uint64_t *frames, size_t n)
 {
 	uint32_t hint = 0;
 
 	for (size_t i = 0; context == MMS_CONTEXT_COMMON && i < n; i++)
-		if (!canonical(mms_node_pc(frames[i]), &hint)) {
-			leave();
-			context = __atomic_load_n(&own_context, __ATOMIC_RELAXED);
-		}
-	return context;
+		if (!canonical(mms_node_pc(frames[i]), &hint))
+			return false;
+	return true;
 }

@@ -11,8 +11,10 @@
  *
  * A pc outside of all such files (generated code, a guess into nowhere, a file
  * that cannot be told from another) means something in this process alone.
- * With the first one the process leaves the common root for good, for that of
- * its own module context, under which pcs are plain addresses.
+ * Then the list is compared with the loader's, since a module may have been loaded
+ * without a sign (sampled, or while recording paused); when the pc is in none of
+ * them the process leaves the common root for good, for that of its own module
+ * context, under which pcs are plain addresses.
  */
 #ifndef CAPTURE_CANONICAL_H
 #define CAPTURE_CANONICAL_H
@@ -38,22 +40,30 @@ void canonical_start(uint32_t context);
 void canonical_context_is(uint32_t context);
 
 /* The list of modules, anew: begin, add for each, end.  One thread at a time;
- * one that was left in between (in a forked child) does no harm.
+ * one that was left in between (in a forked child) does no harm, and one that goes
+ * on after another has made a whole list changes nothing.
  * add returns the number of the file in the session, 0: it has none. */
 void canonical_begin(void);
 uint32_t canonical_add(const struct mms_session *s, uint64_t identity, uint64_t start, uint64_t end);
+/* The module that lay there in the list before, as it was; 0: there was none. */
+uint32_t canonical_add_again(uint64_t start, uint64_t end);
 void canonical_end(void);
 
-/* The common root was left. */
-bool canonical_is_left(void);
+/* Compares the list with the loader's, and makes it anew when that has changed.
+ * False: it could not be done now.  module.c; NULL before the first list. */
+OURS extern bool (*canonical_look)(void);
 
-/* Root for a stack of these frames, asked for with `context`.  It is another
- * one when that is the common root and one of them is not canonical. */
-uint32_t canonical_root_of(uint32_t context, const uint64_t *frames, size_t n);
+/* The common root is left; the process's own root. */
+void canonical_leave(void);
+uint32_t canonical_own_root(void);
 
-/* The w0 of a frame's node under the common root.  Where there is none the
- * process leaves that root, and the frame's own key comes back.  hint: 0 at
- * first, then left alone; frames that follow each other lie close together. */
+/* Can the stack of these frames stand under that root? */
+bool canonical_fits(uint32_t context, const uint64_t *frames, size_t n);
+
+/* The w0 of a frame's node under the common root.  hint: 0 at first, then left
+ * alone; frames that follow each other lie close together.  CANONICAL_NONE from
+ * then on: this frame has none, and its own key came back. */
+#define CANONICAL_NONE UINT32_MAX
 uint64_t canonical_common_key(uint64_t key, uint32_t *hint);
 
 static inline uint64_t canonical_key(uint32_t context, uint64_t key, uint32_t *hint)

@@ -104,13 +104,30 @@ void capture_set_context(uint32_t context)
 	canonical_context_is(context);
 }
 
+/* A frame lies in no module that was told.  There may be new ones; if there are
+ * none, the common root is of no use to this process any more. */
+static __attribute__((noinline, cold)) uint32_t capture_unknown(struct stack_thread *t, void *const *fp)
+{
+	bool looked = canonical_look && canonical_look();
+	uint32_t id = STACK_UNKNOWN;
+
+	if (looked)
+		id = stack_capture(t, &identity.session, atomic_load(&canonical_root), fp);
+	if (id != STACK_UNKNOWN)
+		return id;
+	if (looked)
+		canonical_leave();
+	return stack_capture(t, &identity.session, canonical_own_root(), fp);
+}
+
 uint32_t capture_stack(void *const *fp)
 {
 	struct stack_thread *t = thread_stack;
 	if (__builtin_expect(!t, 0))
 		t = thread_make_stack();
-	return stack_capture(t, &identity.session,
+	uint32_t id = stack_capture(t, &identity.session,
 		atomic_load_explicit(&canonical_root, memory_order_relaxed), fp);
+	return __builtin_expect(id == STACK_UNKNOWN, 0) ? capture_unknown(t, fp) : id;
 }
 
 /* ---- publishing ---- */

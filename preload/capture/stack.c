@@ -86,6 +86,8 @@ static uint32_t insert_chain(const struct mms_session *s, uint32_t context, cons
 
 	while (id && n > 0) {
 		uint64_t key = canonical_key(context, frames[--n], &hint);
+		if (hint == CANONICAL_NONE)
+			return STACK_UNKNOWN;
 		h = mms_stack_hash(h, key);
 		id = stack_table_insert(s, (struct stack_key){ key, h }, id);
 	}
@@ -98,7 +100,8 @@ uint32_t stack_intern(const struct mms_session *s, uint32_t context, const uint6
 
 	if (!n)
 		return 0;
-	context = canonical_root_of(context, frames, n);
+	if (!canonical_fits(context, frames, n))
+		return STACK_UNKNOWN;
 	do
 		id = insert_chain(s, context, frames, n);
 	while (!id && stack_table_wait(s));
@@ -259,6 +262,8 @@ static uint32_t insert_joined(const struct mms_session *s, uint32_t context, str
 	}
 	for (; id && i < j.n; i++) {
 		uint64_t key = canonical_key(context, j.frame[i].key, &hint);
+		if (hint == CANONICAL_NONE)
+			return STACK_UNKNOWN;
 		hash = mms_stack_hash(hash, key);
 		id = stack_table_insert(s, (struct stack_key){ key, hash }, id);
 		note_id(&j.frame[i], id, hold);
@@ -286,16 +291,17 @@ static bool capture_plain(struct stack_thread *t, unsigned level, const struct h
 {
 	unwind_frame *frames = t->frames[level];
 	size_t n = unwind_walk(level ? NULL : stack_unwind(t), fp, frames, level_depth(level));
-	context = canonical_root_of(context, frames, n);
-	uint64_t hash = hash_frames(context, frames, n);
+	bool fits = canonical_fits(context, frames, n);
+	uint64_t hash = fits ? hash_frames(context, frames, n) : 0;
 
-	*ret_id = cached(t, hash);
+	*ret_id = fits ? cached(t, hash) : STACK_UNKNOWN;
 	if (*ret_id)
 		return stack_give_level(hold->level, hold->ticket);
 	*ret_id = look_up(s, context, frames, n, hash);
 	if (!stack_give_level(hold->level, hold->ticket))
 		return false;
-	cache_missed(t, hash, *ret_id);
+	if (*ret_id != STACK_UNKNOWN)
+		cache_missed(t, hash, *ret_id);
 	return true;
 }
 
@@ -318,6 +324,8 @@ static bool capture_joined(struct stack_thread *t, const struct hold *hold, cons
 		return stack_give_level(hold->level, hold->ticket);
 	}
 	*ret_id = look_up_joined(s, context, j, hold);
+	if (*ret_id == STACK_UNKNOWN)
+		return stack_give_level(hold->level, hold->ticket);
 	note_id(top, *ret_id, hold);
 	if (!stack_give_level(hold->level, hold->ticket))
 		return false;

@@ -24,7 +24,10 @@ struct stack_thread *stack_thread_init(void *mem, uintptr_t stack_low, uintptr_t
 
 /* Returns the id, 0 when the table has no room (counted in lost_stacks; with
  * policy block the call waits for the collector for a bounded time first).
- * t may be NULL.  context: module context of the process. */
+ * t may be NULL.  context: where pcs are to be read: MMS_CONTEXT_COMMON, or the
+ * module context of the process.  STACK_UNKNOWN: there is a frame in it that has
+ * no place under the common root. */
+#define STACK_UNKNOWN UINT32_MAX
 uint32_t stack_capture(struct stack_thread *t, const struct mms_session *s, uint32_t context,
 	void *const *fp);
 

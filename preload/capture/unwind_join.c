@@ -391,8 +391,9 @@ static uint32_t move_to_first(struct join *j, uint32_t at, size_t keep)
 	return 0;
 }
 
-/* Puts the fresh frames behind the first `keep` of stack `at`. */
-static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
+/* Puts the fresh frames behind the first `keep` of stack `at`.  False: one of them
+ * cannot be told under the common root. */
+static bool remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 {
 	struct join_frame *to = frames_of(j, at);
 	uint32_t hint = 0;
@@ -406,6 +407,7 @@ static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 		settle(f, &j->fresh[n_fresh - 1 - i], keep + i ? f - 1 : NULL, j->context, &hint);
 	}
 	__atomic_store_n(&j->n[at], (uint32_t)(keep + n_fresh), __ATOMIC_RELAXED);
+	return hint != CANONICAL_NONE;
 }
 
 static void begin(struct join *j, struct walk *w, uint32_t at)
@@ -460,13 +462,13 @@ struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, ui
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&j->n_abandoned, __ATOMIC_RELAXED) != abandoned)
 		return none;
-	remember(j, at, keep, n_fresh);
+	bool told = remember(j, at, keep, n_fresh);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	j->in_use = 1u << at;
 	j->current = at;
 	j->top = frames_of(j, at) + keep + n_fresh - 1;
-	if (rules_generation() == generation && (context != MMS_CONTEXT_COMMON || !canonical_is_left()))
+	if (rules_generation() == generation && told)
 		return (struct joined){ frames_of(j, at), (uint32_t)(keep + n_fresh) };
-	join_forget(j); /* it may rest on rules that are gone, or be told under a root that is left */
+	join_forget(j); /* it may rest on rules that are gone, or be told under a wrong root */
 	return none;
 }

@@ -156,6 +156,9 @@ static uint64_t identity_of(const struct mms_module *m, const char *path, size_t
 	h = mms_stack_hash(h, m->end - m->start);
 	if (m->build_id_length)
 		return mix_bytes(h, m->build_id, m->build_id_length) | 1;
+	/* Whatever has the program's name by now. */
+	if (m->flags & MMS_MODULE_EXE)
+		path = "/proc/self/exe";
 	if (doorbell_is_silent() || mms_syscall4(SYS_newfstatat, AT_FDCWD, (long)path, (long)&st, 0) < 0)
 		return 0;
 	const uint64_t file[] = { st.st_dev, st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
@@ -163,9 +166,15 @@ static uint64_t identity_of(const struct mms_module *m, const char *path, size_t
 	return mix_bytes(h, file, sizeof(file)) | 1;
 }
 
-static int tell_one(struct dl_phdr_info *info, size_t size, void *context)
+struct telling {
+	uint32_t context;
+	bool unloaded; /* since the list was told last, or it never was */
+};
+
+static int tell_one(struct dl_phdr_info *info, size_t size, void *argument)
 {
-	struct mms_module m = { .context = *(const uint32_t *)context };
+	const struct telling *t = argument;
+	struct mms_module m = { .context = t->context };
 	char path[1024];
 	measure(info, &m);
 	if (m.start >= m.end)
@@ -178,7 +187,10 @@ static int tell_one(struct dl_phdr_info *info, size_t size, void *context)
 	rules_modules(RULES_LIST_ADD, m.start, m.end);
 	size_t n = path_of(&m, info, path, sizeof(path));
 	m.path_length = (uint16_t)n;
-	m.file = canonical_add(capture_session(), identity_of(&m, path, n), m.start, m.end);
+	/* What is still loaded is the file that it was, even if another has its name now. */
+	m.file = t->unloaded ? 0 : canonical_add_again(m.start, m.end);
+	if (!m.file)
+		m.file = canonical_add(capture_session(), identity_of(&m, path, n), m.start, m.end);
 	emit_long(MMS_LONG_MODULE, 0, &m, sizeof(m), path, n, NULL, 0);
 	return 0;
 }
@@ -217,8 +229,9 @@ static void tell(struct mms_process *p, struct counters now)
 	if (unloaded || child)
 		context = new_context(p);
 	rules_modules(RULES_LIST_BEGIN, 0, 0);
+	canonical_look = module_check;
 	canonical_begin();
-	dl_iterate_phdr(tell_one, &context);
+	dl_iterate_phdr(tell_one, &(struct telling){ context, first || unloaded });
 	rules_modules(RULES_LIST_END, 0, 0);
 	canonical_end();
 	atomic_store(&told.adds, now.adds);
@@ -235,12 +248,12 @@ static bool take(uint32_t pid)
 	return holder != pid && atomic_compare_exchange_strong(&told.busy, &holder, pid);
 }
 
-void module_check(void)
+bool module_check(void)
 {
 	struct mms_process *p = capture_process();
 	struct counters now = { 0, 0 };
 	if (!capture_on() || !p || guard_inside() || !take(p->pid))
-		return;
+		return false;
 	int error = errno;
 	guard_enter();
 	atomic_store_explicit(&module_watch.stir, 0, memory_order_relaxed);
@@ -251,6 +264,7 @@ void module_check(void)
 	guard_leave();
 	atomic_store(&told.busy, 0);
 	errno = error;
+	return true;
 }
 
 void module_loader_called(bool is_free)

@@ -25,8 +25,8 @@ OURS extern struct module_watch module_watch;
 
 /* Compares the loader's counters with what was told, tells what is new; when
  * something was unloaded: a new module context, all rules forgotten.  The
- * constructor calls it for the first list. */
-void module_check(void);
+ * constructor calls it for the first list.  False: not now. */
+bool module_check(void);
 
 /* The loader frees what belonged to a module that is gone: the rules for its
  * addresses must not outlive this call. */

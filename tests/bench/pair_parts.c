@@ -35,6 +35,8 @@ extern void *__libc_realloc(void *, size_t);
 
 /* ---- what the wrappers take from the rest of the library ---- */
 
+#define CONTEXT 1u /* of its own: no list of modules was told */
+
 static _Atomic uint32_t state_word;
 static struct stack_thread *stacks;
 static const struct mms_session *session;
@@ -58,7 +60,7 @@ bool preload_start(void) { return false; }
 bool doorbell_is_silent(void) { return false; }
 struct mms_process *capture_process(void) { return NULL; }
 void capture_lost(void) { }
-void module_check(void) { abort(); }
+bool module_check(void) { abort(); }
 void module_loader_called(bool is_free) { abort(); }
 void refused_tell(const struct mms_heap_fail *fail, uint32_t stack) { }
 void space_going(enum mms_gone_kind kind, uintptr_t at, size_t length) { }
@@ -74,7 +76,7 @@ uint32_t sample_dying(const void *p) { return 0; }
 
 uint32_t capture_stack(void *const *fp)
 {
-	return stack_capture(stacks, session, 1, fp);
+	return stack_capture(stacks, session, CONTEXT, fp);
 }
 
 void emit_again(enum mms_op op, uint64_t address, uint64_t size, uint32_t stack)
@@ -193,6 +195,7 @@ void pair_parts(struct stack_thread *t, const struct mms_session *s, const int d
 	((struct mms_block *)block)->gen = 1;
 	thread_stack = stacks = t;
 	session = s;
+	canonical_start(CONTEXT);
 	sample_filter_start();
 	for (int keep = 0; keep < 2; keep++)
 		for (int i = 0; i < 3; i++) /* 10: from main to here, and what stands there */

@@ -3,6 +3,7 @@
  *
  *     again exec N          executes itself N times, one after the other
  *     again plugin N FILE   loads FILE N times and calls site_in_plugin in it
+ *     again often N FILE    the same, with 2,000 calls each time
  *     again both N FILE     the one and the other in turn
  *
  * Between two loads something else takes the place where the plugin was.
@@ -19,7 +20,7 @@ static void __attribute__((noinline)) site_again(void)
 	*(volatile char *)malloc(77) = 1;
 }
 
-static void plugin(const char *path)
+static void plugin(const char *path, int n_calls)
 {
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle) {
@@ -27,7 +28,8 @@ static void plugin(const char *path)
 		exit(1);
 	}
 	void (*call)(void) = (void (*)(void))dlsym(handle, "site_in_plugin");
-	call();
+	for (int i = 0; i < n_calls; i++)
+		call();
 	dlclose(handle);
 	/* A page, where the plugin would come to lie again. */
 	mmap(NULL, 20480, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -40,9 +42,9 @@ int main(int argc, char **argv)
 
 	site_again();
 	if (argc > 3)
-		for (int i = 0; i < (strcmp(argv[1], "plugin") ? 2 : n); i++)
-			plugin(argv[3]);
-	if (strcmp(argv[1], "plugin") == 0 || n <= 1)
+		for (int i = 0; i < (strcmp(argv[1], "both") ? n : 2); i++)
+			plugin(argv[3], strcmp(argv[1], "often") ? 1 : 2000);
+	if (strcmp(argv[1], "plugin") == 0 || strcmp(argv[1], "often") == 0 || n <= 1)
 		return 0;
 	snprintf(left, sizeof(left), "%d", n - 1);
 	execl("/proc/self/exe", argv[0], argv[1], left, argc > 3 ? argv[3] : NULL, NULL);

@@ -78,6 +78,15 @@ static void addresses(void)
 	canonical_context_is(OWN);
 	CHECK_EQ(atomic_load(&canonical_root), MMS_CONTEXT_COMMON);
 
+	/* Told again: what lies where it lay is what it was. */
+	canonical_begin();
+	CHECK_EQ(canonical_add_again(3 * 4096, 3 * 4096 + 1000), b);
+	CHECK_EQ(canonical_add_again(3 * 4096, 3 * 4096 + 999), 0);
+	CHECK_EQ(canonical_add_again(2 * 4096, 2 * 4096 + 1000), 0);
+	CHECK_EQ(canonical_add_again(4096, 4096 + 1000), a);
+	CHECK_EQ(canonical_add_again(9 * 4096, 9 * 4096 + 1000), a);
+	canonical_end();
+
 	CHECK_EQ(key_of(4096 + 5), mms_file_start(a) + 5);
 	CHECK_EQ(key_of(9 * 4096 + 5), mms_file_start(a) + 5);
 	CHECK_EQ(key_of(3 * 4096 + 1000), mms_file_start(b) + 1000); /* behind a call that never returns */
@@ -87,14 +96,20 @@ static void addresses(void)
 	CHECK(!mms_pc_is_canonical(0x7fffffffffff) && !mms_pc_is_canonical(0xffffff600400)); /* vsyscall */
 	CHECK_EQ(mms_file_of(mms_file_start(a) + 5), a);
 	CHECK_EQ(mms_file_of(mms_file_start(MMS_FILES)), MMS_FILES);
-	CHECK(!canonical_is_left());
-
 	const uint64_t all[] = { 4096 + 1, 3 * 4096 + 2 }, not_all[] = { 4096 + 1, 5 * 4096, 3 * 4096 + 2 };
-	CHECK_EQ(canonical_root_of(MMS_CONTEXT_COMMON, all, 2), MMS_CONTEXT_COMMON);
-	CHECK_EQ(canonical_root_of(5, not_all, 3), 5); /* asks for nothing common */
-	CHECK(!canonical_is_left());
-	CHECK_EQ(canonical_root_of(MMS_CONTEXT_COMMON, not_all, 3), OWN);
-	CHECK(canonical_is_left());
+	CHECK(canonical_fits(MMS_CONTEXT_COMMON, all, 2));
+	CHECK(canonical_fits(5, not_all, 3)); /* asks for nothing common */
+	CHECK(!canonical_fits(MMS_CONTEXT_COMMON, not_all, 3));
+	uint32_t hint = 0;
+	CHECK(mms_pc_is_canonical(canonical_common_key(all[1], &hint)) && hint != CANONICAL_NONE);
+	CHECK_EQ(canonical_common_key(not_all[1], &hint), not_all[1]);
+	CHECK_EQ(hint, CANONICAL_NONE);
+	CHECK_EQ(canonical_common_key(all[0], &hint), all[0]); /* one of them is enough */
+	hint = 0;
+	canonical_common_key(1, &hint); /* below all files */
+	CHECK_EQ(hint, CANONICAL_NONE);
+	CHECK_EQ(atomic_load(&canonical_root), MMS_CONTEXT_COMMON);
+	canonical_leave();
 	CHECK_EQ(atomic_load(&canonical_root), OWN);
 	canonical_context_is(OWN + 1); /* something was unloaded: it stays away */
 	CHECK_EQ(atomic_load(&canonical_root), OWN + 1);
@@ -141,6 +156,13 @@ static void changing(void)
 		pthread_create(&reader[i], NULL, read_list, NULL);
 	for (unsigned i = 0; i < 4000 || atomic_load(&n_read) < 4000; i++)
 		make_list(i & 1);
+	/* A handler forks while a list is made: the child makes a whole one, and then goes on with the old. */
+	canonical_begin();
+	add(300, 50 * 4096);
+	make_list(0);
+	add(301, 60 * 4096);
+	canonical_end();
+	CHECK_EQ(key_of(40 * 4096 + 17), mms_file_start(files[0]) + 17);
 	/* A child of a process that was making one: the child reads the finished one, and makes the next. */
 	canonical_begin();
 	add(300, 50 * 4096);
