@@ -33,6 +33,10 @@
 #define NS_PAGE_MAX 72u
 #define CHUNK (2ul << 20)
 #define SHARE_ALL MMS_COW_SHARE_ALL
+/* Who made an area is looked for in so many areas of the mirror (40 ns each), and in
+ * so many more of all areas of a fork: the kernel joins any number of small ones. */
+#define STEPS_AREA 16u
+#define STEPS_FORK 16384u
 
 struct scratch {
 	char text[16384];
@@ -188,6 +192,7 @@ struct walk {
 	struct mms_cow_area area;
 	uint32_t share;
 	uint64_t not_asked; /* private pages in memory that are ours, or cannot be written */
+	size_t steps;       /* areas of the mirror that may still be passed over */
 	bool begun;
 	int error;
 };
@@ -288,10 +293,12 @@ static void one_part(struct walk *w, const struct proc_map *m)
 	bool looked = w->way != WAY_AREAS;
 	if (!w->sink->area || (looked && w->area.armed == 0 && w->area.error == 0))
 		return;
-	if (mirror_find_most(w->area.start, w->area.end, &v)) {
+	size_t steps = w->steps + STEPS_AREA;
+	if (mirror_find_most(w->area.start, w->area.end, &steps, &v)) {
 		w->area.stack = v.stack;
 		w->area.origin = v.origin;
 	}
+	w->steps = steps < w->steps ? steps : w->steps;
 	w->sink->area(w->sink->arg, &w->area, m->name);
 }
 
@@ -365,6 +372,7 @@ static int walk_areas(struct walk *w)
 		return maps;
 	w->scan = (struct cow_scan){ .protect = w->arm != NULL, .fresh = !w->arm && w->way == WAY_PROTECT, .region = s->region,
 		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
+	w->steps = STEPS_FORK;
 	w->scan.pagemap_fd = open_proc(w->pid, "/pagemap");
 	w->bits = (struct cow_bits){ .pagemap_fd = w->scan.pagemap_fd, .bit = w->bit, .entry = s->entry,
 		.n_entries = sizeof(s->entry) / sizeof(s->entry[0]), .region = s->region,
