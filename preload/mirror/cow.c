@@ -192,6 +192,7 @@ struct walk {
 	struct mms_cow_area area;
 	uint32_t share;
 	uint64_t not_asked; /* private pages in memory that are ours, or cannot be written */
+	bool not_counted;   /* of these it is not known how many there are */
 	size_t steps;       /* areas of the mirror that may still be passed over */
 	bool begun;
 	int error;
@@ -304,18 +305,13 @@ static void one_part(struct walk *w, const struct proc_map *m)
 
 /* A share of the pages is protected: how many are there in all?  The process
  * says it of all its private memory, and what is not asked about goes off. */
-static void count_not_asked(struct walk *w, uintptr_t start, uintptr_t end)
+static void count_not_asked(struct walk *w, const struct proc_map *m, uintptr_t start, uintptr_t end)
 {
-	unsigned char *state = (unsigned char *)w->scan.region;
-	size_t room = w->scan.n_regions * sizeof(*w->scan.region), n;
-
-	for (; w->arm && w->share < SHARE_ALL && start < end; start += n << 12) {
-		n = (end - start) >> 12 < room ? (end - start) >> 12 : room;
-		if (mms_mincore(start, n << 12, state) < 0)
-			return;
-		for (size_t i = 0; i < n; i++)
-			w->not_asked += state[i] & 1;
-	}
+	if (!w->arm || w->share >= SHARE_ALL)
+		return;
+	w->scan.of_file = m->inode != 0;
+	if (cow_scan_present(&w->scan, start, end, &w->not_asked) < 0)
+		w->not_counted = true;
 }
 
 static bool one_line(void *arg, const struct proc_map *m)
@@ -331,7 +327,7 @@ static bool one_line(void *arg, const struct proc_map *m)
 		return true;
 	if (!(m->prot & 2 /* PROT_WRITE */)) {
 		if (m->prot && !m->inode && m->name_length == 0)
-			count_not_asked(w, m->start, m->end);
+			count_not_asked(w, m, m->start, m->end);
 		return true;
 	}
 	for (uintptr_t at = m->start; at < m->end && w->error == 0; at = own_end) {
@@ -344,7 +340,7 @@ static bool one_line(void *arg, const struct proc_map *m)
 		if (at < own_start)
 			one_part(w, m);
 		if (own_start < own_end && own_end > at)
-			count_not_asked(w, own_start, own_end < m->end ? own_end : m->end);
+			count_not_asked(w, m, own_start, own_end < m->end ? own_end : m->end);
 		if (own_end <= at)
 			own_end = m->end;
 	}
@@ -482,7 +478,7 @@ static int arm(struct walk *w, bool clear)
 		r = walk_areas(w);
 		if (r == 0 && clear)
 			r = rung_clear_soft_dirty();
-		ret->anonymous -= ret->anonymous > w->not_asked ? w->not_asked : ret->anonymous;
+		ret->anonymous -= !w->not_counted && ret->anonymous > w->not_asked ? w->not_asked : ret->anonymous;
 		ret->cost_ns = cpu_ns() - begin;
 		learn_cost(ret->pages, ret->cost_ns);
 		if (w->share >= SHARE_ALL)
