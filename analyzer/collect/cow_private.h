@@ -227,6 +227,7 @@ struct cow_share {
 	uint32_t share;                  /* the same, of MMS_COW_SHARE_ALL */
 	const struct page_plane *shared; /* pages that both sides watched */
 	uint64_t all;                    /* those that both sides shared */
+	bool all_known;                  /* told by the process; else by the pieces */
 	uint64_t *piece;                 /* numbers of the pieces that hold `shared` */
 	size_t n;
 };

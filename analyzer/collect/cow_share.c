@@ -32,7 +32,8 @@ void cow_share_begin(struct cow_share *s, const struct cow_fork *f, const struct
 	if (share >= MMS_COW_SHARE_ALL)
 		return;
 	s->in_part = true;
-	s->all = who->anonymous && who->resident
+	s->all_known = who->anonymous && who->resident;
+	s->all = s->all_known
 		? (uint64_t)((double)who->anonymous * (double)who->pages / (double)who->resident)
 		: (uint64_t)((double)shared->n_set / s->p);
 	s->all = s->all > shared->n_set ? s->all : shared->n_set;
@@ -81,6 +82,8 @@ struct cow_range cow_share_pages(const struct cow_share *s, const struct page_pl
 		}
 		cow_tally_add(&t, pages, hits > out ? hits - out : 0, pages * per_page);
 	}
+	if (!s->all_known)
+		return cow_tally_sum(&t, s->p, PIECE * per_page);
 	return cow_tally_ratio(&t, s->all, s->p, (s->all - s->shared->n_set) * per_page);
 }
 

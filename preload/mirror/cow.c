@@ -33,6 +33,10 @@
 #define NS_PAGE_MAX 72u
 #define CHUNK (2ul << 20)
 #define SHARE_ALL MMS_COW_SHARE_ALL
+/* Who made an area is looked for in so many areas of the mirror (40 ns each), and in
+ * so many more of all areas of a fork: the kernel joins any number of small ones. */
+#define STEPS_AREA 16u
+#define STEPS_FORK 16384u
 
 struct scratch {
 	char text[16384];
@@ -50,41 +54,8 @@ static struct {
 	bool rungs_known;
 	uint32_t ns_page;    /* measured; 0: not yet */
 	struct scratch *scratch;
+	uint64_t aside_ns; /* of threads that walked aside */
 } cow = { .busy = ATOMIC_FLAG_INIT };
-
-static uint64_t faults_of(long who)
-{
-	struct rusage u = { .ru_minflt = 0 };
-
-	mms_syscall3(SYS_getrusage, who, (long)&u, 0);
-	return (uint64_t)u.ru_minflt;
-}
-
-uint64_t cow_faults(void) { return faults_of(RUSAGE_SELF); }
-uint64_t cow_faults_of_thread(void) { return faults_of(RUSAGE_THREAD); }
-
-/* The tenth field of /proc/PID/stat; the second may hold anything. */
-uint64_t cow_faults_of(int pid)
-{
-	char path[40] = "/proc/", text[512];
-	uint64_t value = 0;
-	long at = 0;
-
-	mms_append_number(path, sizeof(path), (uint64_t)pid);
-	mms_append(path, sizeof(path), "/stat");
-	int fd = mms_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return 0;
-	long n = mms_read(fd, text, sizeof(text));
-	mms_close(fd);
-	for (long i = 0; i < n; i++)
-		at = text[i] == ')' ? i : at;
-	for (int field = 2; field < 10 && at < n; at++)
-		field += text[at] == ' ';
-	for (; at > 0 && at < n && text[at] >= '0' && text[at] <= '9'; at++)
-		value = value * 10 + (uint64_t)(text[at] - '0');
-	return value;
-}
 
 static uint64_t cpu_ns(void)
 {
@@ -92,34 +63,6 @@ static uint64_t cpu_ns(void)
 
 	mms_clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* resident - shared of /proc/self/statm: anonymous pages. */
-static void read_private_pages(void *ret)
-{
-	char text[128];
-	uint64_t value[3] = { 0, 0, 0 };
-	int fd = mms_openat(AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC, 0), field = 0;
-
-	if (fd < 0)
-		return;
-	long n = mms_read(fd, text, sizeof(text));
-	mms_close(fd);
-	for (long i = 0; i < n && field < 3; i++) {
-		if (text[i] >= '0' && text[i] <= '9')
-			value[field] = value[field] * 10 + (uint64_t)(text[i] - '0');
-		else
-			field++;
-	}
-	*(uint64_t *)ret = value[1] > value[2] ? value[1] - value[2] : 0;
-}
-
-uint64_t cow_private_pages(void)
-{
-	uint64_t n = 0;
-
-	aside(read_private_pages, &n);
-	return n;
 }
 
 /* VmPTE of /proc/self/status. */
@@ -188,6 +131,8 @@ struct walk {
 	struct mms_cow_area area;
 	uint32_t share;
 	uint64_t not_asked; /* private pages in memory that are ours, or cannot be written */
+	bool not_counted;   /* of these it is not known how many there are */
+	size_t steps;       /* areas of the mirror that may still be passed over */
 	bool begun;
 	int error;
 };
@@ -288,27 +233,24 @@ static void one_part(struct walk *w, const struct proc_map *m)
 	bool looked = w->way != WAY_AREAS;
 	if (!w->sink->area || (looked && w->area.armed == 0 && w->area.error == 0))
 		return;
-	if (mirror_find_most(w->area.start, w->area.end, &v)) {
+	size_t steps = w->steps + STEPS_AREA;
+	if (mirror_find_most(w->area.start, w->area.end, &steps, &v)) {
 		w->area.stack = v.stack;
 		w->area.origin = v.origin;
 	}
+	w->steps = steps < w->steps ? steps : w->steps;
 	w->sink->area(w->sink->arg, &w->area, m->name);
 }
 
 /* A share of the pages is protected: how many are there in all?  The process
  * says it of all its private memory, and what is not asked about goes off. */
-static void count_not_asked(struct walk *w, uintptr_t start, uintptr_t end)
+static void count_not_asked(struct walk *w, const struct proc_map *m, uintptr_t start, uintptr_t end)
 {
-	unsigned char *state = (unsigned char *)w->scan.region;
-	size_t room = w->scan.n_regions * sizeof(*w->scan.region), n;
-
-	for (; w->arm && w->share < SHARE_ALL && start < end; start += n << 12) {
-		n = (end - start) >> 12 < room ? (end - start) >> 12 : room;
-		if (mms_mincore(start, n << 12, state) < 0)
-			return;
-		for (size_t i = 0; i < n; i++)
-			w->not_asked += state[i] & 1;
-	}
+	if (!w->arm || w->share >= SHARE_ALL)
+		return;
+	w->scan.of_file = m->inode != 0;
+	if (cow_scan_present(&w->scan, start, end, &w->not_asked) < 0)
+		w->not_counted = true;
 }
 
 static bool one_line(void *arg, const struct proc_map *m)
@@ -324,7 +266,7 @@ static bool one_line(void *arg, const struct proc_map *m)
 		return true;
 	if (!(m->prot & 2 /* PROT_WRITE */)) {
 		if (m->prot && !m->inode && m->name_length == 0)
-			count_not_asked(w, m->start, m->end);
+			count_not_asked(w, m, m->start, m->end);
 		return true;
 	}
 	for (uintptr_t at = m->start; at < m->end && w->error == 0; at = own_end) {
@@ -337,7 +279,7 @@ static bool one_line(void *arg, const struct proc_map *m)
 		if (at < own_start)
 			one_part(w, m);
 		if (own_start < own_end && own_end > at)
-			count_not_asked(w, own_start, own_end < m->end ? own_end : m->end);
+			count_not_asked(w, m, own_start, own_end < m->end ? own_end : m->end);
 		if (own_end <= at)
 			own_end = m->end;
 	}
@@ -365,6 +307,7 @@ static int walk_areas(struct walk *w)
 		return maps;
 	w->scan = (struct cow_scan){ .protect = w->arm != NULL, .fresh = !w->arm && w->way == WAY_PROTECT, .region = s->region,
 		.n_regions = sizeof(s->region) / sizeof(s->region[0]), .run = one_run, .arg = w };
+	w->steps = STEPS_FORK;
 	w->scan.pagemap_fd = open_proc(w->pid, "/pagemap");
 	w->bits = (struct cow_bits){ .pagemap_fd = w->scan.pagemap_fd, .bit = w->bit, .entry = s->entry,
 		.n_entries = sizeof(s->entry) / sizeof(s->entry[0]), .region = s->region,
@@ -390,6 +333,35 @@ static int walk_areas(struct walk *w)
 	}
 	mms_close(maps);
 	return r < 0 ? r : w->error;
+}
+
+struct apart {
+	struct walk *w;
+	int r;
+	uint64_t faults, ns;
+};
+
+static void walk_apart(void *arg)
+{
+	struct apart *a = arg;
+
+	a->r = walk_areas(a->w);
+	a->faults = cow_faults_here();
+	a->ns = cpu_ns();
+}
+
+/* Nobody runs beside a child that was just made. */
+static int walk_aside(struct walk *w)
+{
+	struct apart a = { .w = w };
+
+	if (!w->sink->aside || (w->arm && w->arm->side == MMS_COW_CHILD))
+		return walk_areas(w);
+	if (aside_keeping(w->way == WAY_PROTECT ? cow.uffd : -1, walk_apart, &a)) {
+		cow_faults_aside(a.faults);
+		cow.aside_ns += a.ns;
+	}
+	return a.r;
 }
 
 /* ---- the calls ---- */
@@ -446,14 +418,21 @@ static void learn_cost(uint64_t n_pages, uint64_t ns)
 	cow.ns_page = (uint32_t)one;
 }
 
+static void try_rungs(void *arg)
+{
+	struct cow_rungs *ret = arg;
+	int fd = rung_open_uffd();
+
+	if (fd >= 0)
+		mms_close(fd);
+	ret->no_uffd = fd < 0 ? fd : 0;
+	ret->no_soft_dirty = fd < 0 ? rung_try_soft_dirty(cow.scratch->runs) : 0;
+}
+
 void cow_rungs(struct cow_rungs *ret)
 {
 	if (!cow.rungs_known && enter()) {
-		int fd = rung_open_uffd();
-		if (fd >= 0)
-			mms_close(fd);
-		cow.rungs.no_uffd = fd < 0 ? fd : 0;
-		cow.rungs.no_soft_dirty = fd < 0 ? rung_try_soft_dirty(cow.scratch->runs) : 0;
+		aside(try_rungs, &cow.rungs);
 		cow.rungs_known = true;
 		leave();
 	}
@@ -464,18 +443,18 @@ void cow_rungs(struct cow_rungs *ret)
 static int arm(struct walk *w, bool clear)
 {
 	struct mms_cow_arm *ret = w->arm;
-	uint64_t begin = cpu_ns();
+	uint64_t begin = cpu_ns(), aside_ns = cow.aside_ns;
 
 	ret->share = w->share;
 	ret->page_tables = ret->side == MMS_COW_CHILD ? page_table_bytes(cow.scratch->text, sizeof(cow.scratch->text)) : 0;
 	ret->anonymous = w->share < SHARE_ALL ? cow_private_pages() : 0;
 	int r = w->way != WAY_PROTECT || is_ours() ? 0 : open_uffd();
 	if (r == 0) {
-		r = walk_areas(w);
+		r = walk_aside(w);
 		if (r == 0 && clear)
 			r = rung_clear_soft_dirty();
-		ret->anonymous -= ret->anonymous > w->not_asked ? w->not_asked : ret->anonymous;
-		ret->cost_ns = cpu_ns() - begin;
+		ret->anonymous -= !w->not_counted && ret->anonymous > w->not_asked ? w->not_asked : ret->anonymous;
+		ret->cost_ns = cpu_ns() - begin + cow.aside_ns - aside_ns;
 		learn_cost(ret->pages, ret->cost_ns);
 		if (w->share >= SHARE_ALL)
 			ret->chunks_armed = ret->chunks;
@@ -526,14 +505,14 @@ int cow_tell(const struct cow_sink *sink)
 		leave();
 		return r;
 	}
-	return told(sink, walk_areas(&w));
+	return told(sink, walk_aside(&w));
 }
 
 static int walk_in(struct walk *w)
 {
 	if (!enter())
 		return -EBUSY;
-	return told(w->sink, walk_areas(w));
+	return told(w->sink, walk_aside(w));
 }
 
 int cow_tell_areas(const struct cow_sink *sink, int witness, struct mms_cow_arm *ret)

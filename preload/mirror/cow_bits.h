@@ -19,7 +19,9 @@
 enum cow_bit {
 	COW_BIT_NONE = 0,
 	COW_BIT_SOFT_DIRTY = 55, /* written since the bits were cleared */
-	COW_BIT_ALONE = 56,      /* nobody else maps it; wrong for 2 MiB entries, which count as shared */
+	/* Nobody else maps it.  In a 2 MiB entry all 512 pages say it of the first of them
+	 * (Linux 6.18), and one that was swapped in says it though others have it in swap. */
+	COW_BIT_ALONE = 56,
 };
 
 struct cow_bits {

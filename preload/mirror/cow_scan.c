@@ -23,6 +23,7 @@
 
 #define SLICE (1ul << 30)
 #define PAGES_MOST (64ul << 20 >> 12)
+#define MINCORE_MOST (4ul << 30 >> 12) /* 4 ms */
 
 static long ask(struct cow_scan *c, struct pm_scan_arg *arg)
 {
@@ -76,4 +77,41 @@ int cow_scan_range(struct cow_scan *c, uintptr_t start, uintptr_t end)
 		start = to;
 	}
 	return r;
+}
+
+static void count_present(void *arg, uint64_t first, uint64_t n, unsigned categories)
+{
+	(void)first;
+	*(uint64_t *)arg += categories & IS_PRESENT ? n : 0;
+}
+
+static int count_by_mincore(struct cow_scan *c, uintptr_t start, uintptr_t end, uint64_t *ret)
+{
+	unsigned char *state = (unsigned char *)c->region;
+	size_t room = c->n_regions * sizeof(*c->region), n;
+
+	c->n_mincore += (end - start) >> 12;
+	if (c->n_mincore > MINCORE_MOST)
+		return -EOVERFLOW;
+	for (; start < end; start += n << 12) {
+		n = (end - start) >> 12 < room ? (end - start) >> 12 : room;
+		long r = mms_mincore(start, n << 12, state);
+		if (r < 0)
+			return (int)r;
+		for (size_t i = 0; i < n; i++)
+			*ret += state[i] & 1;
+	}
+	return 0;
+}
+
+int cow_scan_present(struct cow_scan *c, uintptr_t start, uintptr_t end, uint64_t *ret)
+{
+	struct cow_scan s = *c;
+
+	s.protect = false;
+	s.fresh = true;
+	s.run = count_present;
+	s.arg = ret;
+	int r = cow_scan_range(&s, start, end);
+	return r == -ENOTTY ? count_by_mincore(c, start, end, ret) : r;
 }

@@ -26,11 +26,18 @@ struct cow_scan {
 	 * protected; categories also has IS_WRITTEN, IS_HUGE and IS_WPALLOWED. */
 	void (*run)(void *arg, uint64_t first, uint64_t n, unsigned categories);
 	void *arg;
+	uint64_t n_mincore; /* pages that cow_scan_present() asked about one by one, so far */
 };
 
 /* Tells of [start, end), but for the shared zero page and pages of files: a
  * write to them is no break, and there they are not written.  0 or -errno (-ENOTTY: no
  * PAGEMAP_SCAN, -ESRCH: the process is gone). */
 int cow_scan_range(struct cow_scan *c, uintptr_t start, uintptr_t end);
+
+/* How many pages of [start, end) of the own process are in memory and neither a file's
+ * nor the zero page, protected or not: added to *ret.  Before Linux 6.7 page by
+ * page, and of 4 GiB at most: then -EOVERFLOW.  There a page of a file counts if the file
+ * has it in memory. */
+int cow_scan_present(struct cow_scan *c, uintptr_t start, uintptr_t end, uint64_t *ret);
 
 #endif

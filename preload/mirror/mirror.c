@@ -358,29 +358,25 @@ void mirror_brk(uintptr_t old, uintptr_t end, uint32_t stack, uint64_t stamp)
 	done(r);
 }
 
-bool mirror_find_most(uintptr_t start, uintptr_t end, struct vma *ret)
+bool mirror_find_most(uintptr_t start, uintptr_t end, size_t *steps, struct vma *ret)
 {
-	uintptr_t most = 0;
+	const struct vma *a = NULL;
 
 	if (!enter())
 		return false;
-	for (const struct vma *a; mirror.started && !mirror.broken && start < end; start = a->end) {
-		a = vma_tree_find_intersection(&mirror.tree, start, end);
-		if (!a)
-			break;
-		uintptr_t from = a->start > start ? a->start : start, to = a->end < end ? a->end : end;
-		if (to - from <= most)
-			continue;
-		most = to - from;
+	if (mirror.started && !mirror.broken)
+		a = vma_tree_find_longest(&mirror.tree, start, end, steps);
+	if (a)
 		*ret = *a;
-	}
 	leave();
-	return most != 0;
+	return a != NULL;
 }
 
 bool mirror_find(uintptr_t address, struct vma *ret)
 {
-	return mirror_find_most(address, address + 1, ret);
+	size_t steps = 1;
+
+	return mirror_find_most(address, address + 1, &steps, ret);
 }
 
 /* ---- the look ---- */

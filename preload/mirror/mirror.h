@@ -37,8 +37,9 @@ void mirror_forked(void);
 /* The area that holds the address, copied; false: not known. */
 bool mirror_find(uintptr_t address, struct vma *ret);
 /* The area that has most of [start, end), copied: the kernel joins neighbours that
- * look alike, whoever made them.  False: none is known. */
-bool mirror_find_most(uintptr_t start, uintptr_t end, struct vma *ret);
+ * look alike, whoever made them.  *steps: as in vma_tree_find_longest().  False: none
+ * is known. */
+bool mirror_find_most(uintptr_t start, uintptr_t end, size_t *steps, struct vma *ret);
 
 /* Who is told what a look sees.  May not call back in here. */
 struct mirror_sink {

@@ -359,6 +359,26 @@ struct vma *vma_tree_find_intersection(struct vma_tree *t, uintptr_t start, uint
 	return area != NULL && area->start < end ? area : NULL;
 }
 
+const struct vma *vma_tree_find_longest(struct vma_tree *t, uintptr_t start, uintptr_t end, size_t *steps)
+{
+	const struct vma *longest = NULL, *a;
+	uintptr_t most = 0;
+
+	while (start < end && end - start > most && (a = vma_tree_find_intersection(t, start, end)) != NULL) {
+		uintptr_t from = a->start > start ? a->start : start, to = a->end < end ? a->end : end;
+
+		if (*steps == 0)
+			return NULL;
+		--*steps;
+		if (to - from > most) {
+			most = to - from;
+			longest = a;
+		}
+		start = to;
+	}
+	return longest;
+}
+
 int vma_tree_map(struct vma_tree *t, const struct vma *area)
 {
 	int r = isolate(t, area->start, area->end);

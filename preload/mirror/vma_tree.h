@@ -85,6 +85,11 @@ struct vma *vma_tree_find(struct vma_tree *t, uintptr_t address);
 /* The first area that ends above `start` and begins below `end`, or NULL. */
 struct vma *vma_tree_find_intersection(struct vma_tree *t, uintptr_t start, uintptr_t end);
 
+/* The part of [start, end) that is longest in one area: that area.  Passes over *steps
+ * areas at most and takes what it passed over off.  NULL: nothing is there, or what
+ * was not looked at could be longer. */
+const struct vma *vma_tree_find_longest(struct vma_tree *t, uintptr_t start, uintptr_t end, size_t *steps);
+
 /* The first area that begins at or above the address, or holds it. */
 struct vma *vma_tree_next(struct vma_tree *t, uintptr_t address);
 

@@ -12,6 +12,7 @@
 #include "check.h"
 #include "mirror/cow_bits.h"
 #include "mirror/cow_rung.h"
+#include "mirror/cow_scan.h"
 
 #define PAGE 4096ul
 #define PAGES 96
@@ -130,9 +131,48 @@ static void test_soft_dirty(void)
 	CHECK_EQ(rung_try_soft_dirty(p), keeps ? 0 : -EOPNOTSUPP);
 }
 
+/* 1 TiB of which little is there is passed over; page by page it would be 1 s, and
+ * is left (/dev/null knows no PAGEMAP_SCAN). */
+static void test_present(void)
+{
+	static struct page_region region[3];
+	const size_t large = 1ul << 40, small = 8ul << 20;
+	volatile uint8_t *p = mmap(NULL, large, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uintptr_t at = (uintptr_t)p;
+	struct cow_scan by_kernel = { .pagemap_fd = open("/proc/self/pagemap", O_RDONLY), .region = region, .n_regions = 3 };
+	struct cow_scan by_page = by_kernel;
+	uint64_t n = 0;
+
+	REQUIRE(p != MAP_FAILED && by_kernel.pagemap_fd >= 0);
+	by_page.pagemap_fd = open("/dev/null", O_RDONLY);
+	madvise((void *)at, small, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < 40; i++)
+		p[i * 7 * PAGE] = 1;
+	p[large - PAGE] = 1;
+	told[0] = (char)p[PAGE]; /* the zero page, which mincore takes for another */
+	int r = cow_scan_present(&by_kernel, at, at + large, &n);
+	if (r == -EOVERFLOW) {
+		printf("skipped: PAGEMAP_SCAN (before Linux 6.7)\n");
+	} else {
+		CHECK_EQ(r, 0);
+		CHECK_EQ(n, 41);
+	}
+	n = 0;
+	CHECK_EQ(cow_scan_present(&by_page, at, at + large, &n), -EOVERFLOW);
+	CHECK_EQ(n, 0);
+	by_page.n_mincore = 0;
+	CHECK_EQ(cow_scan_present(&by_page, at, at + small, &n), 0);
+	CHECK_EQ(n, 41);
+	CHECK_EQ(cow_scan_present(&by_page, at, at + (4ul << 30), &n), -EOVERFLOW);
+	munmap((void *)at, large);
+	close(by_kernel.pagemap_fd);
+	close(by_page.pagemap_fd);
+}
+
 int main(void)
 {
 	test_alone();
+	test_present();
 	test_made_up();
 	test_soft_dirty();
 	return check_done();

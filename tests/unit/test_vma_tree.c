@@ -424,6 +424,36 @@ static void read_kernel(void)
 	tree.brk_end = now;
 }
 
+/* Neighbours of different makers; who is not known to be the longest is not told. */
+static void test_longest(void)
+{
+	struct vma_tree t;
+	const uintptr_t base = 1ul << 30, length = 100 * VMA_PAGE_SIZE;
+	size_t steps = 1000;
+	const struct vma *a;
+
+	vma_tree_init(&t);
+	for (uintptr_t i = 0; i < 100; i++) {
+		uintptr_t start = base + i * VMA_PAGE_SIZE, n = i >= 40 && i < 70 ? 30 : 1;
+		struct vma v = { .start = start, .end = start + n * VMA_PAGE_SIZE, .prot = 3, .stack = (uint32_t)i + 1,
+			.pgoff = start >> VMA_PAGE_SHIFT };
+		CHECK_EQ(vma_tree_map(&t, &v), 0);
+		i += n - 1;
+	}
+	a = vma_tree_find_longest(&t, base, base + length, &steps);
+	CHECK(a && a->stack == 41);
+	CHECK_EQ(steps, 1000 - 41); /* none of the 30 pages after it can be longer than it */
+	steps = 40;
+	CHECK(!vma_tree_find_longest(&t, base, base + length, &steps));
+	CHECK_EQ(steps, 0);
+	steps = 2; /* of the long one a page, and then its neighbour: the first is as long as any */
+	a = vma_tree_find_longest(&t, base + 69 * VMA_PAGE_SIZE, base + 71 * VMA_PAGE_SIZE, &steps);
+	CHECK(a && a->stack == 41);
+	CHECK_EQ(steps, 1);
+	CHECK(!vma_tree_find_longest(&t, base - length, base, &steps));
+	vma_tree_done(&t);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned seeds = argc > 1 ? (unsigned)atoi(argv[1]) : 4;
@@ -433,6 +463,7 @@ int main(int argc, char **argv)
 	maps_fd = open("/proc/self/maps", O_RDONLY);
 	REQUIRE(maps_fd >= 0);
 	make_areas();
+	test_longest();
 	test_walk_is_text();
 	test_writable_are_those_of_the_text();
 	test_walk_without_query();
