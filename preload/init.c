@@ -236,6 +236,8 @@ bool preload_start(void)
 	begin_recording();
 	guard_leave();
 	errno = error;
+	/* The first stack wants the list of modules: constructors allocate before ours. */
+	atomic_store_explicit(&module_watch.stir, 1, memory_order_relaxed);
 	atomic_store_explicit(&preload_state, PRELOAD_READY, memory_order_release);
 	return capture_on();
 }

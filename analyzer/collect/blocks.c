@@ -7,13 +7,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <mmscope/files.h>
+
 /* What the loader allocates for itself (vectors of thread-local storage, its
  * lists) is not the program's to free. */
 static bool is_loaders(const struct blocks *b, uint32_t stack)
 {
 	struct stack_node node;
 
-	return b->stacks->node(b->stacks->arg, stack, &node) && copy_is_loader(b->copy, node.pc);
+	return b->stacks->node(b->stacks->arg, stack, &node) &&
+		(mms_pc_is_canonical(node.pc) ? model_is_loader(b->model, node.pc) : copy_is_loader(b->copy, node.pc));
 }
 
 struct item {
@@ -82,11 +85,12 @@ static void take(struct blocks *b, const struct item *item, size_t n)
 	}
 }
 
-int blocks_list(struct blocks *b, const struct model_process *p, struct copy *c, const struct stack_source *stacks)
+int blocks_list(struct blocks *b, const struct model *m, const struct model_process *p, struct copy *c,
+	const struct stack_source *stacks)
 {
 	struct list l = { .b = b };
 
-	*b = (struct blocks){ .copy = c, .stacks = stacks };
+	*b = (struct blocks){ .copy = c, .model = m, .stacks = stacks };
 	model_live_blocks(p, add_own, &l);
 	model_inherited_blocks(p, add_inherited, &l);
 	if (b->n)

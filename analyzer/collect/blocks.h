@@ -23,6 +23,7 @@ struct blocks {
 	struct birth *birth;       /* beside block */
 	size_t n, room;
 	struct copy *copy;
+	const struct model *model;
 	const struct stack_source *stacks;
 	bool no_memory;
 };
@@ -30,7 +31,8 @@ struct blocks {
 /* The live blocks of the process, its parent's that it still has included.
  * Those of the loader become roots of the copy.  0 or -ENOMEM; blocks_done
  * either way. */
-int blocks_list(struct blocks *b, const struct model_process *p, struct copy *c, const struct stack_source *stacks);
+int blocks_list(struct blocks *b, const struct model *m, const struct model_process *p, struct copy *c,
+	const struct stack_source *stacks);
 void blocks_done(struct blocks *b);
 
 #endif

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mmscope/files.h>
+
 #include "model/live.h"
 
 static struct model_process *process_of(struct feed *f, struct order_writer *w, uint64_t t_ns)
@@ -180,7 +182,7 @@ static void note_module(struct note *c)
 	if (!path || v.path_length > room)
 		return;
 	struct model_module module = {
-		.context = v.context, .flags = v.flags, .start = v.start, .end = v.end, .bias = v.bias,
+		.context = v.context, .flags = v.flags, .file = v.file <= MMS_FILES ? v.file : 0, .start = v.start, .end = v.end, .bias = v.bias,
 		.build_id_length = v.build_id_length < sizeof(v.build_id) ? v.build_id_length : sizeof(v.build_id) };
 	memcpy(module.build_id, v.build_id, module.build_id_length);
 	model_module_loaded(c->f->model, c->p, &module, path, v.path_length, c->n->t_ns);

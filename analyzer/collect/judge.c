@@ -151,7 +151,7 @@ static int classify(const struct judge *j, struct copy *c, struct model_process 
 {
 	struct blocks b;
 	struct reach_totals totals;
-	int r = blocks_list(&b, p, c, j->stacks);
+	int r = blocks_list(&b, j->model, p, c, j->stacks);
 
 	if (r == 0)
 		r = copy_roots(c, p, sp, b.block, b.n);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mmscope/files.h>
 #include <mmscope/stacks.h>
 
 struct known {
@@ -87,7 +88,7 @@ static uint64_t place_of(const struct pass *p, uint32_t context, const struct st
 	uint64_t h = 1;
 
 	for (size_t i = 0; i < n; i++) {
-		uint64_t pc = (uint64_t)((int64_t)(node[i].pc << 16) >> 16);
+		uint64_t pc = mms_pc_extended(node[i].pc);
 		const struct model_module *o = module_of(p, context, pc);
 
 		if (!o) {

@@ -11,6 +11,7 @@
 
 #include <mmscope/record.h>
 #include <mmscope/session.h>
+#include <mmscope/files.h>
 
 #include "model/series.h"
 
@@ -165,7 +166,8 @@ void model_process_ended(struct model *m, struct model_process *p, uint64_t t_ns
 		if (!p->threads[i].end_ns)
 			p->threads[i].end_ns = p->end_ns;
 	for (size_t i = 0; i < m->n_modules; i++)
-		if (m->modules[i].process == p->number && !m->modules[i].unload_ns)
+		if (m->modules[i].process == p->number && m->modules[i].context != MMS_CONTEXT_COMMON &&
+			!m->modules[i].unload_ns)
 			m->modules[i].unload_ns = p->end_ns;
 	inherit_ended(p);
 }
@@ -293,6 +295,30 @@ static bool module_is_known(const struct model *m, const struct model_module *ne
 	return false;
 }
 
+/* The file in its place of the session, from the first process that tells of it. */
+static void file_is_known(struct model *m, const struct model_module *module)
+{
+	uint8_t *known = &m->lineage->files[module->file / 8], bit = (uint8_t)(1 << module->file % 8);
+	struct model_module new = *module;
+
+	if (!module->file || *known & bit)
+		return;
+	new.context = MMS_CONTEXT_COMMON;
+	new.start = mms_pc_extended(mms_file_start(module->file));
+	new.end = new.start + (module->end - module->start);
+	new.bias = new.start - (module->start - module->bias);
+	new.path = strdup(module->path);
+	if (!new.path || !model_reserve(&m->modules, &m->lineage->modules_capacity, m->n_modules, sizeof(new))) {
+		free(new.path);
+		return;
+	}
+	*known |= bit;
+	if (new.flags & MMS_MODULE_LOADER)
+		m->lineage->loaders[module->file / 8] |= bit;
+	new.id = ++m->last_module;
+	m->modules[m->n_modules++] = new;
+}
+
 void model_module_loaded(struct model *m, struct model_process *p, const struct model_module *module,
 	const char *path, size_t path_length, uint64_t t_ns)
 {
@@ -304,6 +330,7 @@ void model_module_loaded(struct model *m, struct model_process *p, const struct 
 	new.path = strndup(path, path_length);
 	if (!new.path)
 		return;
+	file_is_known(m, &new);
 	if (module_is_known(m, &new) ||
 		!model_reserve(&m->modules, &m->lineage->modules_capacity, m->n_modules, sizeof(new))) {
 		free(new.path);
@@ -316,6 +343,13 @@ void model_module_loaded(struct model *m, struct model_process *p, const struct 
 	}
 	new.id = ++m->last_module;
 	m->modules[m->n_modules++] = new;
+}
+
+bool model_is_loader(const struct model *m, uint64_t pc)
+{
+	uint32_t file = mms_file_of(pc);
+
+	return m->lineage->loaders[file / 8] >> file % 8 & 1;
 }
 
 void model_context(struct model *m, struct model_process *p, uint32_t context, uint64_t t_ns)

@@ -91,6 +91,7 @@ struct model_module {
 	uint64_t id; /* from 1, and never again */
 	uint32_t context;
 	uint8_t flags; /* enum mms_module_flag */
+	uint32_t file;  /* its number in the session (files.h); 0: none */
 	uint64_t start, end, bias;
 	uint64_t load_ns, unload_ns; /* unload 0: still there */
 	char *path;
@@ -265,6 +266,9 @@ void model_thread_read(struct model_process *p, uint32_t number, uint64_t t_ns);
  * load_ns and stays loaded. */
 void model_module_loaded(struct model *m, struct model_process *p, const struct model_module *module,
 	const char *path, size_t path_length, uint64_t t_ns);
+/* Does a canonical pc lie in a dynamic loader? */
+bool model_is_loader(const struct model *m, uint64_t pc);
+
 /* The process reads its pcs in a new context from now on. */
 void model_context(struct model *m, struct model_process *p, uint32_t context, uint64_t t_ns);
 

@@ -16,6 +16,8 @@
 #ifndef MODEL_PROCESS_H
 #define MODEL_PROCESS_H
 
+#include <mmscope/files.h>
+
 #include "model/index.h"
 #include "model/live.h"
 #include "model/model.h"
@@ -139,6 +141,8 @@ struct lineage {
 	size_t n_active, active_capacity;
 	struct index processes; /* number -> position */
 	size_t processes_capacity, modules_capacity, forks_capacity;
+	/* Files of the session, a bit each: whose place is known, and which are loaders. */
+	uint8_t files[MMS_FILES / 8 + 1], loaders[MMS_FILES / 8 + 1];
 };
 
 /* Its end has not been fed, or something of it still waits. */

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <mmscope/session.h>
+#include <mmscope/files.h>
 
 #define SETTLED_NS 2000000000u /* after its end: nothing of it is on the way */
 #define CHILD_NS 10000000000u  /* a child that was not seen by then never joins */
@@ -354,7 +354,7 @@ static void move_modules(struct summing *g)
 	for (size_t i = 0; i < m->n_modules; i++) {
 		struct model_module *o = &m->modules[i];
 
-		if (known && is_sum(g, o->process) && index_find(&used, o->context) == INDEX_NONE) {
+		if (known && is_sum(g, o->process) && o->context != MMS_CONTEXT_COMMON && index_find(&used, o->context) == INDEX_NONE) {
 			free(o->path);
 			continue;
 		}

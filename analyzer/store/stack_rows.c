@@ -11,6 +11,7 @@
  */
 #include "store.h"
 
+#include "mmscope/files.h"
 #include "mmscope/stacks.h"
 
 #include <errno.h>
@@ -68,8 +69,7 @@ static int write_node(struct store *s, uint32_t id, const struct stack_node *nod
 		return error;
 	row_int(&r, id);
 	row_maybe(&r, parent != 0, parent);
-	/* 48 bits, sign extended: user space, and vsyscall above it. */
-	row_int(&r, (uint64_t)((int64_t)(node->pc << 16) >> 16));
+	row_int(&r, mms_pc_extended(node->pc));
 	row_int(&r, context);
 	row_int(&r, depth);
 	row_int(&r, node->flags & (MMS_NODE_GUESSED | MMS_NODE_TRUNCATED | MMS_NODE_EXACT_PC));

@@ -158,7 +158,7 @@ static inline void mms_copy_string(char *to, size_t room, const char *from)
 static inline uint32_t mms_first_cells(const struct mms_create_options *o)
 {
 	uint32_t n = !o->n_ring_first ? MMS_INITIAL_CELLS :
-		o->n_ring_first + 2 + MMS_LONELY_NODES + MMS_LONELY_INDEX;
+		o->n_ring_first + 3 + MMS_LONELY_NODES + MMS_LONELY_INDEX;
 	return n;
 }
 
@@ -210,12 +210,12 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 	c->cell_kind[1] = MMS_CELL_NODES;
 	c->node_cell[0] = 1;
 	atomic_store_explicit(&h->n_node_cells, 1, memory_order_relaxed);
-	uint32_t n_ring = o->n_ring_first ? o->n_ring_first : MMS_INITIAL_CELLS - 2;
+	uint32_t n_ring = o->n_ring_first ? o->n_ring_first : MMS_INITIAL_CELLS - 3, last = mms_first_cells(o) - 1;
 	for (uint32_t i = 2; i < 2 + n_ring; i++) {
 		c->cell_kind[i] = MMS_CELL_RING;
 		((struct mms_block *)(void *)mms_cell(s, i))->gen = 1;
 	}
-	for (uint32_t i = 2 + n_ring, k = 0; i < mms_first_cells(o); i++, k++) {
+	for (uint32_t i = 2 + n_ring, k = 0; i < last; i++, k++) {
 		bool node = k < MMS_LONELY_NODES;
 		c->cell_kind[i] = node ? MMS_CELL_NODES : MMS_CELL_INDEX;
 		if (node)
@@ -223,7 +223,9 @@ static inline void mms_header_init(const struct mms_session *s, const struct mms
 		else
 			c->index_cell[atomic_fetch_add(&h->n_index_cells, 1)] = (uint16_t)i;
 	}
-	atomic_store_explicit(&h->n_cells_ready, mms_first_cells(o), memory_order_release);
+	c->cell_kind[last] = MMS_CELL_FILES;
+	h->files_cell = (uint16_t)last;
+	atomic_store_explicit(&h->n_cells_ready, last + 1, memory_order_release);
 	__atomic_store_n(&h->magic, MMS_SESSION_MAGIC, __ATOMIC_RELEASE);
 }
 

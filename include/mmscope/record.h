@@ -7,7 +7,7 @@
  *
  * stamp  clock >> clock_shift (4), low 38 bits; the reader extends it from
  *        the block's base_stamp.  6.2 ns at 2.6 GHz, wraps after 28 minutes.
- * stack  id of the innermost node of the interned stack (stacks.h); 0: none.
+ * stack  id of the innermost node of the interned stack (files.h); 0: none.
  * gen    the block's generation; published last (ring.h).
  * ptr    address >> 3.
  * size   bytes, for sizes below 65535 and addresses that fit; otherwise the
@@ -158,8 +158,10 @@ struct mms_module {
 	uint8_t flags;           /* bit 0: main executable; bit 1: vdso; bit 2: loader;
 	                          * bit 3: mmscope itself */
 	uint8_t build_id[24];
+	uint32_t file; /* its number in the session (stacks.h); 0: none */
+	uint32_t pad;
 };
-_Static_assert(sizeof(struct mms_module) == 56, "module payload");
+_Static_assert(sizeof(struct mms_module) == 64, "module payload");
 enum mms_module_flag { MMS_MODULE_EXE = 1, MMS_MODULE_VDSO = 2, MMS_MODULE_LOADER = 4, MMS_MODULE_SELF = 8 };
 
 struct mms_context {

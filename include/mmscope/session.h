@@ -27,12 +27,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MMS_PROTOCOL_VERSION 3u
+#define MMS_PROTOCOL_VERSION 4u
 #define MMS_SESSION_MAGIC 0x0065706f63736d6dull /* "mmscope\0" */
 
 #define MMS_CELL_SIZE 65536u
 #define MMS_CELL_SHIFT 16
-#define MMS_INITIAL_CELLS 4u /* header, first stack nodes, two ring blocks */
+#define MMS_INITIAL_CELLS 5u /* header, first stack nodes, two ring blocks, files */
 #define MMS_MAX_CELLS 1024u  /* 64 MiB: bound of the file whatever is asked */
 #define MMS_RING_CELLS 512u  /* 32 MiB: bound of the ring when nothing is asked */
 
@@ -48,6 +48,7 @@ enum mms_cell_kind {
 	MMS_CELL_INDEX,     /* a part of a stack index segment, stacks.h */
 	MMS_CELL_PROCESSES, /* MMS_PROCESSES_PER_CELL more process slots */
 	MMS_CELL_THREADS,   /* MMS_THREADS_PER_CELL more thread slots */
+	MMS_CELL_FILES,     /* struct mms_files, files.h; one, from the start */
 };
 
 enum mms_clock { MMS_CLOCK_TSC = 1, MMS_CLOCK_MONOTONIC_RAW = 2 };
@@ -235,7 +236,7 @@ struct mms_header {
 
 	uint16_t process_cell[MMS_PROCESS_DIR]; /* C, before the counter above */
 	uint16_t thread_cell[MMS_THREAD_DIR];
-	uint16_t pad16;
+	uint16_t files_cell; /* K: 0: none */
 
 	_Atomic uint32_t n_reach; /* T: processes that asked to be read; futex: C's reader waits here */
 	_Atomic uint32_t no_reach; /* K, then C: enum mms_no_reach; nobody asks */

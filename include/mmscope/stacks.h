@@ -7,6 +7,9 @@
  * different images different stacks.  Nodes are written once and never
  * change; ids are stable for the session; id 0 is "no stack".
  *
+ * Under the root of MMS_CONTEXT_COMMON the pcs are canonical (files.h), so that
+ * the same program, executed again, adds no stacks.
+ *
  * Node (16 bytes):  w0 = pc:48 | flags:16     w1 = parent:24 | hash:40
  * `hash` is the high part of the cumulative 64-bit hash of the chain, root
  * first (mms_stack_hash), so a whole known stack is found by one look-up.
@@ -57,7 +60,8 @@ static inline struct mms_node *mms_node(const struct mms_session *s, uint32_t id
 	return (struct mms_node *)(void *)mms_cell(s, cell) + id % MMS_NODES_PER_CELL;
 }
 
-static inline uint64_t mms_node_pc(uint64_t w0) { return w0 & 0xffffffffffffull; }
+#define MMS_NODE_PC_MASK 0xffffffffffffull
+static inline uint64_t mms_node_pc(uint64_t w0) { return w0 & MMS_NODE_PC_MASK; }
 static inline uint32_t mms_node_flags(uint64_t w0) { return (uint32_t)(w0 >> 48); }
 static inline uint32_t mms_node_parent(uint64_t w1) { return (uint32_t)(w1 >> 40); }
 static inline uint64_t mms_node_hash(uint64_t w1) { return w1 & 0xffffffffffull; }

@@ -16,6 +16,7 @@
 
 #include "base/enter.h"
 #include "base/sys.h"
+#include "capture/canonical.h"
 #include "capture/emit_hot.h"
 #include "capture/ring.h"
 #include "capture/sample_filter.h"
@@ -100,6 +101,7 @@ void capture_set_context(uint32_t context)
 	atomic_store_explicit(&identity.context, context, memory_order_release);
 	if (identity.slot)
 		atomic_store_explicit(&identity.slot->context, context, memory_order_release);
+	canonical_context_is(context);
 }
 
 uint32_t capture_stack(void *const *fp)
@@ -108,7 +110,7 @@ uint32_t capture_stack(void *const *fp)
 	if (__builtin_expect(!t, 0))
 		t = thread_make_stack();
 	return stack_capture(t, &identity.session,
-		atomic_load_explicit(&identity.context, memory_order_relaxed), fp);
+		atomic_load_explicit(&canonical_root, memory_order_relaxed), fp);
 }
 
 /* ---- publishing ---- */

@@ -10,6 +10,7 @@
 
 #include <mmscope/launch.h>
 
+#include "capture/canonical.h"
 #include "capture/emit.h"
 #include "capture/identity.h"
 #include "capture/stack_same.h"
@@ -58,7 +59,7 @@ EMIT_HOT void emit_heap_hot(enum mms_op op, const void *ptr, size_t size, uint32
 EMIT_HOT uint32_t capture_stack_hot(void *const *fp)
 {
 	uint32_t id = stack_same(thread_stack,
-		atomic_load_explicit(&identity.context, memory_order_relaxed), fp);
+		atomic_load_explicit(&canonical_root, memory_order_relaxed), fp);
 	return __builtin_expect(id != 0, 1) ? id : capture_stack(fp);
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/doorbell.h"
 #include "base/sys.h"
+#include "capture/canonical.h"
 #include "capture/ring.h"
 
 struct identity identity;
@@ -146,6 +147,7 @@ int identity_begin(const struct mms_session *s)
 		o.begin = first ? MMS_BEGIN_START : MMS_BEGIN_SPAWN;
 	}
 	atomic_store(&identity.context, atomic_fetch_add(&s->header->next_context, 1));
+	canonical_start(atomic_load(&identity.context));
 	return take_identity(0, &o);
 }
 

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "capture/canonical.h"
 #include "capture/stack_same.h"
 #include "capture/stack_table.h"
 
@@ -69,9 +70,10 @@ struct stack_thread *stack_thread_init(void *mem, uintptr_t stack_low, uintptr_t
 static uint64_t hash_frames(uint32_t context, const unwind_frame *frames, size_t n)
 {
 	uint64_t h = mms_stack_hash(0, context);
+	uint32_t hint = 0;
 
 	while (n > 0)
-		h = mms_stack_hash(h, frames[--n]);
+		h = mms_stack_hash(h, canonical_key(context, frames[--n], &hint));
 	return h;
 }
 
@@ -79,11 +81,11 @@ static uint64_t hash_frames(uint32_t context, const unwind_frame *frames, size_t
 static uint32_t insert_chain(const struct mms_session *s, uint32_t context, const unwind_frame *frames,
 	size_t n)
 {
-	uint32_t id = stack_table_root(s, context);
+	uint32_t id = stack_table_root(s, context), hint = 0;
 	uint64_t h = mms_stack_hash(0, context);
 
 	while (id && n > 0) {
-		uint64_t key = frames[--n];
+		uint64_t key = canonical_key(context, frames[--n], &hint);
 		h = mms_stack_hash(h, key);
 		id = stack_table_insert(s, (struct stack_key){ key, h }, id);
 	}
@@ -96,6 +98,7 @@ uint32_t stack_intern(const struct mms_session *s, uint32_t context, const uint6
 
 	if (!n)
 		return 0;
+	context = canonical_root_of(context, frames, n);
 	do
 		id = insert_chain(s, context, frames, n);
 	while (!id && stack_table_wait(s));
@@ -205,11 +208,11 @@ static void cache_missed(struct stack_thread *t, uint64_t hash, uint32_t id)
 static uint32_t look_up(const struct mms_session *s, uint32_t context, const unwind_frame *frames,
 	size_t n, uint64_t hash)
 {
-	uint32_t id = 0;
+	uint32_t id = 0, hint = 0;
 
 	if (n > 1)
-		id = stack_table_find(s, (struct stack_key){ frames[0], hash },
-			(struct stack_key){ frames[1], hash_frames(context, frames + 1, n - 1) });
+		id = stack_table_find(s, (struct stack_key){ canonical_key(context, frames[0], &hint), hash },
+			(struct stack_key){ canonical_key(context, frames[1], &hint), hash_frames(context, frames + 1, n - 1) });
 	return id ? id : stack_intern(s, context, frames, n);
 }
 
@@ -225,6 +228,12 @@ static void note_id(struct join_frame *f, uint32_t id, const struct hold *hold)
 		f->mark = (f->mark & ~(uint32_t)MMS_STACK_MASK) | id;
 }
 
+/* Frame i of a joined stack as the table knows it, or the root before it. */
+static struct stack_key joined_key(uint32_t context, const struct join_frame *frame, size_t i, uint32_t *hint)
+{
+	return i ? (struct stack_key){ canonical_key(context, frame[i - 1].key, hint), frame[i - 1].hash } : stack_root_key(context);
+}
+
 /* The same for a joined stack, whose frames carry their hashes and perhaps
  * ids: outward to the first frame that is known, then inward.  The hash goes
  * along with the keys as they are read: what is inserted is right in itself
@@ -233,15 +242,14 @@ static uint32_t insert_joined(const struct mms_session *s, uint32_t context, str
 {
 	size_t i = j.n;
 	uint64_t hash = 0;
-	uint32_t id = 0;
+	uint32_t id = 0, hint = 0;
 
 	for (; i > 0 && !id; i--) {
-		const struct join_frame *f = &j.frame[i - 1];
-		hash = f->hash;
-		id = stack_table_is(s, join_id(f), (struct stack_key){ f->key, hash });
+		struct stack_key node = joined_key(context, j.frame, i, &hint);
+		hash = node.hash;
+		id = stack_table_is(s, join_id(&j.frame[i - 1]), node);
 		if (!id)
-			id = stack_table_find(s, (struct stack_key){ f->key, hash },
-				i > 1 ? (struct stack_key){ f[-1].key, f[-1].hash } : stack_root_key(context));
+			id = stack_table_find(s, node, joined_key(context, j.frame, i - 1, &hint));
 	}
 	if (!id) {
 		id = stack_table_root(s, context);
@@ -250,7 +258,7 @@ static uint32_t insert_joined(const struct mms_session *s, uint32_t context, str
 		i++;
 	}
 	for (; id && i < j.n; i++) {
-		uint64_t key = j.frame[i].key;
+		uint64_t key = canonical_key(context, j.frame[i].key, &hint);
 		hash = mms_stack_hash(hash, key);
 		id = stack_table_insert(s, (struct stack_key){ key, hash }, id);
 		note_id(&j.frame[i], id, hold);
@@ -278,6 +286,7 @@ static bool capture_plain(struct stack_thread *t, unsigned level, const struct h
 {
 	unwind_frame *frames = t->frames[level];
 	size_t n = unwind_walk(level ? NULL : stack_unwind(t), fp, frames, level_depth(level));
+	context = canonical_root_of(context, frames, n);
 	uint64_t hash = hash_frames(context, frames, n);
 
 	*ret_id = cached(t, hash);

@@ -14,6 +14,8 @@
  */
 #include "unwind_join.h"
 
+#include "capture/canonical.h"
+
 #define NEAR_BELOW 8192u /* a stack's next walk begins at most so far below its last */
 
 static const uint64_t flag_guessed = (uint64_t)MMS_NODE_GUESSED << 48;
@@ -354,7 +356,7 @@ static enum outcome walk(struct walk *w)
  * that is older.  Field by field, each as wide as it was just written: a load
  * that spans two stores waits until both are in the cache. */
 static void settle(struct join_frame *to, const struct join_frame *fresh, const struct join_frame *older,
-	uint32_t context)
+	uint32_t context, uint32_t *hint)
 {
 	rule r = fresh->rule;
 	enum rule_kind kind = rule_kind(r);
@@ -366,7 +368,7 @@ static void settle(struct join_frame *to, const struct join_frame *fresh, const 
 	to->sp = fresh->sp;
 	to->rbp = fresh->rbp;
 	to->key = key;
-	to->hash = mms_stack_hash(hash, key);
+	to->hash = mms_stack_hash(hash, canonical_key(context, key, hint));
 	to->rule = r;
 	if (kind == RULE_SP ? !saves && old & JOIN_LIVE : kind != RULE_END)
 		mark |= JOIN_LIVE;
@@ -393,6 +395,7 @@ static uint32_t move_to_first(struct join *j, uint32_t at, size_t keep)
 static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 {
 	struct join_frame *to = frames_of(j, at);
+	uint32_t hint = 0;
 
 	j->top = NULL;
 	if (keeps_branches(j))
@@ -400,7 +403,7 @@ static void remember(struct join *j, uint32_t at, size_t keep, size_t n_fresh)
 	__atomic_store_n(&j->n[at], (uint32_t)keep, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < n_fresh; i++) {
 		struct join_frame *f = &to[keep + i];
-		settle(f, &j->fresh[n_fresh - 1 - i], keep + i ? f - 1 : NULL, j->context);
+		settle(f, &j->fresh[n_fresh - 1 - i], keep + i ? f - 1 : NULL, j->context, &hint);
 	}
 	__atomic_store_n(&j->n[at], (uint32_t)(keep + n_fresh), __ATOMIC_RELAXED);
 }
@@ -462,8 +465,8 @@ struct joined join_walk(struct join *j, struct reach *reach, void *const *fp, ui
 	j->in_use = 1u << at;
 	j->current = at;
 	j->top = frames_of(j, at) + keep + n_fresh - 1;
-	if (rules_generation() == generation)
+	if (rules_generation() == generation && (context != MMS_CONTEXT_COMMON || !canonical_is_left()))
 		return (struct joined){ frames_of(j, at), (uint32_t)(keep + n_fresh) };
-	join_forget(j); /* it may rest on rules that are gone */
+	join_forget(j); /* it may rest on rules that are gone, or be told under a root that is left */
 	return none;
 }

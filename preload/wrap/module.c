@@ -24,6 +24,7 @@
 #include "base/enter.h"
 #include "base/next.h"
 #include "base/sys.h"
+#include "capture/canonical.h"
 #include "capture/emit.h"
 #include "capture/unwind.h"
 #include "capture/unwind_rules.h"
@@ -137,6 +138,31 @@ static size_t path_of(const struct mms_module *m, const struct dl_phdr_info *inf
 	return mms_strlen(path);
 }
 
+static uint64_t mix_bytes(uint64_t h, const void *data, size_t n)
+{
+	const uint8_t *byte = data;
+	for (size_t i = 0; i < n; i++)
+		h = mms_stack_hash(h, byte[i]);
+	return mms_stack_hash(h, n);
+}
+
+/* What tells the module's file from every other: 64 bits of hash.  A file
+ * without a build id is known by where and when it was written.  0: it cannot
+ * be told. */
+static uint64_t identity_of(const struct mms_module *m, const char *path, size_t n)
+{
+	uint64_t h = mix_bytes(m->flags, path, n);
+	struct stat st;
+	h = mms_stack_hash(h, m->end - m->start);
+	if (m->build_id_length)
+		return mix_bytes(h, m->build_id, m->build_id_length) | 1;
+	if (doorbell_is_silent() || mms_syscall4(SYS_newfstatat, AT_FDCWD, (long)path, (long)&st, 0) < 0)
+		return 0;
+	const uint64_t file[] = { st.st_dev, st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
+		(uint64_t)st.st_mtim.tv_nsec };
+	return mix_bytes(h, file, sizeof(file)) | 1;
+}
+
 static int tell_one(struct dl_phdr_info *info, size_t size, void *context)
 {
 	struct mms_module m = { .context = *(const uint32_t *)context };
@@ -152,6 +178,7 @@ static int tell_one(struct dl_phdr_info *info, size_t size, void *context)
 	rules_modules(RULES_LIST_ADD, m.start, m.end);
 	size_t n = path_of(&m, info, path, sizeof(path));
 	m.path_length = (uint16_t)n;
+	m.file = canonical_add(capture_session(), identity_of(&m, path, n), m.start, m.end);
 	emit_long(MMS_LONG_MODULE, 0, &m, sizeof(m), path, n, NULL, 0);
 	return 0;
 }
@@ -190,8 +217,10 @@ static void tell(struct mms_process *p, struct counters now)
 	if (unloaded || child)
 		context = new_context(p);
 	rules_modules(RULES_LIST_BEGIN, 0, 0);
+	canonical_begin();
 	dl_iterate_phdr(tell_one, &context);
 	rules_modules(RULES_LIST_END, 0, 0);
+	canonical_end();
 	atomic_store(&told.adds, now.adds);
 	atomic_store(&told.subs, now.subs);
 	atomic_store(&told.number, p->number);

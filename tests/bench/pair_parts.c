@@ -74,7 +74,7 @@ uint32_t sample_dying(const void *p) { return 0; }
 
 uint32_t capture_stack(void *const *fp)
 {
-	return stack_capture(stacks, session, 0, fp);
+	return stack_capture(stacks, session, 1, fp);
 }
 
 void emit_again(enum mms_op op, uint64_t address, uint64_t size, uint32_t stack)

@@ -131,7 +131,7 @@ def reloaded(work, faults):
     db = record(work, faults, 0, build(work, 'caller', CALLER), first, second, first)
     for size, name, module in ((8002, 'of_the_first', 'first.so'), (4002, 'of_the_other', 'other.so')):
         faults.equal([(s[0][0], s[0][3]) for s in stacks(db, size)] or stacks(db, size // 2), [(name, module)], 'site of %s' % module)
-    where = mms.rows(db, "SELECT DISTINCT start FROM module WHERE path LIKE '%/first.so' OR path LIKE '%/other.so'")
+    where = mms.rows(db, "SELECT DISTINCT start FROM module WHERE context > 0 AND (path LIKE '%/first.so' OR path LIKE '%/other.so')")
     faults.equal(len(where), 1, 'addresses of the two libraries')
     threads = [s['stack'] for s in mms.ask('sites', db)['sites'] if any('pthread_create' in (f['function'] or '') for f in s['stack'])]
     faults.equal(bool(threads), True, 'sites below pthread_create')

@@ -184,7 +184,7 @@ static void test_session(const char *folder)
 	s.header->magic++;
 	CHECK_EQ(join_again(path), -EPROTO);
 	s.header->magic--;
-	atomic_store(&s.header->n_cells_ready, 5); /* more than the file has: SIGBUS if believed */
+	atomic_store(&s.header->n_cells_ready, MMS_INITIAL_CELLS + 1); /* more than the file has: SIGBUS if believed */
 	CHECK_EQ(join_again(path), -EPROTO);
 	atomic_store(&s.header->n_cells_ready, MMS_INITIAL_CELLS);
 	CHECK_EQ(join_again(path), 0);
