@@ -95,8 +95,23 @@ static int make_index(struct scan *s)
 	return 0;
 }
 
+static const struct reach_memory *memory_at(struct scan *s, uint64_t address);
+
+/* `new T[0]` of a T with a destructor: eight bytes that hold the number of
+ * elements, nought, and the program has the address behind them alone. */
+static bool is_empty_array(struct scan *s, const struct reach_block *b, uint64_t address)
+{
+	static const uint8_t nought[8];
+
+	if (b->size != sizeof(nought) || address != b->address + b->size)
+		return false;
+	const struct reach_memory *m = memory_at(s, b->address);
+	return m && b->address >= m->start && b->address + 8 <= m->start + m->size
+	       && memcmp(m->bytes + (b->address - m->start), nought, 8) == 0;
+}
+
 /* The block that holds the address, or NOTHING. */
-static uint32_t block_at(const struct scan *s, uint64_t address)
+static uint32_t block_at(struct scan *s, uint64_t address)
 {
 	const struct unit *unit = unit_slot(s, address >> UNIT_SHIFT);
 	uint32_t low = unit->first, high = unit->end;
@@ -112,7 +127,8 @@ static uint32_t block_at(const struct scan *s, uint64_t address)
 			high = middle;
 	}
 	const struct reach_block *b = &s->blocks[low];
-	return address >= b->address && address < block_end(b) ? low : NOTHING;
+	bool inside = address >= b->address && address < block_end(b);
+	return inside || is_empty_array(s, b, address) ? low : NOTHING;
 }
 
 /* --- scanning ------------------------------------------------------------------ */
@@ -291,7 +307,7 @@ int reach_classify(struct reach_block *blocks, size_t n_blocks, const struct rea
 		blocks[i].verdict = REACH_UNCLASSIFIED;
 	if (n_blocks > 0) {
 		s.low = blocks[0].address;
-		s.span = block_end(&blocks[n_blocks - 1]) - s.low;
+		s.span = block_end(&blocks[n_blocks - 1]) - s.low + 1; /* and the end of the last */
 		s.failed = make_index(&s) < 0;
 	}
 	if (n_blocks > 0 && !s.failed)

@@ -131,13 +131,22 @@ void process_be_read(struct mms_process *p, uint32_t state)
 	atomic_store(&p->reach, MMS_REACH_NONE);
 }
 
+/* Half a millisecond and more: of short children the first of a session alone,
+ * which are all of them but under a script of thousands. */
+#define FIRST_SHORT 64u
+
+static bool worth_a_copy(const struct mms_process *p)
+{
+	return worth_a_look(p) || atomic_load_explicit(&capture_session()->header->n_reach, memory_order_relaxed) < FIRST_SHORT;
+}
+
 /* Which blocks can still be reached is found out from outside, while we stand
  * still for a copy of what is in memory.  The answer is not waited for. */
 static void let_read(struct mms_process *p, const struct mms_roots *roots)
 {
 	const struct mms_session *s = capture_session();
 
-	if (s->header->no_reach || doorbell_is_silent() || !worth_a_look(p) || !has_collector(s))
+	if (s->header->no_reach || doorbell_is_silent() || !worth_a_copy(p) || !has_collector(s))
 		return;
 	emit_long(MMS_LONG_ROOTS, 0, roots, sizeof(*roots), NULL, 0, NULL, 0);
 	process_be_read(p, MMS_REACH_ASKED);

@@ -131,8 +131,7 @@ static void forked(void)
 	site_inherited(10);
 	site_lost(2, 500);
 	pid_t pid = fork();
-	if (pid == 0) {
-		usleep(50000);
+	if (pid == 0) { /* for less than a millisecond */
 		site_child(6);
 		scrub();
 		exit(0);

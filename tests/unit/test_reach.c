@@ -242,9 +242,26 @@ static void test_unreadable(void)
 	CHECK_EQ(reach_classify(NULL, 0, NULL, 0, NULL, 0, &totals), 0);
 }
 
+/* new T[0]: held by the address behind its eight bytes, if they are nought. */
+static void test_empty_array(void)
+{
+	struct reach_block block[] = { { 0x10000, 8, 0 }, { 0x10020, 8, 0 }, { 0x10040, 16, 0 }, { 0x10060, 8, 0 } };
+	uint64_t words[18] = { [4] = 1, [14] = 0x10008, [15] = 0x10028, [16] = 0x10050, [17] = 0x10068 };
+	struct reach_memory memory = { 0x10000, sizeof(words), (const uint8_t *)words };
+	struct reach_root root = { 0x10070, 0x10090 };
+	struct reach_totals totals;
+
+	CHECK_EQ(reach_classify(block, 4, &memory, 1, &root, 1, &totals), 0);
+	CHECK_EQ(block[0].verdict, REACH_POSSIBLE);
+	CHECK_EQ(block[1].verdict, REACH_DEFINITE);
+	CHECK_EQ(block[2].verdict, REACH_DEFINITE);
+	CHECK_EQ(block[3].verdict, REACH_POSSIBLE);
+}
+
 int main(int argc, char **argv)
 {
 	test_cases();
+	test_empty_array();
 	test_unreadable();
 	test_random();
 	test_big(argc > 1 ? strtoul(argv[1], NULL, 10) : 200000);
