@@ -236,17 +236,14 @@ int verb_snapshot(int argc, char **argv)
 	int status = options_parse(&spec, argc, argv, operand);
 	if (status >= 0)
 		return status;
-	if (operand[1] && (!operand[1][0] || strlen(operand[1]) >= sizeof(name)))
+	if (operand[1] && (!operand[1][0] || strlen(operand[1]) >= MMS_SNAPSHOT_NAME))
 		return complain(operand[1], "a name has 1 to 63 bytes");
+	const char *shown = operand[1];
 	if (session_goes_on(operand[0]) && !exists(operand[0], operand[1], name)) {
-		snprintf(name, sizeof(name), "%s", operand[1] ? operand[1] : name);
-		status = make(operand[0], name, pid, age_s);
+		shown = shown ? shown : name;
+		status = make(operand[0], shown, pid, age_s);
 		if (status >= 0)
 			return status;
-	} else if (operand[1]) {
-		snprintf(name, sizeof(name), "%s", operand[1]);
-	} else {
-		name[0] = 0;
 	}
-	return show(&s, operand[0], name[0] ? name : NULL, against, format);
+	return show(&s, operand[0], shown, against, format);
 }

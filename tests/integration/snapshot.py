@@ -78,13 +78,14 @@ def quiet(work, faults, *arguments, method='copy'):
     if not young['totals']['young']['blocks']:
         faults.add('no block is young')
     faults.equal(p.look('one')['t_ns'], first['t_ns'], 'a name that is there is shown')
+    faults.equal([p.look()['name'], p.look()['name']], ['s1', 's2'], 'names when none is given')
     p.end(faults)
     # All of it stands in the finished database.
     later = p.look('two', '--against', 'one')
     faults.equal(by_function(later), by_function(second), 'blocks, from the finished database')
     shadow(p, faults, later)
     pages(p, faults, later)
-    faults.equal(later['names'], ['one', 'two', 'three'], 'names')
+    faults.equal(later['names'], ['one', 'two', 'three', 's1', 's2'], 'names')
     status, text, err = mms.verb('snapshot', p.db, 'one', '--limit', '0')
     faults.equal((status, err), (0, ''), 'text')
     for line in text.splitlines():
