@@ -133,9 +133,12 @@ void head_print_process(const struct answer_process *p, const char *text)
 {
 	size_t room = render_width() > strlen(text) + 20 ? render_width() - strlen(text) - 4 : 16;
 	char *who = answer_who(p, p->merged != 0);
-	char *cut = p->merged ? text_cut_end(who, room) : text_cut_start(who, room);
-	char *line = xasprintf("%s: %s", cut, text);
+	bool apart = p->merged && strlen(who) > room; /* that they are merged is at its end */
+	char *cut = p->merged ? text_cut_end(who, render_width()) : text_cut_start(who, room);
+	char *line = apart ? xstrdup(cut) : xasprintf("%s: %s", cut, text);
 	render_heading(line);
+	if (apart)
+		printf("  %s\n", text);
 	free(line);
 	free(cut);
 	free(who);
