@@ -62,6 +62,18 @@ static void add_own(void *arg, uint64_t address, uint64_t size, uint32_t stack, 
 		copy_word(l->b->copy, address);
 }
 
+/* Another malloc than libc's keeps lists of blocks in memory of its own, with
+ * blocks on them that it has just given out. */
+static void allocator_holes(struct blocks *b, struct vma_tree *owners)
+{
+	struct stack_node node;
+
+	for (struct vma *v = vma_tree_next(owners, 0); v; v = vma_tree_next(owners, v->end))
+		if (v->stack && b->stacks->node(b->stacks->arg, v->stack, &node) && mms_pc_is_canonical(node.pc) &&
+			model_is_allocator(b->model, node.pc))
+			copy_hole(b->copy, v->start, v->end);
+}
+
 static int by_address(const void *a, const void *b)
 {
 	const struct item *x = a, *y = b;
@@ -86,13 +98,15 @@ static void take(struct blocks *b, const struct item *item, size_t n)
 }
 
 int blocks_list(struct blocks *b, const struct model *m, const struct model_process *p, struct copy *c,
-	const struct stack_source *stacks)
+	const struct stack_source *stacks, struct vma_tree *owners)
 {
 	struct list l = { .b = b };
 
 	*b = (struct blocks){ .copy = c, .model = m, .stacks = stacks };
 	model_live_blocks(p, add_own, &l);
 	model_inherited_blocks(p, add_inherited, &l);
+	if (owners && !c->in_flight)
+		allocator_holes(b, owners);
 	if (b->n)
 		qsort(l.item, b->n, sizeof(*l.item), by_address);
 	b->block = reallocarray(NULL, b->n + 1, sizeof(*b->block));

@@ -29,10 +29,11 @@ struct blocks {
 };
 
 /* The live blocks of the process, its parent's that it still has included.
- * Those of the loader become roots of the copy.  0 or -ENOMEM; blocks_done
- * either way. */
+ * Those of the loader become roots of the copy, and what an allocator mapped
+ * becomes a hole.  owners: who mapped what; NULL: not known.  0 or -ENOMEM;
+ * blocks_done either way. */
 int blocks_list(struct blocks *b, const struct model *m, const struct model_process *p, struct copy *c,
-	const struct stack_source *stacks);
+	const struct stack_source *stacks, struct vma_tree *owners);
 void blocks_done(struct blocks *b);
 
 #endif

@@ -88,7 +88,7 @@ int collector_begin(struct collector *c)
 	c->feed.cow_arg = c;
 	judge_init(&c->judge, &c->file.session, c->model, c->drain, &c->stacks);
 	c->snapshots = (struct snapshots){.session = &c->file.session, .model = c->model, .drain = c->drain,
-		.watch = &c->watch, .stacks = &c->stacks};
+		.watch = &c->watch, .stacks = &c->stacks, .spaces = &c->spaces};
 	watch_init(&c->watch, &c->file.session, c->bell, c->drain, c->model);
 	control_init(&c->control, c->file.session.header, c->feed.clock);
 	c->watch.asked = asked;

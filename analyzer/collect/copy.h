@@ -82,6 +82,9 @@ int copy_read(struct copy *c, int proc_fd, pid_t pid);
 /* A word that counts as a root. */
 void copy_word(struct copy *c, uint64_t word);
 
+/* A range that holds no roots. */
+void copy_hole(struct copy *c, uint64_t start, uint64_t end);
+
 /* Finds dead stacks; asks /proc which threads live, so the process must still
  * be there.  proc_fd -1: it was seen that but one did.  0 or -ENOMEM. */
 int copy_threads(struct copy *c, int proc_fd, const struct model_process *p);

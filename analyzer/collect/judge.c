@@ -147,14 +147,15 @@ static int keep_verdicts(struct model_process *p, const struct blocks *b, bool u
 	return 0;
 }
 
-static int classify(const struct judge *j, struct copy *c, struct model_process *p, bool unsure, const struct space *sp)
+static int classify(const struct judge *j, struct copy *c, struct model_process *p, bool unsure,
+	struct spaces *spaces)
 {
 	struct blocks b;
 	struct reach_totals totals;
-	int r = blocks_list(&b, j->model, p, c, j->stacks);
+	int r = blocks_list(&b, j->model, p, c, j->stacks, spaces_owners(spaces, p->number));
 
 	if (r == 0)
-		r = copy_roots(c, p, sp, b.block, b.n);
+		r = copy_roots(c, p, numbered_find(&spaces->space, p->number), b.block, b.n);
 	if (r == 0)
 		r = reach_classify(b.block, b.n, c->pieces, c->n_pieces, c->roots, c->n_roots, &totals);
 	if (r == 0)
@@ -163,13 +164,8 @@ static int classify(const struct judge *j, struct copy *c, struct model_process 
 	return r;
 }
 
-static const struct space *known_space(const struct spaces *spaces, uint64_t number)
-{
-	return numbered_find(&spaces->space, number);
-}
-
 static void judge_one(struct judge *j, struct mms_process *slot, struct model_process *p,
-	const struct watch_process *w, const struct space *sp, struct store *store)
+	const struct watch_process *w, struct spaces *spaces, struct store *store)
 {
 	struct copy c = { .areas = NULL };
 	struct stopping reading = { .c = &c, .p = p, .clock = j->clock,
@@ -186,7 +182,7 @@ static void judge_one(struct judge *j, struct mms_process *slot, struct model_pr
 		j->drained = reading.stamp;
 	}
 	if (r == 0)
-		r = classify(j, &c, p, reading.unsure, sp);
+		r = classify(j, &c, p, reading.unsure, spaces);
 	if (r < 0 && store)
 		store_coverage(store, p->number, "unclassified", p->live_blocks, reason(r));
 	copy_done(&c);
@@ -195,7 +191,7 @@ static void judge_one(struct judge *j, struct mms_process *slot, struct model_pr
 /* A short process may ask before its bell was heard; how long that is waited for. */
 #define LATER_NS 200000000ull
 
-void judge_round(struct judge *j, const struct watch *w, const struct spaces *spaces, struct store *store)
+void judge_round(struct judge *j, const struct watch *w, struct spaces *spaces, struct store *store)
 {
 	uint64_t now = stamp_full_ns(j->clock, stamp_now(j->clock));
 	bool again = j->later_ns && now - j->later_ns > LATER_NS, later = false;
@@ -210,7 +206,7 @@ void judge_round(struct judge *j, const struct watch *w, const struct spaces *sp
 			continue;
 		}
 		if (p && p->live_blocks && p->roots_sp && !atomic_load(&j->session->header->no_reach))
-			judge_one(j, slot, p, process_of(w, p->number), known_space(spaces, p->number), store);
+			judge_one(j, slot, p, process_of(w, p->number), spaces, store);
 		else
 			answer(slot, MMS_REACH_DONE);
 	}
@@ -220,7 +216,7 @@ void judge_round(struct judge *j, const struct watch *w, const struct spaces *sp
 /* ---- what the reader copied ---- */
 
 /* False: what the process said of itself has not been read yet. */
-static bool judge_copied(const struct judge *j, struct reading *x, const struct spaces *spaces, struct store *store)
+static bool judge_copied(const struct judge *j, struct reading *x, struct spaces *spaces, struct store *store)
 {
 	struct model_process *p = model_process_find(j->model, x->number);
 	int r = x->result;
@@ -233,13 +229,13 @@ static bool judge_copied(const struct judge *j, struct reading *x, const struct 
 	if (r == 0)
 		r = copy_threads(&x->copy, -1, p);
 	if (r == 0)
-		r = classify(j, &x->copy, p, false, known_space(spaces, p->number));
+		r = classify(j, &x->copy, p, false, spaces);
 	if (r < 0 && store)
 		store_coverage(store, p->number, "unclassified", p->live_blocks, reason(r));
 	return true;
 }
 
-static void judge_kept(struct judge *j, const struct spaces *spaces, struct store *store, uint64_t now_ns)
+static void judge_kept(struct judge *j, struct spaces *spaces, struct store *store, uint64_t now_ns)
 {
 	struct reading **link = &j->kept;
 
@@ -257,7 +253,7 @@ static void judge_kept(struct judge *j, const struct spaces *spaces, struct stor
 }
 
 /* One copy a round: slots must be given back meanwhile, and the ring read. */
-uint64_t judge_drain(struct judge *j, const struct spaces *spaces, struct store *store)
+uint64_t judge_drain(struct judge *j, struct spaces *spaces, struct store *store)
 {
 	/* Before the list is looked at: whoever is put there later goes on later. */
 	uint64_t now = drain_horizon(j->drain), n = 0;

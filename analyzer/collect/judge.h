@@ -30,7 +30,7 @@ void judge_init(struct judge *j, const struct mms_session *session, struct model
 
 /* Begins a round: drains to the oldest copy that was made and puts its verdicts
  * into the model, or to the moment of the call.  Returns the records. */
-uint64_t judge_drain(struct judge *j, const struct spaces *spaces, struct store *store);
+uint64_t judge_drain(struct judge *j, struct spaces *spaces, struct store *store);
 
 /* Asked before judge_drain; what was published before the question has then
  * been fed to the model when judge_round is called.  Also while later_ns. */
@@ -38,7 +38,7 @@ bool judge_is_asked(struct judge *j);
 
 /* Reads whom the reader left to us, lets them go, and puts the verdicts into the
  * model.  store may be NULL: reasons are not told then. */
-void judge_round(struct judge *j, const struct watch *w, const struct spaces *spaces, struct store *store);
+void judge_round(struct judge *j, const struct watch *w, struct spaces *spaces, struct store *store);
 
 /* Before the store is finished: says whose blocks nobody judged. */
 void judge_finish(const struct judge *j, struct store *store);

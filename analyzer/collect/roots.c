@@ -4,7 +4,8 @@
  * Everything writable is a root but for the holes:
  *
  *   the allocator's memory   [heap]; arenas, known by their heads; blocks that
- *                            malloc mapped by themselves, with their page
+ *                            malloc mapped by themselves, with their page; what
+ *                            another malloc than libc's mapped (blocks.c)
  *   dead stack               below the stack pointer of the thread that ends
  *                            the process; whole stacks that threads left, which
  *                            libc keeps for the next ones
@@ -30,7 +31,7 @@
 #define TCB_ROOM 4096u           /* struct pthread */
 #define MAPPED_HEAD 16u          /* of a block that malloc mapped by itself */
 
-static void hole(struct copy *c, uint64_t start, uint64_t end)
+void copy_hole(struct copy *c, uint64_t start, uint64_t end)
 {
 	if (start < end && copy_room(c, &c->holes, c->n_holes, &c->holes_room, sizeof(*c->holes)))
 		c->holes[c->n_holes++] = (struct copy_span){ start, end };
@@ -95,13 +96,13 @@ static void arena_holes(struct copy *c)
 		const struct copy_area *a = &c->areas[i];
 
 		if (a->kind == COPY_BRK)
-			hole(c, a->start, a->end);
+			copy_hole(c, a->start, a->end);
 		if (!a->anonymous)
 			continue;
 		uint64_t window = (a->start + ARENA_SIZE - 1) & ~(ARENA_SIZE - 1);
 		for (; window < a->end; window += ARENA_SIZE)
 			if (is_arena(c, window))
-				hole(c, window, window + ARENA_SIZE < a->end ? window + ARENA_SIZE : a->end);
+				copy_hole(c, window, window + ARENA_SIZE < a->end ? window + ARENA_SIZE : a->end);
 	}
 }
 
@@ -121,9 +122,9 @@ static void block_holes(struct copy *c, const struct reach_block *blocks, size_t
 		else if (!c->in_flight && is_arena(c, window))
 			done = window + ARENA_SIZE;
 		else if ((b->address & 4095) == MAPPED_HEAD)
-			hole(c, b->address - MAPPED_HEAD, (end + 4095) & ~4095ull);
+			copy_hole(c, b->address - MAPPED_HEAD, (end + 4095) & ~4095ull);
 		else
-			hole(c, b->address, end);
+			copy_hole(c, b->address, end);
 	}
 }
 
@@ -164,10 +165,10 @@ int copy_threads(struct copy *c, int proc_fd, const struct model_process *p)
 		if (a == here && p->roots_sp < t->tcb)
 			is_stack = true;
 		else if (!thread_lives(proc_fd, p, t))
-			hole(c, a->start, (t->tcb + TCB_ROOM + 4095) & ~4095ull);
+			copy_hole(c, a->start, (t->tcb + TCB_ROOM + 4095) & ~4095ull);
 	}
 	if (is_stack)
-		hole(c, here->start, p->roots_sp);
+		copy_hole(c, here->start, p->roots_sp);
 	return c->no_memory ? -ENOMEM : 0;
 }
 
@@ -205,7 +206,7 @@ static void below(struct copy *c, const struct freeze_thread *t)
 
 	if (a && (a->kind == COPY_STACK ||
 		(a->guarded && t->regs.fs_base < a->end && t->regs.fs_base > t->regs.rsp)))
-		hole(c, a->start, (t->regs.rsp - RED_ZONE) & ~7ull);
+		copy_hole(c, a->start, (t->regs.rsp - RED_ZONE) & ~7ull);
 }
 
 int copy_frozen_threads(struct copy *c, const struct freeze *f, const struct model_process *p)
@@ -217,7 +218,7 @@ int copy_frozen_threads(struct copy *c, const struct freeze *f, const struct mod
 		const struct copy_area *a = t->tcb && t->tid != p->ns_pid && is_dead(f, t->tcb) ? area_at(c, t->tcb) : NULL;
 
 		if (a)
-			hole(c, a->start, (t->tcb + TCB_ROOM + 4095) & ~4095ull);
+			copy_hole(c, a->start, (t->tcb + TCB_ROOM + 4095) & ~4095ull);
 	}
 	for (size_t i = 0; i < f->n_threads; i++) {
 		struct freeze_thread t = f->threads[i];
@@ -266,7 +267,7 @@ static void list_head_holes(struct copy *c, const struct reach_block *blocks, si
 			const struct reach_block *b = word ? block_at(blocks, n, word) : NULL;
 
 			if (b && is_next_chunk(b, word))
-				hole(c, at, at + 8);
+				copy_hole(c, at, at + 8);
 		}
 	}
 }
@@ -276,10 +277,10 @@ static void list_head_holes(struct copy *c, const struct reach_block *blocks, si
 static void own_holes(struct copy *c, const struct space *sp)
 {
 	for (size_t i = 0; i < c->n_own; i++)
-		hole(c, c->own[i].start, c->own[i].end);
+		copy_hole(c, c->own[i].start, c->own[i].end);
 	for (size_t i = 0; sp && i < sp->now.n; i++)
 		if (sp->now.area[i].a.origin == MMS_ORIGIN_PROFILER)
-			hole(c, sp->now.area[i].a.start, sp->now.area[i].a.end);
+			copy_hole(c, sp->now.area[i].a.start, sp->now.area[i].a.end);
 }
 
 static int by_start(const void *a, const void *b)

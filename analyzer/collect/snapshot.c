@@ -324,7 +324,8 @@ static void list(struct snapshots *all, struct snapshot *s)
 	s->reply.reply.t_ns = stamp_full_ns(drain_clock(all->drain), s->stamp);
 	s->copy.in_flight = model_is_moving(s->process);
 	s->process->is_wanted = true;
-	int r = blocks_list(&s->blocks, all->model, s->process, &s->copy, all->stacks);
+	int r = blocks_list(&s->blocks, all->model, s->process, &s->copy, all->stacks,
+		spaces_owners(all->spaces, s->process->number));
 	s->reply.reply.error = r < 0 ? r : copy_frozen_threads(&s->copy, &s->freeze, s->process);
 	go_to(s, STEP_LISTED);
 }

@@ -11,6 +11,7 @@
 
 #include "collect/doorbell.h"
 #include "collect/drain.h"
+#include "collect/spaces.h"
 #include "collect/watch.h"
 #include "store/writer.h"
 
@@ -22,6 +23,7 @@ struct snapshots {
 	struct drain *drain;
 	const struct watch *watch;
 	const struct stack_source *stacks;
+	struct spaces *spaces;
 	struct snapshot *now; /* NULL: none */
 };
 

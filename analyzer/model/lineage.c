@@ -295,6 +295,19 @@ static bool module_is_known(const struct model *m, const struct model_module *ne
 	return false;
 }
 
+/* Libraries that are a malloc of their own, and map memory for nothing else. */
+static bool names_allocator(const char *path)
+{
+	static const char *const names[] = { "libjemalloc", "libtcmalloc", "libmimalloc" };
+	const char *base = strrchr(path, '/');
+
+	base = base ? base + 1 : path;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(base, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
 /* The file in its place of the session, from the first process that tells of it. */
 static void file_is_known(struct model *m, const struct model_module *module)
 {
@@ -315,6 +328,8 @@ static void file_is_known(struct model *m, const struct model_module *module)
 	*known |= bit;
 	if (new.flags & MMS_MODULE_LOADER)
 		m->lineage->loaders[module->file / 8] |= bit;
+	if (names_allocator(new.path))
+		m->lineage->allocators[module->file / 8] |= bit;
 	new.id = ++m->last_module;
 	m->modules[m->n_modules++] = new;
 }
@@ -345,11 +360,21 @@ void model_module_loaded(struct model *m, struct model_process *p, const struct 
 	m->modules[m->n_modules++] = new;
 }
 
-bool model_is_loader(const struct model *m, uint64_t pc)
+static bool is_in(const uint8_t *files, uint64_t pc)
 {
 	uint32_t file = mms_file_of(pc);
 
-	return m->lineage->loaders[file / 8] >> file % 8 & 1;
+	return files[file / 8] >> file % 8 & 1;
+}
+
+bool model_is_loader(const struct model *m, uint64_t pc)
+{
+	return is_in(m->lineage->loaders, pc);
+}
+
+bool model_is_allocator(const struct model *m, uint64_t pc)
+{
+	return is_in(m->lineage->allocators, pc);
 }
 
 void model_context(struct model *m, struct model_process *p, uint32_t context, uint64_t t_ns)

@@ -268,6 +268,8 @@ void model_module_loaded(struct model *m, struct model_process *p, const struct 
 	const char *path, size_t path_length, uint64_t t_ns);
 /* Does a canonical pc lie in a dynamic loader? */
 bool model_is_loader(const struct model *m, uint64_t pc);
+/* In a library that is a malloc of its own? */
+bool model_is_allocator(const struct model *m, uint64_t pc);
 
 /* The process reads its pcs in a new context from now on. */
 void model_context(struct model *m, struct model_process *p, uint32_t context, uint64_t t_ns);

@@ -141,8 +141,9 @@ struct lineage {
 	size_t n_active, active_capacity;
 	struct index processes; /* number -> position */
 	size_t processes_capacity, modules_capacity, forks_capacity;
-	/* Files of the session, a bit each: whose place is known, and which are loaders. */
-	uint8_t files[MMS_FILES / 8 + 1], loaders[MMS_FILES / 8 + 1];
+	/* Files of the session, a bit each: whose place is known, which are loaders,
+	 * and which are allocators. */
+	uint8_t files[MMS_FILES / 8 + 1], loaders[MMS_FILES / 8 + 1], allocators[MMS_FILES / 8 + 1];
 };
 
 /* Its end has not been fed, or something of it still waits. */

@@ -12,7 +12,8 @@
 #include "store/capture.h"
 
 #define ALL_REACH ((1u << N_REACH) - 1)
-#define MAX_PARTS 64 /* of one rule; Valgrind takes 24 */
+#define MAX_PARTS 64 /* of one rule */
+#define VALGRIND_PARTS 24 /* more than these it refuses */
 
 /* What libc and the loader keep on purpose, reached through their own data. */
 static const char built_in[] =
@@ -398,18 +399,35 @@ char *suppress_write_lsan(const struct capture_stack *stack)
 	return text;
 }
 
+/* Where a stack ends for Valgrind: main, or the start of a thread, which is not
+ * among its frames; what is below it calls otherwise. */
+static size_t telling_depth(const struct capture_stack *stack)
+{
+	for (size_t i = 0; i < stack->n; i++) {
+		const char *function = stack->frames[i].function;
+		if (function && strcmp(function, "main") == 0)
+			return i + 1;
+		if (function && strcmp(function, "start_thread") == 0 && i > 0)
+			return i;
+	}
+	return stack->n;
+}
+
+/* Valgrind's stacks begin with the allocator's own function, one frame but for
+ * posix_memalign: "fun:*" is that, there and (names_allocator) here. */
 char *suppress_write_valgrind(const struct capture_stack *stack, const char *name, enum reach reach)
 {
-	char *text = xasprintf("{\n   %s\n   Memcheck:Leak\n   match-leak-kinds: %s\n", name,
-		reach == REACH_UNCLASSIFIED ? "all" : reach_word(reach));
-	for (size_t i = 0; i < stack->n && i < MAX_PARTS - 1; i++) {
+	char *text = xasprintf("{\n   %s\n   Memcheck:Leak\n   match-leak-kinds: %s\n   %s\n", name,
+		reach == REACH_UNCLASSIFIED ? "all" : reach_word(reach), stack->n ? "fun:*" : "...");
+	size_t depth = telling_depth(stack);
+	for (size_t i = 0; i < depth && i < VALGRIND_PARTS - 1; i++) {
 		const struct capture_frame *f = &stack->frames[i];
 		char *longer = f->function ? xasprintf("%s   fun:%s\n", text, f->function)
 			: xasprintf("%s   obj:%s\n", text, f->module ? f->module : "*");
 		free(text);
 		text = longer;
 	}
-	char *whole = xasprintf("%s%s}\n", text, stack->n ? "" : "   ...\n");
+	char *whole = xasprintf("%s}\n", text);
 	free(text);
 	return whole;
 }

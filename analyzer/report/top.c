@@ -2,7 +2,8 @@
  * top.c - mmscope top: a live view of a recording that goes on.
  *
  * On a terminal the screen is drawn anew each second, by plain ANSI
- * sequences, until q; elsewhere, with --once and as JSON it is one moment.
+ * sequences, until q or the end of the recording; elsewhere, with --once and
+ * as JSON it is one moment.
  * Reads the database only: the target and its collector notice nothing.
  * The terminal is put back at every way out, by a signal too.
  */
@@ -108,15 +109,23 @@ static void watch(struct top *t)
 {
 	char reason[512];
 	int64_t next = top_clock_ns();
+	bool over;
 	do {
 		reason[0] = 0;
 		top_load(t, reason, sizeof(reason));
+		over = !reason[0] && t->now.state != CAPTURE_RECORDING;
+		if (over)
+			break;
 		draw(t, reason);
 		int64_t took = top_clock_ns() - next;
 		/* A big recording is asked less often. */
 		next += REFRESH_MS * 1000000ll + (took > 100000000 ? 9 * took : 0);
 	} while (wait_key(t, next));
 	terminal_back();
+	if (over) { /* nothing changes any more: the last moment stays to be read */
+		top_sort(t);
+		top_text(t, 0, NULL);
+	}
 }
 
 static int show(struct top *t, int format, bool once)
@@ -161,7 +170,8 @@ int verb_top(int argc, char **argv)
 		.name = "top",
 		.operands = "FILE.db",
 		.summary = "Shows what a recording holds now and what grows, anew each second.\n"
-			   "q ends it. One moment where stdout is no terminal.",
+			   "q ends it, and so does the end of the recording. One moment where stdout\n"
+			   "is no terminal.",
 		.example = "    mmscope run -o prog.db -- ./prog &\n    mmscope top prog.db",
 		.options = options,
 		.min_operands = 1,

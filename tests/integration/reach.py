@@ -1,6 +1,6 @@
 """reach.py - the verdicts over the blocks of programs whose leaks are known.
 
-    reach.py CASE [valgrind|lsan|off]
+    reach.py CASE [valgrind|lsan|rules|off|jemalloc]
 
 The program leaks prints what each of its functions leaves behind; the rows of
 live_block, by innermost function, must say the same, blocks and bytes.  With
@@ -76,6 +76,14 @@ def memcheck_says(text):
     return got
 
 
+def record(path, case, *options, program=LEAKS):
+    """What the program says of itself."""
+    r = subprocess.run([mms.MMSCOPE, 'run', '--wait', *options, '-o', path, '--', program, case], env=mms.environment(),
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    assert r.returncode == 0 and not r.stderr, (r.returncode, r.stderr.decode())
+    return r.stdout.decode()
+
+
 def valgrind(case):
     mms.need('valgrind')
     # It ends a program that calls pvalloc.
@@ -89,6 +97,21 @@ def valgrind(case):
     parent = sums({k: n for k, n in want.items() if k[0] != 'site_child'}, KINDS)
     got = [memcheck_says(text) for text in logs(work)]
     assert got == ([parent, MEMCHECK_CHILD] if case == 'forked' else [parent]), 'wanted %s\n   got %s' % (parent, got)
+
+
+def rules(case):
+    """What mmscope writes for Valgrind takes away there what it was written for."""
+    mms.need('valgrind')
+    work = mms.Work('rules')
+    path, file = work.path('rules.db'), work.path('rules.supp')
+    record(path, case)
+    with open(file, 'w', encoding='utf-8') as out:
+        out.write(mms.verb('leaks', '--gen-suppressions=valgrind', path)[1])
+    text = subprocess.run(['valgrind', '--leak-check=full', '--suppressions=' + file, LEAKS, case], env=mms.environment(),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60).stderr.decode()
+    lost = memcheck_says(text)
+    assert lost['definite'] == lost['indirect'] == (0, 0), text
+    assert re.search(r'suppressed: [1-9]', text), text
 
 
 def logs(work):
@@ -187,17 +210,17 @@ def last(path, text):
 
 
 def main(case, other=None):
-    if other in ('valgrind', 'lsan'):
-        {'valgrind': valgrind, 'lsan': lsan}[other](case)
+    if other in ('valgrind', 'lsan', 'rules'):
+        {'valgrind': valgrind, 'lsan': lsan, 'rules': rules}[other](case)
         return
     off = other == 'off'
     work = mms.Work('reach')
     path = work.path('reach.db')
-    r = subprocess.run([mms.MMSCOPE, 'run', '--wait', *(['--reach', 'off'] if off else []), '-o', path, '--',
-                        LEAKS, case], env=mms.environment(),
-                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
-    assert r.returncode == 0 and not r.stderr, (r.returncode, r.stderr.decode())
-    want = expected(r.stdout.decode())
+    program = LEAKS + ('_jemalloc' if other == 'jemalloc' else '')
+    if not os.path.exists(program):
+        mms.skip('there is no jemalloc to link with')
+    text = record(path, case, *(['--reach', 'off'] if off else []), program=program)
+    want = expected(text)
     assert want
     if off:
         answer = mms.ask('leaks', path)
@@ -210,12 +233,12 @@ def main(case, other=None):
     assert mine == want, 'wanted %s\n   got %s' % (want, mine)
     accused = {k: v for k, v in got.items() if not k[0] and k[1] in ('definite', 'indirect')}
     assert not accused, 'accused wrongly: %s' % accused
-    if case == 'forked':
+    if case == 'forked' and not other: # jemalloc brings libstdc++, which has a block as well
         apart(path)
     if case == 'threads':
-        last(path, r.stdout.decode())
+        last(path, text)
     if case == 'mappings':
-        mapped(path, r.stdout.decode())
+        mapped(path, text)
     print(case, want)
 
 

@@ -40,12 +40,27 @@ def frames(seen):
         yield re.sub(r'\033\[[0-9;?]*[a-zA-Z]', '', part.decode()).replace('\r', '')
 
 
-def live(db, faults):
+def begin(db):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
     before = termios.tcgetattr(slave)
-    p = subprocess.Popen([mms.MMSCOPE, 'top', db], stdin=slave, stdout=slave, stderr=subprocess.PIPE,
-                         env=mms.environment(TERM='xterm'), start_new_session=True)
+    return subprocess.Popen([mms.MMSCOPE, 'top', db], stdin=slave, stdout=slave, stderr=subprocess.PIPE,
+                            env=mms.environment(TERM='xterm'), start_new_session=True), master, slave, before
+
+
+def end(p, slave, before, what, faults):
+    """It ends by itself, and the terminal is as it was."""
+    try:
+        status = p.wait(20)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        status = 'did not end'
+    faults.equal((status, p.stderr.read()), (0, b''), 'status and stderr after ' + what)
+    faults.equal(termios.tcgetattr(slave), before, 'the terminal after ' + what)
+
+
+def live(db, faults):
+    p, master, slave, before = begin(db)
     growing = rb'(?s)recording.*\+[0-9.]+ [KM]?i?B/s'
     seen = read_until(master, growing, 60)
     if not re.search(growing, seen):
@@ -54,13 +69,7 @@ def live(db, faults):
     seen = read_until(master, rb'(?s)$^', 1.5, seen)
     os.write(master, b'q')
     seen = read_until(master, rb'\033\[\?1049l', 20, seen)
-    try:
-        status = p.wait(20)
-    except subprocess.TimeoutExpired:
-        p.kill()
-        status = 'did not end'
-    faults.equal((status, p.stderr.read()), (0, b''), 'status and stderr after q')
-    faults.equal(termios.tcgetattr(slave), before, 'the terminal afterwards')
+    end(p, slave, before, 'q', faults)
     all_frames = list(frames(seen))
     if len(all_frames) < 3:
         faults.add('%d frames only' % len(all_frames))
@@ -70,6 +79,17 @@ def live(db, faults):
             faults.add('a frame does not fit the screen:\n' + frame)
         if 'q quit' not in frame or ('further' not in frame and ' 0 of 0 ' not in frame):
             faults.add('a frame without its foot or its sites:\n' + frame)
+    os.close(master)
+    os.close(slave)
+
+
+def to_the_end(view, faults):
+    """The view of a recording that has ended; its last moment stays behind."""
+    p, master, slave, before = view
+    seen = read_until(master, rb'(?s)\033\[\?1049l.* ended, .*site', 20)
+    if not re.search(rb'(?s)\033\[\?1049l.* ended, .*site', seen):
+        faults.add('no last moment: %r' % seen[-2000:])
+    end(p, slave, before, 'the end of the recording', faults)
     os.close(master)
     os.close(slave)
 
@@ -93,18 +113,22 @@ def main():
         program = os.path.join(mms.PROGRAMS, 'leak_mix')
         run = subprocess.Popen([mms.MMSCOPE, 'run', '-o', db, '--', program, '12'], env=mms.environment(),
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        view = None
         try:
             while not os.path.exists(db) and run.poll() is None:
                 time.sleep(0.05)
             live(db, faults)
             if run.poll() is None:
                 faults.equal(once(db, faults)['state'], 'recording', 'state')
+                view = begin(db)
         finally:
             if run.poll() is None:
                 run.terminate() # by its default action: the mix has shown enough
             out, err = run.communicate(timeout=60)
         faults.equal((run.returncode in (0, -15), out), (True, b''), 'the program beside it')
         mms.wait_finished(db)
+        if view:
+            to_the_end(view, faults)
         mms.integrity(db, faults)
         ended = once(db, faults)
         faults.equal((ended['state'], ended['running']), ('ended', 0), 'after the end')
