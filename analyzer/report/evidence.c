@@ -78,7 +78,7 @@ static void begin_facts(struct loader *l, const struct row *row)
 	f->end_ns = (uint64_t)end_of(l->a, row->process);
 	f->free_blocks = row->free_blocks;
 	f->merged = row->process->merged != 0;
-	f->running = strcmp(row->process->end, "running") == 0;
+	f->running = capture_state(l->a->capture) == CAPTURE_RECORDING && strcmp(row->process->end, "running") == 0;
 	f->usual_life_ns = verdict_usual_life(l->lives[row->number], VERDICT_LIVES);
 }
 

@@ -182,15 +182,13 @@ static void say_lost(const struct verdict_facts *f, struct verdict *v)
 	uint64_t direct = f->blocks[REACH_DEFINITE], indirect = f->blocks[REACH_INDIRECT];
 
 	text_size(size, lost_of(f->bytes));
-	if (!indirect)
-		say(v, "nothing points to %s %s of %s", text_count(n, direct), text_plural(direct, "block", "blocks"), size);
-	else if (!direct)
-		say(v, "only lost blocks point to %s %s of %s", text_count(n, indirect),
-			text_plural(indirect, "block", "blocks"), size);
-	else
+	if (direct)
 		say(v, "nothing points to %s %s", text_count(n, direct), text_plural(direct, "block", "blocks"));
+	else
+		say(v, "only lost blocks point to %s %s", text_count(n, indirect), text_plural(indirect, "block", "blocks"));
 	if (direct && indirect)
-		say(v, ", and only lost blocks to %s more, %s in all", text_count(n, indirect), size);
+		say(v, ", and only lost blocks to %s more", text_count(n, indirect));
+	say(v, direct + indirect == 1 ? " of %s" : ", %s in all", size);
 }
 
 static void say_leaking(const struct verdict_facts *f, struct verdict *v)

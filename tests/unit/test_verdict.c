@@ -254,7 +254,7 @@ static void check_class(const struct verdict_facts *f, enum site_class class, do
 static void test_lost(void)
 {
 	struct verdict_facts f = plain_facts(REACH_DEFINITE);
-	check_class(&f, CLASS_LOST, 0, "Nothing points to 100 blocks of 1000 B.");
+	check_class(&f, CLASS_LOST, 0, "Nothing points to 100 blocks, 1000 B in all.");
 	f = growing_facts(REACH_DEFINITE);
 	check_class(&f, CLASS_LEAKING, 8, "Grows by 8 B to 12 B a second");
 	/* One lost block is not what makes a site of reachable ones grow. */
@@ -263,7 +263,7 @@ static void test_lost(void)
 	f.bytes[REACH_INDIRECT] = 10;
 	check_class(&f, CLASS_LOST, 8 * 10 / 1010.0, "Only lost blocks point to 1 block of 10 B");
 	f = plain_facts(REACH_INDIRECT);
-	check_class(&f, CLASS_LOST, 0, "Only lost blocks point to 100 blocks of 1000 B.");
+	check_class(&f, CLASS_LOST, 0, "Only lost blocks point to 100 blocks, 1000 B in all.");
 	f.blocks[REACH_DEFINITE] = 7;
 	f.bytes[REACH_DEFINITE] = 24;
 	check_class(&f, CLASS_LOST, 0, "Nothing points to 7 blocks, and only lost blocks to 100 more, 1.00 KiB in all.");
