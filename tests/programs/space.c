@@ -45,6 +45,7 @@ struct walker {
 	uint64_t state;
 	long steps;
 	int fd;
+	int alone; /* no other thread may have mapped where something was unmapped */
 	struct slot slot[SLOTS];
 };
 
@@ -69,7 +70,9 @@ static void unmap_part(struct walker *w, struct slot *s)
 	size_t from = r % s->n, n = 1 + (r >> 16) % (s->n - from);
 	munmap(s->at + from * PAGE, n * PAGE);
 	if (from > 0) {
-		munmap(s->at + from * PAGE, (s->n - from) * PAGE);
+		size_t again = w->alone ? from : from + n; /* what is gone already, once more */
+		if (again < s->n)
+			munmap(s->at + again * PAGE, (s->n - again) * PAGE);
 		s->n = from;
 	} else if (n < s->n) {
 		s->at += n * PAGE;
@@ -149,7 +152,7 @@ static int walk_main(char **argv)
 		return 2;
 	for (int i = 0; i < n; i++)
 		walker[i] = (struct walker){ .state = strtoull(argv[2], NULL, 10) * 8 + (unsigned)i + 1,
-			.steps = atol(argv[3]), .fd = fd };
+			.steps = atol(argv[3]), .fd = fd, .alone = n == 1 };
 	for (int i = 1; i < n; i++)
 		pthread_create(&thread[i], NULL, walk, &walker[i]);
 	walk(&walker[0]);
