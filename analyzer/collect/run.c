@@ -130,12 +130,15 @@ static int start_collector(struct launch *l, const int ready[2])
 	char path[8192];
 	snprintf(path, sizeof(path), "PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
 	struct mms_collector_options options = {
+		.bin = "/proc/self/exe",
 		.session = l->session_path,
 		.path = path,
 		.target_pid = getpid(),
 		.ready_fd = ready[1],
 	};
-	int r = run_start_collector(&options, &l->session);
+	/* What the user preloads into CMD is in us as well, and of an allocator that
+	 * would be half: strdup its own, free ours. */
+	int r = getenv("LD_PRELOAD") ? mms_collector_start(&options) : run_start_collector(&options, &l->session);
 	/* Ours goes first: else the end of a dead collector is never seen. */
 	close(ready[1]);
 	return r < 0 ? r : await_ready(ready[0]);

@@ -279,6 +279,7 @@ std::vector<std::string> v; for (auto &p : m) v.push_back(p.second); std::cout <
     'jemalloc-behind': Case(['/usr/bin/python3', '-c', CHURN], env={'LD_PRELOAD': 'libjemalloc.so.2'}, modes=('run',),
                             masked=('threads',)),
     'tcmalloc-behind': Case(['/usr/bin/python3', '-c', CHURN], env={'LD_PRELOAD': 'libtcmalloc_minimal.so.4'}, modes=('run',)),
+    'mimalloc-behind': Case(['/usr/bin/python3', '-c', CHURN], env={'LD_PRELOAD': 'libmimalloc.so.2'}, modes=('run',)),
     # Linked when they were built, as a library or into the executable.
     'with-jemalloc': Case(['PROGRAMS/hello_jemalloc']),
     'with-tcmalloc': Case(['PROGRAMS/hello_tcmalloc']),
