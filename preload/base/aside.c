@@ -8,10 +8,9 @@
  * signal tells of its end and /proc/self stays what it was.  It begins with the
  * program's table of descriptors and leaves it for an empty one: without a copy
  * of what may be thousands, but for the first 64, which the kernel copies and
- * closes again (fs/file.c, sane_fdtable_size), or those that it shall keep.  It
- * runs on the stack and with the thread pointer of who asked, as a child of vfork
- * does: the kernel lets that thread go on when this one has left the memory
- * (CLONE_VFORK).  No debugger follows it.
+ * closes again (fs/file.c, sane_fdtable_size).  It runs on the stack and with the thread pointer of
+ * who asked, as a child of vfork does: the kernel lets that thread go on when
+ * this one has left the memory (CLONE_VFORK).  No debugger follows it.
  */
 #include "aside.h"
 
@@ -31,7 +30,6 @@ bool aside_is_alone(void)
 struct call {
 	void (*fn)(void *arg);
 	void *arg;
-	unsigned from; /* of the program's descriptors, those below are kept */
 };
 
 /* Before Linux 5.9, or without memory, the table stays the program's. */
@@ -39,35 +37,22 @@ static void apart(void *arg)
 {
 	const struct call *c = arg;
 
-	mms_syscall3(SYS_close_range, c->from, ~0u, CLOSE_RANGE_UNSHARE);
+	mms_syscall3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE);
 	c->fn(c->arg);
 }
 
-static bool run(const struct call *call)
+bool aside(void (*fn)(void *arg), void *arg)
 {
+	struct call call = { fn, arg };
 	long r = -1;
 
 	if (!aside_is_alone() && !doorbell_is_silent()) {
 		uint64_t signals = mms_signals_block();
 		r = mms_clone_over(CLONE_VM | CLONE_VFORK | CLONE_THREAD | CLONE_SIGHAND | CLONE_FS | CLONE_FILES |
-				CLONE_UNTRACED, apart, (void *)(uintptr_t)call);
+				CLONE_UNTRACED, apart, &call);
 		mms_signals_set(signals);
 	}
 	if (r < 0)
-		call->fn(call->arg);
+		fn(arg);
 	return r > 0;
-}
-
-bool aside(void (*fn)(void *arg), void *arg)
-{
-	const struct call call = { fn, arg, 0 };
-
-	return run(&call);
-}
-
-bool aside_keeping(int keep, void (*fn)(void *arg), void *arg)
-{
-	const struct call call = { fn, arg, (unsigned)keep + 1 };
-
-	return run(&call);
 }

@@ -17,11 +17,6 @@
  * thread can be made it is called here. */
 bool aside(void (*fn)(void *arg), void *arg);
 
-/* The same with the program's descriptors up to `keep`, shared as with a child of
- * fork.  What belongs to the thread that asks is fn's too, records among it, once it
- * has told one: the two never run at a time. */
-bool aside_keeping(int keep, void (*fn)(void *arg), void *arg);
-
 /* The program has made no other thread, as far as libc knows. */
 bool aside_is_alone(void);
 

@@ -58,11 +58,6 @@ void capture_touch_ahead(void)
 	thread_touch_ahead();
 }
 
-bool capture_knows_thread(void)
-{
-	return thread_get() != &thread_sentinel;
-}
-
 void capture_thread_end(void)
 {
 	thread_end();

@@ -51,9 +51,6 @@ void capture_forked(void);
  * the kernel does not count them (Linux 5.14). */
 void capture_touch_ahead(void);
 
-/* This thread has told something: what it tells next may go out aside (base/aside.h). */
-bool capture_knows_thread(void);
-
 /* Id of the calling stack (0: none).  fp = __builtin_frame_address(0) of the wrapper. */
 uint32_t capture_stack(void *const *fp);
 

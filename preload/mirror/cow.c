@@ -54,8 +54,41 @@ static struct {
 	bool rungs_known;
 	uint32_t ns_page;    /* measured; 0: not yet */
 	struct scratch *scratch;
-	uint64_t aside_ns; /* of threads that walked aside */
 } cow = { .busy = ATOMIC_FLAG_INIT };
+
+static uint64_t faults_of(long who)
+{
+	struct rusage u = { .ru_minflt = 0 };
+
+	mms_syscall3(SYS_getrusage, who, (long)&u, 0);
+	return (uint64_t)u.ru_minflt;
+}
+
+uint64_t cow_faults(void) { return faults_of(RUSAGE_SELF); }
+uint64_t cow_faults_of_thread(void) { return faults_of(RUSAGE_THREAD); }
+
+/* The tenth field of /proc/PID/stat; the second may hold anything. */
+uint64_t cow_faults_of(int pid)
+{
+	char path[40] = "/proc/", text[512];
+	uint64_t value = 0;
+	long at = 0;
+
+	mms_append_number(path, sizeof(path), (uint64_t)pid);
+	mms_append(path, sizeof(path), "/stat");
+	int fd = mms_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	long n = mms_read(fd, text, sizeof(text));
+	mms_close(fd);
+	for (long i = 0; i < n; i++)
+		at = text[i] == ')' ? i : at;
+	for (int field = 2; field < 10 && at < n; at++)
+		field += text[at] == ' ';
+	for (; at > 0 && at < n && text[at] >= '0' && text[at] <= '9'; at++)
+		value = value * 10 + (uint64_t)(text[at] - '0');
+	return value;
+}
 
 static uint64_t cpu_ns(void)
 {
@@ -63,6 +96,34 @@ static uint64_t cpu_ns(void)
 
 	mms_clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* resident - shared of /proc/self/statm: anonymous pages. */
+static void read_private_pages(void *ret)
+{
+	char text[128];
+	uint64_t value[3] = { 0, 0, 0 };
+	int fd = mms_openat(AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC, 0), field = 0;
+
+	if (fd < 0)
+		return;
+	long n = mms_read(fd, text, sizeof(text));
+	mms_close(fd);
+	for (long i = 0; i < n && field < 3; i++) {
+		if (text[i] >= '0' && text[i] <= '9')
+			value[field] = value[field] * 10 + (uint64_t)(text[i] - '0');
+		else
+			field++;
+	}
+	*(uint64_t *)ret = value[1] > value[2] ? value[1] - value[2] : 0;
+}
+
+uint64_t cow_private_pages(void)
+{
+	uint64_t n = 0;
+
+	aside(read_private_pages, &n);
+	return n;
 }
 
 /* VmPTE of /proc/self/status. */
@@ -335,35 +396,6 @@ static int walk_areas(struct walk *w)
 	return r < 0 ? r : w->error;
 }
 
-struct apart {
-	struct walk *w;
-	int r;
-	uint64_t faults, ns;
-};
-
-static void walk_apart(void *arg)
-{
-	struct apart *a = arg;
-
-	a->r = walk_areas(a->w);
-	a->faults = cow_faults_here();
-	a->ns = cpu_ns();
-}
-
-/* Nobody runs beside a child that was just made. */
-static int walk_aside(struct walk *w)
-{
-	struct apart a = { .w = w };
-
-	if (!w->sink->aside || (w->arm && w->arm->side == MMS_COW_CHILD))
-		return walk_areas(w);
-	if (aside_keeping(w->way == WAY_PROTECT ? cow.uffd : -1, walk_apart, &a)) {
-		cow_faults_aside(a.faults);
-		cow.aside_ns += a.ns;
-	}
-	return a.r;
-}
-
 /* ---- the calls ---- */
 
 #define TRIES 100 /* with 0.1 ms between: a walk takes 5 ms at most */
@@ -418,21 +450,14 @@ static void learn_cost(uint64_t n_pages, uint64_t ns)
 	cow.ns_page = (uint32_t)one;
 }
 
-static void try_rungs(void *arg)
-{
-	struct cow_rungs *ret = arg;
-	int fd = rung_open_uffd();
-
-	if (fd >= 0)
-		mms_close(fd);
-	ret->no_uffd = fd < 0 ? fd : 0;
-	ret->no_soft_dirty = fd < 0 ? rung_try_soft_dirty(cow.scratch->runs) : 0;
-}
-
 void cow_rungs(struct cow_rungs *ret)
 {
 	if (!cow.rungs_known && enter()) {
-		aside(try_rungs, &cow.rungs);
+		int fd = rung_open_uffd();
+		if (fd >= 0)
+			mms_close(fd);
+		cow.rungs.no_uffd = fd < 0 ? fd : 0;
+		cow.rungs.no_soft_dirty = fd < 0 ? rung_try_soft_dirty(cow.scratch->runs) : 0;
 		cow.rungs_known = true;
 		leave();
 	}
@@ -443,18 +468,18 @@ void cow_rungs(struct cow_rungs *ret)
 static int arm(struct walk *w, bool clear)
 {
 	struct mms_cow_arm *ret = w->arm;
-	uint64_t begin = cpu_ns(), aside_ns = cow.aside_ns;
+	uint64_t begin = cpu_ns();
 
 	ret->share = w->share;
 	ret->page_tables = ret->side == MMS_COW_CHILD ? page_table_bytes(cow.scratch->text, sizeof(cow.scratch->text)) : 0;
 	ret->anonymous = w->share < SHARE_ALL ? cow_private_pages() : 0;
 	int r = w->way != WAY_PROTECT || is_ours() ? 0 : open_uffd();
 	if (r == 0) {
-		r = walk_aside(w);
+		r = walk_areas(w);
 		if (r == 0 && clear)
 			r = rung_clear_soft_dirty();
 		ret->anonymous -= !w->not_counted && ret->anonymous > w->not_asked ? w->not_asked : ret->anonymous;
-		ret->cost_ns = cpu_ns() - begin + cow.aside_ns - aside_ns;
+		ret->cost_ns = cpu_ns() - begin;
 		learn_cost(ret->pages, ret->cost_ns);
 		if (w->share >= SHARE_ALL)
 			ret->chunks_armed = ret->chunks;
@@ -505,14 +530,14 @@ int cow_tell(const struct cow_sink *sink)
 		leave();
 		return r;
 	}
-	return told(sink, walk_aside(&w));
+	return told(sink, walk_areas(&w));
 }
 
 static int walk_in(struct walk *w)
 {
 	if (!enter())
 		return -EBUSY;
-	return told(w->sink, walk_aside(w));
+	return told(w->sink, walk_areas(w));
 }
 
 int cow_tell_areas(const struct cow_sink *sink, int witness, struct mms_cow_arm *ret)

@@ -31,7 +31,6 @@ struct cow_sink {
 	/* All is told, or error (-errno) says why not: the record that closes it goes
 	 * out before another thread begins to tell.  Not called after -EBUSY and -EBADF. */
 	void (*end)(void *arg, int error);
-	bool aside; /* pages() and area() may be called aside (base/aside.h) */
 };
 
 /* Private pages in memory; 0: not known. */
@@ -93,9 +92,6 @@ void cow_forked(bool may_ask);
  * 0: not known. */
 uint64_t cow_faults(void);
 uint64_t cow_faults_of_thread(void);
-/* Aside (base/aside.h): those of the one that runs for this thread, which are n more of this. */
-uint64_t cow_faults_here(void);
-void cow_faults_aside(uint64_t n);
 uint64_t cow_faults_of(int pid);
 
 #endif

@@ -185,8 +185,7 @@ static void end_arm(void *arg, int error)
 static void one_side(const struct mms_fork *note, uint64_t parent, enum mms_cow_side side)
 {
 	struct arming a = { note, { .begin_stamp = note->begin_stamp, .parent = parent, .side = side } };
-	struct cow_sink sink = { &a, tell_pages, side == MMS_COW_PARENT ? tell_area : NULL, end_arm,
-		capture_knows_thread() };
+	struct cow_sink sink = { &a, tell_pages, side == MMS_COW_PARENT ? tell_area : NULL, end_arm };
 	int r = note->watch == MMS_WATCH_SOFT_DIRTY ? cow_protect_soft_dirty(&sink, note->share, &a.arm)
 						    : cow_protect(&sink, note->share, &a.arm);
 
@@ -200,7 +199,7 @@ static void one_side_with_witness(const struct mms_fork *note, uint64_t parent, 
 {
 	struct arming a = { note, { .begin_stamp = note->begin_stamp, .parent = parent, .side = side,
 		.share = MMS_COW_SHARE_ALL } };
-	struct cow_sink sink = { .arg = &a, .area = tell_area, .end = end_arm, .aside = capture_knows_thread() };
+	struct cow_sink sink = { .arg = &a, .area = tell_area, .end = end_arm };
 
 	a.arm.cost_ns = side == MMS_COW_PARENT ? witness_ns : 0;
 	int r = side == MMS_COW_PARENT ? cow_tell_areas(&sink, note->witness, &a.arm) : 0;
@@ -282,7 +281,6 @@ static void show_frames(const struct mms_fork *note, uint64_t begin_ns)
 		return;
 	is_shown = true;
 	emit_long(MMS_LONG_COW_FRAMES, 0, NULL, 0, NULL, 0, NULL, 0);
-	sink.aside = capture_knows_thread();
 	before_it.error = cow_tell_there(&sink, note->share, &before_it);
 	if (before_it.error == 0)
 		stand_still();
@@ -299,7 +297,7 @@ static void end_told(void *arg, int error)
 /* Any fork shares anew what this process had for itself. */
 static void tell_before_it_is_shared(void)
 {
-	struct cow_sink sink = { .pages = tell_pages, .end = end_told, .aside = capture_knows_thread() };
+	struct cow_sink sink = { .pages = tell_pages, .end = end_told };
 
 	cow_check();
 	if (atomic_load(&newest) && wants_witness() && !doorbell_is_silent())
@@ -407,7 +405,7 @@ void cow_last_word(enum mms_look look)
 {
 	/* First: what follows is ours. */
 	struct ending e = { { .faults = doorbell_is_silent() ? 0 : cow_faults(), .look = look }, false };
-	struct cow_sink sink = { .arg = &e, .pages = tell_pages, .end = end_last, .aside = capture_knows_thread() };
+	struct cow_sink sink = { .arg = &e, .pages = tell_pages, .end = end_last };
 
 	notice_clone();
 	bool compared = is_compared(), watched = cow_is_watching() || compared;
