@@ -140,7 +140,7 @@ static void note_heap_fail(struct note *c)
 	memcpy(&v, c->n->payload, c->n->bytes < sizeof(v) ? c->n->bytes : sizeof(v));
 	model_alloc_failed(c->f->model, &(struct model_failure){
 		.process = c->p->number, .t_ns = c->n->t_ns, .size = v.size, .thread = c->w->thread,
-		.stack = c->n->stack, .error = v.error, .block = v.op != 0, .own = v.own });
+		.stack = c->n->stack, .error = v.error, .block = v.op != 0, .huge = v.huge, .own = v.own });
 }
 
 static void note_roots(struct note *c)

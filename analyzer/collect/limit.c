@@ -38,7 +38,7 @@
 
 static const char *const kind_word[] = { "cgroup1", "cgroup1.memsw", "cgroup2", "cgroup2.high", "cgroup2.swap", "host",
 	"committed", "commit", "RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_MEMLOCK", "task_size",
-	"max_map_count", "RLIMIT_NPROC", "pids", "threads-max" };
+	"max_map_count", "RLIMIT_NPROC", "pids", "threads-max", "hugetlb" };
 
 const char *limit_kind_word(enum limit_kind kind)
 {
@@ -95,6 +95,17 @@ uint64_t limit_field(const char *text, const char *key)
 	value += strlen(key);
 	value += strspn(value, " :\t");
 	return isdigit((unsigned char)*value) ? strtoull(value, NULL, 10) : LIMIT_NONE;
+}
+
+uint64_t limit_number_in(const char *folder, const char *name)
+{
+	char text[64];
+	int fd = limit_open(folder, name);
+
+	limit_text(fd, text, sizeof(text));
+	if (fd >= 0)
+		close(fd);
+	return isdigit((unsigned char)*text) ? strtoull(text, NULL, 10) : LIMIT_NONE;
 }
 
 struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, const char *path, uint64_t limit,

@@ -43,6 +43,7 @@ enum limit_kind {
 	LIMIT_NPROC,         /* RLIMIT_NPROC: of the user; looked at when one was refused */
 	LIMIT_PIDS,          /* pids.max of a cgroup */
 	LIMIT_THREADS,       /* kernel.threads-max */
+	LIMIT_HUGETLB,       /* a pool of huge pages; looked at when it gave none (hugetlb.h) */
 };
 
 struct limit_point {
@@ -78,6 +79,8 @@ struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, cons
 /* The number behind a key at the start of a line ("VmSize:  12 kB" gives 12);
  * LIMIT_NONE when absent. */
 uint64_t limit_field(const char *text, const char *key);
+/* The number that a file is; LIMIT_NONE when it holds none. */
+uint64_t limit_number_in(const char *folder, const char *name);
 /* The line that begins with a key; NULL when absent. */
 const char *limit_line(const char *text, const char *key);
 /* Text of a kept descriptor from its beginning; "" when unreadable.  lines: of

@@ -3,6 +3,7 @@
  */
 #include "collect/limit_rows.h"
 
+#include "collect/hugetlb.h"
 #include "store/writer.h"
 
 static bool is_news(const struct limit_point *l, size_t i, const struct limit_points *before)
@@ -33,7 +34,10 @@ void limit_rows_refused(struct store *store, unsigned place, const struct model_
 {
 	struct limit_points points = { .n = 0 }, none = { .n = 0 };
 
-	limit_put_own(&f->own, &points);
+	if (f->own.mm.total)
+		limit_put_own(&f->own, &points);
+	if (f->huge)
+		hugetlb_read("", f->huge, &points);
 	limit_rows(store, place, f->process, f->t_ns, &points, &none);
 }
 

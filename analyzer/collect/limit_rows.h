@@ -16,7 +16,8 @@ struct store;
 void limit_rows(struct store *store, unsigned place, uint64_t process, uint64_t t_ns,
 	const struct limit_points *points, const struct limit_points *before);
 
-/* What a process told of itself when it was refused, at that moment. */
+/* What a process told of itself when it was refused, at that moment; and the pool
+ * that had no huge pages for it. */
 void limit_rows_refused(struct store *store, unsigned place, const struct model_failure *f);
 
 /* What it owed then, as of t_ns: of one that was over before it was looked at. */

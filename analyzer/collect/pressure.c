@@ -466,10 +466,10 @@ void pressure_refused(struct pressure *p, struct watch *w, struct store *store, 
 		unsigned place;
 		bool looked;
 
-		if (!f->own.mm.total || !place_of(p, w, f->process, &place, &looked))
+		if (!(f->own.mm.total || f->huge) || !place_of(p, w, f->process, &place, &looked))
 			continue;
 		limit_rows_refused(store, place, f);
-		if (looked)
+		if (looked || !f->own.mm.total)
 			continue;
 		read_place(p, place, store, now_ns);
 		limit_rows_owed(store, place, f, now_ns);

@@ -20,17 +20,6 @@
 
 static char level_path[LEVELS_MAX][512];
 
-static uint64_t number_in(const char *folder, const char *name)
-{
-	char text[64];
-	int fd = limit_open(folder, name);
-
-	limit_text(fd, text, sizeof(text));
-	if (fd >= 0)
-		close(fd);
-	return isdigit((unsigned char)*text) ? strtoull(text, NULL, 10) : LIMIT_NONE;
-}
-
 static void text_at(int folder_fd, const char *name, char *text, size_t size)
 {
 	int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC);
@@ -94,8 +83,8 @@ static void read_groups(const char *root, const char *top, const char *path, siz
 	snprintf(folder, sizeof(folder), "%s%s%.*s", root, top, (int)strcspn(path, "\n"), path);
 	while (*n < LEVELS_MAX && strlen(folder) > least) {
 		memcpy(level_path[*n], folder, sizeof(folder));
-		if (limit_put(ret, LIMIT_PIDS, level_path[*n], number_in(folder, "pids.max"),
-				number_in(folder, "pids.current"), 0))
+		if (limit_put(ret, LIMIT_PIDS, level_path[*n], limit_number_in(folder, "pids.max"),
+				limit_number_in(folder, "pids.current"), 0))
 			++*n;
 		*strrchr(folder, '/') = 0;
 	}
@@ -118,6 +107,6 @@ void tasks_read(const char *root, const char *cgroup, struct limit_points *ret)
 		close(fd);
 	const char *all = strchr(load, '/'); /* "0.20 0.18 0.12 1/80 11206": running and all */
 	if (all)
-		limit_put(ret, LIMIT_THREADS, "kernel.threads-max", number_in(proc, "sys/kernel/threads-max"),
+		limit_put(ret, LIMIT_THREADS, "kernel.threads-max", limit_number_in(proc, "sys/kernel/threads-max"),
 			strtoull(all + 1, NULL, 10), 0);
 }

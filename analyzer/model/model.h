@@ -189,6 +189,7 @@ struct model_failure {
 	uint64_t process, t_ns, size;
 	uint32_t thread, stack;
 	int32_t error;
+	uint16_t huge; /* of a pool: log2 of its pages' bytes, or MMS_HUGE_DEFAULT; else 0 */
 	bool block; /* asked of malloc and its kin; else a mapping, the break or (size 0) a fork */
 	struct mms_own_limits own; /* at that moment; mm.total 0: not known */
 };

@@ -68,6 +68,8 @@ char *oom_limit_name(const struct oom_limit *l)
 		return xstrdup("the commit limit (vm.overcommit_memory=2)");
 	if (is_kind(l, "pids"))
 		return xasprintf("pids.max of the cgroup %s", l->path);
+	if (is_kind(l, "hugetlb"))
+		return xasprintf("the pool of huge pages %s", l->path);
 	if (is_kind(l, "task_size"))
 		return xstrdup("the end of the address space");
 	return xstrdup(l->path);
@@ -239,13 +241,30 @@ static const struct oom_limit *full_limit(const struct oom *o)
 	return best;
 }
 
-/* A fork asks for all of the writable private memory once more. */
-static void judge_failures(struct oom *o)
+/* The pool that the mapping was of has a point at that moment.  It is asked before
+ * all other limits (ksys_mmap_pgoff, hugetlb_file_setup). */
+static const struct oom_limit *short_pool(const struct oom *o, const struct oom_death *d)
 {
-	struct oom_death *d = &o->death;
-	int64_t asked = d->failed_size ? d->failed_size : o->private_bytes;
-	if (d->failed_allocs)
-		d->failed_limit = d->too_many ? full_limit(o) : d->locking ? locking_limit(o, d) : refusing_limit(o, asked, d->failed_t_ns);
+	for (size_t i = 0; i < o->n_limits; i++) {
+		const struct oom_limit *l = &o->limits[i];
+		if (is_kind(l, "hugetlb") && l->n_points && l->points[l->n_points - 1].t_s == (double)d->failed_t_ns / 1e9 &&
+			l->headroom < d->failed_size)
+			return l;
+	}
+	return NULL;
+}
+
+/* A fork asks for all of the writable private memory once more. */
+static const struct oom_limit *failed_limit(const struct oom *o, const struct oom_death *d)
+{
+	const struct oom_limit *pool = d->huge ? short_pool(o, d) : NULL;
+	if (pool || d->failed_allocs == 0)
+		return pool;
+	if (d->too_many)
+		return full_limit(o);
+	if (d->locking)
+		return locking_limit(o, d);
+	return refusing_limit(o, d->failed_size ? d->failed_size : o->private_bytes, d->failed_t_ns);
 }
 
 /* A victim is counted in its own cgroup (v2: and in those above it); without
@@ -267,7 +286,7 @@ static void judge_death(struct oom *o, struct answer *a, int64_t until_ns)
 	struct oom_death *d = &o->death;
 	const struct oom_limit *l = counting_limit(o);
 	oom_load_failures(o, a, until_ns);
-	judge_failures(o);
+	o->death.failed_limit = failed_limit(o, &o->death);
 	bool unknown = strcmp(o->process->end, "unknown") == 0;
 	bool sigkill = strcmp(o->process->end, "signal") == 0 && o->process->status == SIGKILL;
 	if (!(unknown || sigkill) || o->process->end_ns < 0 || o->process->end_ns > until_ns)

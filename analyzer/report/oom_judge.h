@@ -66,6 +66,7 @@ struct oom_death {
 	bool some_kept;      /* of the others the number alone is known */
 	bool too_many;     /* it was a thread or process, and not for memory */
 	bool locking;      /* it was to lock memory */
+	bool huge;         /* it was for huge pages of a pool */
 	const struct oom_limit *failed_limit; /* that said so; NULL: none is known */
 };
 

@@ -38,7 +38,8 @@ static bool is_of_threads(const char *kind)
 
 static bool only_tells(const char *kind)
 {
-	return is_of_threads(kind) || strcmp(kind, "committed") == 0 || strcmp(kind, "cgroup2.swap") == 0;
+	return is_of_threads(kind) || strcmp(kind, "committed") == 0 || strcmp(kind, "cgroup2.swap") == 0 ||
+		strcmp(kind, "hugetlb") == 0;
 }
 
 static struct oom_limit *limit_of(struct oom *o, const char *kind, const char *path)
@@ -189,6 +190,7 @@ void oom_load_failures(struct oom *o, struct answer *a, int64_t until_ns)
 		o->death.too_many = o->death.failed_size == 0 && query_int(q, 2) == EAGAIN;
 		o->death.locking = o->death.failed_size && query_int(q, 2) == EAGAIN;
 		o->death.failed_stack = query_int(q, 3);
+		o->death.huge = query_int(q, 4);
 	}
 	query_close(q);
 	/* The first thousand of a recording have rows; blocks are all counted. */

@@ -148,8 +148,8 @@
 	"INSERT OR IGNORE INTO limit_point SELECT * FROM earlier.limit_point;" \
 	"INSERT OR IGNORE INTO debt SELECT * FROM earlier.debt;" \
 	"INSERT OR IGNORE INTO victim SELECT * FROM earlier.victim;" \
-	"INSERT INTO alloc_failure (process_id, thread, t_ns, size, error, stack_id)" \
-	" SELECT process_id, thread, t_ns, size, error, stack_id FROM earlier.alloc_failure;" \
+	"INSERT INTO alloc_failure (process_id, thread, t_ns, size, error, stack_id, hugetlb)" \
+	" SELECT process_id, thread, t_ns, size, error, stack_id, hugetlb FROM earlier.alloc_failure;" \
 	"INSERT INTO heap_event (process_id, thread, t_ns, op, address, size, stack_id)" \
 	" SELECT process_id, thread, t_ns, op, address, size, stack_id FROM earlier.heap_event;" \
 	"INSERT INTO coverage (process_id, kind, count, text) SELECT process_id, kind, count, text" \

@@ -226,6 +226,7 @@ int store_write_failures(struct store *s, const struct model *m, const struct st
 		row_int(&r, f->size > INT64_MAX ? INT64_MAX : f->size);
 		row_int(&r, (uint64_t)(int64_t)f->error);
 		row_int(&r, f->stack);
+		row_int(&r, f->huge != 0);
 		error = store_run(s, &r);
 	}
 	return error;

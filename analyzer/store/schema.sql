@@ -473,7 +473,8 @@ CREATE TABLE alloc_failure (
 	t_ns       INTEGER NOT NULL,
 	size       INTEGER NOT NULL,
 	error      INTEGER NOT NULL,
-	stack_id   INTEGER NOT NULL
+	stack_id   INTEGER NOT NULL,
+	hugetlb    INTEGER NOT NULL DEFAULT 0  -- 1: huge pages of a pool (MAP_HUGETLB)
 ) STRICT;
 
 -- Raw heap events, only with --events.

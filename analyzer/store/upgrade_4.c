@@ -36,6 +36,7 @@ const char upgrade_to_4[] =
 	"ALTER TABLE fork ADD COLUMN watched_ns INTEGER; "
 	"ALTER TABLE fork ADD COLUMN merged INTEGER; "
 	"ALTER TABLE process ADD COLUMN merged INTEGER; "
+	"ALTER TABLE alloc_failure ADD COLUMN hugetlb INTEGER NOT NULL DEFAULT 0; "
 	"CREATE TABLE left_block ( "
 	"process_id INTEGER NOT NULL REFERENCES process(id), "
 	"stack_id INTEGER NOT NULL, "

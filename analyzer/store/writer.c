@@ -65,7 +65,7 @@ static const char *const statement_text[N_STATEMENTS] = {
 	[ST_LIMIT] = "INSERT OR REPLACE INTO limit_point VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_DEBT] = "INSERT OR REPLACE INTO debt VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_VICTIM] = "INSERT OR REPLACE INTO victim VALUES (?,?,?,?,?,?,?,?)",
-	[ST_FAILURE] = "INSERT OR REPLACE INTO alloc_failure VALUES (?,?,?,?,?,?,?)",
+	[ST_FAILURE] = "INSERT OR REPLACE INTO alloc_failure VALUES (?,?,?,?,?,?,?,?)",
 	[ST_COW_SITE] = "INSERT OR REPLACE INTO cow_site (fork_id, stack_id, pages_shared, parent_broke, child_broke,"
 			" both_broke, blocks, bytes, false_blocks, bytes_changed, identical_pages, counter_pages)"
 			" VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",

@@ -334,11 +334,14 @@ struct mms_own_limits {
 	struct mms_mm mm; /* of status alone; total 0: could not be read */
 };
 
+#define MMS_HUGE_DEFAULT 0xffff /* the size that the kernel gives who asks for none */
+
 struct mms_heap_fail {
 	uint64_t size; /* 0: ENOMEM a fork, EAGAIN one thread or process too many;
 	                * else EAGAIN is memory that could not be locked */
 	int32_t error;
-	uint32_t op; /* enum mms_op; 0: no block, but a mapping, the break or a fork */
+	uint16_t op; /* enum mms_op; 0: no block, but a mapping, the break or a fork */
+	uint16_t huge; /* MAP_HUGETLB: log2 of its page's bytes, or MMS_HUGE_DEFAULT; else 0 */
 	struct mms_own_limits own; /* at that moment; left out where nothing was asked */
 };
 _Static_assert(sizeof(struct mms_heap_fail) == 280, "heap_fail");

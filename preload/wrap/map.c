@@ -52,13 +52,25 @@ static void take_back(enum mms_long type, struct mms_vm *vm)
 }
 
 /* The kernel would not give `size` bytes: which limit said so is found later. */
-static __attribute__((noinline, cold)) void refused(size_t size, void *const *fp)
+static void tell_refused(size_t size, uint16_t huge, void *const *fp)
 {
 	int error = errno;
 	if ((error != ENOMEM && error != EAGAIN) || !recording())
 		return;
-	struct mms_heap_fail fail = { .size = size, .error = error };
+	struct mms_heap_fail fail = { .size = size, .error = error, .huge = huge };
 	refused_tell(&fail, capture_stack(fp));
+}
+
+static __attribute__((noinline, cold)) void refused(size_t size, void *const *fp)
+{
+	tell_refused(size, 0, fp);
+}
+
+static __attribute__((noinline, cold)) void not_mapped(size_t size, int flags, void *const *fp)
+{
+	unsigned shift = (unsigned)flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+
+	tell_refused(size, flags & MAP_HUGETLB ? shift ? (uint16_t)shift : MMS_HUGE_DEFAULT : 0, fp);
 }
 
 /* Memory that cannot be locked is EAGAIN with a size, as MAP_LOCKED has it: mlock
@@ -78,7 +90,7 @@ WRAPPER void *mmap(void *at, size_t length, int prot, int flags, int fd, off_t o
 {
 	void *p = next.mmap(at, length, prot, flags, fd, offset);
 	if (__builtin_expect(p == MAP_FAILED, 0)) {
-		refused(length, FRAME);
+		not_mapped(length, flags, FRAME);
 	} else if (recording()) {
 		struct mms_vm vm = { .address = (uintptr_t)p, .length = length, .offset = (uint64_t)offset,
 			.prot = (uint32_t)prot, .flags = (uint32_t)flags, .fd = fd };
@@ -91,7 +103,7 @@ WRAPPER void *mmap64(void *at, size_t length, int prot, int flags, int fd, off64
 {
 	void *p = next.mmap64(at, length, prot, flags, fd, offset);
 	if (__builtin_expect(p == MAP_FAILED, 0)) {
-		refused(length, FRAME);
+		not_mapped(length, flags, FRAME);
 	} else if (recording()) {
 		struct mms_vm vm = { .address = (uintptr_t)p, .length = length, .offset = (uint64_t)offset,
 			.prot = (uint32_t)prot, .flags = (uint32_t)flags, .fd = fd };

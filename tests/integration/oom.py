@@ -32,6 +32,7 @@ MIB = 1 << 20
 # On an emulated machine (tests/vm) the programs stand still for longer.
 SLOW = {k: v for k, v in os.environ.items() if k == 'MMS_SLOW'}
 TIMES = float(SLOW.get('MMS_SLOW', 1))
+POOL = '/sys/kernel/mm/hugepages/hugepages-2048kB'
 CASES = os.path.join(mms.PROGRAMS, 'oom_cases')
 
 
@@ -256,6 +257,38 @@ def check_refused(work, faults):
     check_unseen(work, faults)
     check_apart(faults, *(start(work, 'noreserve', 'noreserve') if SLOW else apart))
     check_too_many(work, faults)
+    check_pool(work, faults)
+
+
+def set_pool(pages):
+    try:
+        with open(POOL + '/nr_hugepages', 'w', encoding='ascii') as f:
+            f.write(pages)
+    except OSError as e:
+        print('pool of huge pages left as it is: %s' % e.strerror)
+
+
+def check_pool(work, faults):
+    """Huge pages of 2 MiB: some when they can be had, and then none."""
+    if not os.path.isdir(POOL):
+        print('pool of huge pages not tested: this kernel has none')
+        return
+    with open(POOL + '/nr_hugepages', encoding='ascii') as f:
+        before = f.read()
+    set_pool('8')
+    try:
+        p, db, progress = start(work, 'pool', 'pool')
+        p.wait()
+        mms.wait_finished(db)
+    finally:
+        set_pool(before)
+    a = judge(db)
+    after = a['post_mortem'] or {}
+    faults.equal((after.get('failed_limit'), after.get('failed_size')), ('hugetlb', 2 * MIB), 'pool: post mortem')
+    pool = {l['kind']: l for l in a['limits']}.get('hugetlb', {})
+    faults.equal((pool.get('path'), pool.get('headroom_bytes')), (POOL, 0), 'pool: what was left')
+    faults.equal(pool.get('limit_bytes'), reached(progress), 'pool: of what the program got')
+    check_text(faults, db, 'said so: the pool of huge pages')
 
 
 def check_unseen(work, faults):

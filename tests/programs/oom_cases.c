@@ -161,6 +161,15 @@ static void locks(void)
 	stay(0.3);
 }
 
+/* Until the pool has no more of them: that is said at once, not at the touch. */
+static void pool(void)
+{
+	while (mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT,
+		-1, 0) != MAP_FAILED)
+		*progress += 2 * MIB;
+	stay(0.3);
+}
+
 /* All that there is of the address space, in ever smaller pieces. */
 static void space(void)
 {
@@ -341,6 +350,8 @@ int main(int argc, char **argv)
 		locks();
 	else if (!strcmp(argv[1], "space"))
 		space();
+	else if (!strcmp(argv[1], "pool"))
+		pool();
 	else if (!strcmp(argv[1], "noreserve"))
 		noreserve();
 	else if (!strcmp(argv[1], "stay"))

@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "collect/cgroups.h"
+#include "collect/hugetlb.h"
 #include "collect/tasks.h"
 #include "mirror/mm.h"
 
@@ -494,6 +495,33 @@ static void test_tasks(void)
 	close(fd);
 }
 
+/* A pool of 10 pages of 2 MiB, 3 of them beyond what was set and at most 5 such:
+ * 6 are in use, and of the 4 that are idle one is promised. */
+static void test_hugetlb(void)
+{
+	struct limit_points p = { .n = 0 };
+
+	hugetlb_read(root, 21, &p);
+	CHECK_EQ(p.n, 0);
+	put_file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "10\n");
+	put_file("/sys/kernel/mm/hugepages/hugepages-2048kB/surplus_hugepages", "3\n");
+	put_file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages", "5\n");
+	put_file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "4\n");
+	put_file("/sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", "1\n");
+	hugetlb_read(root, 21, &p);
+	REQUIRE(p.n == 1);
+	CHECK_STR(p.at[0].path, "/sys/kernel/mm/hugepages/hugepages-2048kB");
+	CHECK_EQ(limit_headroom(&p.at[0]), 5 << 21);
+	CHECK_EQ(p.at[0].limit, 12 << 21);
+	hugetlb_read(root, 30, &p);
+	CHECK_EQ(p.n, 1); /* no such pool */
+	put_file("/proc/meminfo", "HugePages_Total:      10\nHugepagesize:       2048 kB\n");
+	p.n = 0;
+	hugetlb_read(root, MMS_HUGE_DEFAULT, &p);
+	REQUIRE(p.n == 1);
+	CHECK_EQ(limit_headroom(&p.at[0]), 5 << 21);
+}
+
 int main(void)
 {
 	char command[64];
@@ -507,6 +535,7 @@ int main(void)
 	test_v1_hidden();
 	test_process();
 	test_tasks();
+	test_hugetlb();
 	snprintf(command, sizeof command, "rm -rf %s", root);
 	CHECK_EQ(system(command), 0);
 	return check_done();
