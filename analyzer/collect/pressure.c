@@ -29,10 +29,10 @@
 
 #define MS 1000000ull
 #define TICK_MAX (1000 * MS)
-#define TICK_MIN (50 * MS)
+#define TICK_MIN (20 * MS)
 #define TICK_SHORT (250 * MS)
 #define TICK_YOUNG (100 * MS) /* while the recording is younger than 16 of them */
-#define LOOKS_AHEAD 64
+#define LOOKS_AHEAD 250 /* until the nearest limit is reached, as far as TICK_MIN allows */
 #define SHORT_SHARE 16 /* a sixteenth of a limit is left: four ticks a second */
 #define PROCESSES_MAX 128
 #define STACK_DEFAULT (8u << 20) /* of a thread, where the limit is not larger */
@@ -81,6 +81,7 @@ struct pressure {
 	size_t n_looks, n_open;
 	size_t n_failures; /* of the model, that were looked at */
 	uint64_t n_left_out, n_told;
+	uint64_t tick_ns; /* from the last look to the next; 0: there was none */
 	bool hidden_told;
 };
 
@@ -504,7 +505,9 @@ static bool is_short(const struct place *at)
 	return l && limit_headroom(l) < (int64_t)(l->limit / SHORT_SHARE);
 }
 
-static uint64_t next_tick(const struct pressure *p, const struct watch *w, uint64_t now_ns)
+/* Where usage falls for a moment nothing is known of the pace: then not at once as
+ * seldom as if it were flat. */
+static uint64_t next_tick(struct pressure *p, const struct watch *w, uint64_t now_ns)
 {
 	double left = 1e9;
 	uint64_t young = now_ns / 16 < TICK_YOUNG ? TICK_YOUNG : now_ns / 16, longest = TICK_MAX;
@@ -525,7 +528,9 @@ static uint64_t next_tick(const struct pressure *p, const struct watch *w, uint6
 	}
 	double ns = left * 1e9 / LOOKS_AHEAD;
 	uint64_t due = ns < (double)TICK_MIN ? TICK_MIN : ns > (double)longest ? longest : (uint64_t)ns;
-	return due < young ? due : young;
+	due = due < young ? due : young;
+	p->tick_ns = p->tick_ns && due > 2 * p->tick_ns ? 2 * p->tick_ns : due;
+	return p->tick_ns;
 }
 
 /* Ancestors that cannot be seen may have nearer limits. */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define GATE_WINDOWS 24     /* minima that the gate looks at */
+#define GATE_FEW 10         /* that are enough */
 #define GATE_Z 1.96         /* whole trace */
 #define GATE_Z_HALF 1.0     /* second half */
 #define GATE_SHARE 0.05     /* of the level */
@@ -135,10 +136,14 @@ static double mann_kendall_z(const struct growth_point *p, size_t n)
 	return (double)(s > 0 ? s - 1 : s + 1) / sqrt(kendall_variance(n));
 }
 
-/* The lowest point of each of at most GATE_WINDOWS parts of equal count. */
+/* The lowest point of each of at most GATE_WINDOWS parts of equal count; of four
+ * points each, if that leaves enough parts: a part shorter than a tooth has no
+ * minimum of the trend. */
 static size_t minima(const struct growth_point *p, size_t n, struct growth_point *ret)
 {
-	size_t parts = n < GATE_WINDOWS * 2 ? n / 2 : GATE_WINDOWS;
+	size_t parts = n / 8 > GATE_FEW ? n / 8 : n / 2 < GATE_FEW ? n / 2 : GATE_FEW;
+
+	parts = parts < GATE_WINDOWS ? parts : GATE_WINDOWS;
 
 	for (size_t i = 0; i < parts; i++) {
 		size_t from = i * n / parts, to = (i + 1) * n / parts;
@@ -210,8 +215,17 @@ int growth_estimate(const struct growth_point *points, size_t n, struct growth *
 	return 0;
 }
 
-/* Half of the window whose slope is this far from the whole's is another. */
+/* Half of the window whose slope is this far from the whole's is another, when they
+ * part by more than that half scatters: one and a half teeth have a slope, too. */
 #define CHANGED 0.15
+#define APART 2.0
+
+static bool is_another(const struct growth *late, const struct growth *whole)
+{
+	double by = fabs(late->per_s - whole->per_s);
+
+	return by > CHANGED * fabs(whole->per_s) && by * late->window_s > APART * (late->upper + late->bottom);
+}
 
 int growth_recent(const struct growth_point *points, size_t n, struct growth *ret)
 {
@@ -223,8 +237,7 @@ int growth_recent(const struct growth_point *points, size_t n, struct growth *re
 	r = growth_estimate(points + n / 2, n - n / 2, &late);
 	if (r < 0)
 		return r;
-	if (late.verdict == GROWTH_GROWING &&
-		(ret->verdict != GROWTH_GROWING || fabs(late.per_s - ret->per_s) > CHANGED * fabs(ret->per_s)))
+	if (late.verdict == GROWTH_GROWING && (ret->verdict != GROWTH_GROWING || is_another(&late, ret)))
 		*ret = late;
 	return 0;
 }

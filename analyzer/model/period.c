@@ -9,10 +9,11 @@
 
 #define POINTS_MAX 160
 #define POINTS_MIN 24
-#define TIMES 4.0       /* that a period must have come */
+#define TIMES 2.5       /* that a period must have come */
 #define STEPS 2.5       /* points in a period, at least */
 #define FINENESS 0.008  /* between two periods that are tried */
-#define SMOOTH 0.2      /* of the distance that is expected of any two points */
+#define SMOOTH 0.4      /* of the distance that is expected of any two points, at most */
+#define SURE 4.0        /* standard deviations of that: of all periods that are tried, none is by chance */
 #define LOOKS 200       /* ahead, in a period */
 #define AHEAD 5         /* times the window; later, the period is not known well enough */
 #define TEETH_MAX 1000  /* that may be the first */
@@ -78,7 +79,8 @@ static double find_period(const struct growth_point *rest, size_t n)
 {
 	struct folded f[POINTS_MAX];
 	double window = rest[n - 1].t_s - rest[0].t_s, best = 0;
-	double least = SMOOTH * 2 * (double)n * variance_of(rest, n);
+	double smooth = fmin(SMOOTH, 1 - SURE / sqrt((double)n)); /* von Neumann 1941 */
+	double least = smooth * 2 * (double)n * variance_of(rest, n);
 
 	for (double t = window / TIMES; t > STEPS * window / (double)n; t /= 1 + FINENESS) {
 		fold(rest, n, t, f);

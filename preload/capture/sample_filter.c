@@ -19,7 +19,7 @@
 
 #define FIRST_LOG 9u /* 512 places: a page */
 #define STEP_LOG 3u
-#define SETS 8u /* up to 2^30 places */
+#define LAST_LOG 30u
 /* Looks at a set that another thread makes larger: with a pause, with a yield,
  * with a sleep between. */
 #define LOOKS 2000
@@ -27,62 +27,44 @@
 #define NAPS 400
 #define NAP_NS 50000u
 
-#define FIRST_COUNTERS (FILTER_COUNTERS << FIRST_LOG)
-#define ROOM 3 /* times the size of the counters: an odd multiple of it lies in there whole */
 
 static _Atomic uintptr_t first_place[(1u << FIRST_LOG) + FILTER_WINDOW - 1];
-static _Atomic uint8_t first_counter[ROOM * FIRST_COUNTERS];
-static const struct {
-	uint8_t before, counter;
-} all __attribute__((aligned(2))) = { .counter = 1 };
+static _Alignas(struct filter_set) unsigned char first[sizeof(struct filter_set) + (FILTER_COUNTERS << FIRST_LOG)];
 
-/* FILTER_WINDOW - 1 more of them than the set has places; 0: empty. */
-static _Atomic uintptr_t *places[SETS];
-static uint32_t n_sets; /* of who grows; an entry is written once */
-
-const filter_set filter_all = (uintptr_t)&all.counter;
-_Atomic filter_set filter_current = (uintptr_t)&all.counter;
-static _Atomic filter_set filter_next;
+struct filter_set filter_all = { .counter = { 1 } };
+struct filter_set *_Atomic filter_current = &filter_all;
+static struct filter_set *_Atomic filter_next;
 static _Atomic uint32_t growing;
 
-/* Where in memory at `room` so many counters begin. */
-static filter_set counters_in(uintptr_t room, uint64_t n)
+static struct filter_set *set_at(void *memory, _Atomic uintptr_t *place, uint32_t log)
 {
-	return ((room + n - 1) & ~(2 * n - 1)) + n;
+	struct filter_set *f = memory;
+
+	f->mask = ((uintptr_t)FILTER_COUNTERS << log) - 1;
+	f->place = place;
+	f->log = log;
+	return f;
 }
 
 void sample_filter_start(void)
 {
-	places[0] = first_place;
-	n_sets = 1;
-	atomic_store(&filter_current, counters_in((uintptr_t)first_counter, FIRST_COUNTERS));
-}
-
-/* log2 of its places */
-static uint32_t log_of(filter_set f)
-{
-	return (uint32_t)__builtin_ctzll(f / FILTER_COUNTERS);
-}
-
-static _Atomic uintptr_t *places_of(filter_set f)
-{
-	return places[(log_of(f) - FIRST_LOG) / STEP_LOG];
+	atomic_store(&filter_current, set_at(first, first_place, FIRST_LOG));
 }
 
 /* A set that was half copied is left alone; the next to grow begins anew. */
 void sample_filter_forked(void)
 {
-	atomic_store(&filter_next, 0);
+	atomic_store(&filter_next, NULL);
 	atomic_store(&growing, 0);
 }
 
-static _Atomic uintptr_t *window(filter_set f, uintptr_t a)
+static _Atomic uintptr_t *window(struct filter_set *f, uintptr_t a)
 {
-	return &places_of(f)[(uint64_t)a * 0x9e3779b97f4a7c15ull >> (64 - log_of(f))];
+	return &f->place[(uint64_t)a * 0x9e3779b97f4a7c15ull >> (64 - f->log)];
 }
 
 /* By one, up or down; what was ever full stays. */
-static void count(filter_set f, uintptr_t a, int by)
+static void count(struct filter_set *f, uintptr_t a, int by)
 {
 	_Atomic uint8_t *counter = filter_counter(f, a);
 	uint8_t n = atomic_load(counter);
@@ -91,7 +73,7 @@ static void count(filter_set f, uintptr_t a, int by)
 }
 
 /* False: the window is full.  It may be there already. */
-static bool put(filter_set f, uintptr_t a)
+static bool put(struct filter_set *f, uintptr_t a)
 {
 	_Atomic uintptr_t *w = window(f, a);
 	for (uint32_t i = 0; i < FILTER_WINDOW; i++)
@@ -107,7 +89,7 @@ static bool put(filter_set f, uintptr_t a)
 	return false;
 }
 
-static void take(filter_set f, uintptr_t a)
+static void take(struct filter_set *f, uintptr_t a)
 {
 	_Atomic uintptr_t *w = window(f, a);
 	for (uint32_t i = 0; i < FILTER_WINDOW; i++) {
@@ -117,41 +99,41 @@ static void take(filter_set f, uintptr_t a)
 	}
 }
 
-/* A set larger than all before it, with memory of its own; 0: none. */
-static filter_set larger(void)
+/* With memory of its own; NULL: none. */
+static struct filter_set *larger(const struct filter_set *than)
 {
-	if (n_sets == SETS)
-		return 0;
-	uint64_t n = 1ull << (FIRST_LOG + n_sets * STEP_LOG), bytes = (n + FILTER_WINDOW) * sizeof(uintptr_t);
-	long memory = own_map(bytes + ROOM * FILTER_COUNTERS * n, PROT_READ | PROT_WRITE, MAP_NORESERVE);
+	uint32_t log = than->log + STEP_LOG;
+	size_t places = sizeof(uintptr_t) * (((size_t)1 << log) + FILTER_WINDOW);
+	if (log > LAST_LOG)
+		return NULL;
+	long memory = own_map(places + sizeof(struct filter_set) + ((size_t)FILTER_COUNTERS << log), PROT_READ | PROT_WRITE, MAP_NORESERVE);
 	if (mms_is_error(memory))
-		return 0;
-	places[n_sets++] = (_Atomic uintptr_t *)memory;
-	return counters_in((uintptr_t)memory + bytes, FILTER_COUNTERS * n);
+		return NULL;
+	return set_at((char *)memory + places, (_Atomic uintptr_t *)memory, log);
 }
 
-static bool copy(filter_set from, filter_set to)
+static bool copy(struct filter_set *from, struct filter_set *to)
 {
-	size_t n = ((size_t)1 << log_of(from)) + FILTER_WINDOW - 1;
+	size_t n = ((size_t)1 << from->log) + FILTER_WINDOW - 1;
 	for (size_t i = 0; i < n; i++) {
-		uintptr_t a = atomic_load(&places_of(from)[i]);
+		uintptr_t a = atomic_load(&from->place[i]);
 		if (a && !put(to, a))
 			return false;
 	}
 	return true;
 }
 
-static void grow(filter_set old)
+static void grow(struct filter_set *old)
 {
 	uint64_t mask = mms_signals_block(); /* a handler would find it growing for good */
 	uint32_t idle = 0;
 	if (atomic_compare_exchange_strong(&growing, &idle, 1)) {
-		filter_set new = atomic_load(&filter_current) == old ? larger() : 0;
+		struct filter_set *new = atomic_load(&filter_current) == old ? larger(old) : NULL;
 		if (new) {
 			atomic_store(&filter_next, new);
 			if (copy(old, new))
 				atomic_store(&filter_current, new);
-			atomic_store(&filter_next, 0);
+			atomic_store(&filter_next, NULL);
 		}
 		atomic_store(&growing, 0);
 	}
@@ -159,7 +141,7 @@ static void grow(filter_set old)
 }
 
 /* True when there is another set than `old`. */
-static bool make_room(filter_set old)
+static bool make_room(struct filter_set *old)
 {
 	if (!doorbell_is_silent())
 		grow(old);
@@ -175,9 +157,9 @@ static bool make_room(filter_set old)
 
 bool sample_filter_has(const void *p)
 {
-	filter_set f = atomic_load(&filter_current);
+	struct filter_set *f = atomic_load(&filter_current);
 	uintptr_t a = (uintptr_t)p;
-	if (f == filter_all)
+	if (f == &filter_all)
 		return true;
 	const _Atomic uintptr_t *w = window(f, a);
 	for (uint32_t i = 0; i < FILTER_WINDOW; i++)
@@ -190,15 +172,15 @@ bool sample_filter_add(const void *p)
 {
 	uintptr_t a = (uintptr_t)p;
 	for (;;) {
-		filter_set f = atomic_load(&filter_current);
-		if (f == filter_all)
+		struct filter_set *f = atomic_load(&filter_current);
+		if (f == &filter_all)
 			return true;
 		if (!put(f, a)) {
 			if (!make_room(f))
 				return false;
 			continue;
 		}
-		filter_set next = atomic_load(&filter_next);
+		struct filter_set *next = atomic_load(&filter_next);
 		if (next && !put(next, a)) {
 			take(f, a);
 			return false;
@@ -210,8 +192,8 @@ bool sample_filter_add(const void *p)
 
 void sample_filter_remove(const void *p)
 {
-	filter_set f = atomic_load(&filter_current), next = atomic_load(&filter_next);
-	if (f != filter_all)
+	struct filter_set *f = atomic_load(&filter_current), *next = atomic_load(&filter_next);
+	if (f != &filter_all)
 		take(f, (uintptr_t)p);
 	if (next)
 		take(next, (uintptr_t)p);

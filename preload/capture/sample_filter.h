@@ -29,9 +29,8 @@
  *
  * Where births are not sampled the set is filter_all, which has every address.
  *
- * `current` is one word: where the counters of the set begin.  They lie at an odd
- * multiple of their own size, so that its lowest 1 is their number: a free reads
- * that word and the counter, and no third line of the cache.
+ * `current` is one word, so that a free reads a set and its mask as they belong
+ * together.
  */
 #ifndef CAPTURE_SAMPLE_FILTER_H
 #define CAPTURE_SAMPLE_FILTER_H
@@ -45,20 +44,24 @@
 #define FILTER_WINDOW 4u
 #define FILTER_COUNTERS 8u /* for each place */
 
-typedef uintptr_t filter_set; /* where its counters begin */
-OURS extern const filter_set filter_all;
-OURS extern _Atomic filter_set filter_current;
+struct filter_set {
+	uintptr_t mask;           /* counters - 1 */
+	_Atomic uintptr_t *place; /* 0: empty; FILTER_WINDOW - 1 more than log says */
+	uint32_t log;             /* log2 of its places */
+	_Atomic uint8_t counter[];
+};
+OURS extern struct filter_set filter_all; /* has every address */
+OURS extern struct filter_set *_Atomic filter_current;
 
-static inline _Atomic uint8_t *filter_counter(filter_set f, uintptr_t address)
+static inline _Atomic uint8_t *filter_counter(struct filter_set *f, uintptr_t address)
 {
-	uintptr_t mask = (f - 1) & ~f; /* counters - 1 */
-	return (_Atomic uint8_t *)(f + (address >> 4 & mask)); /* blocks lie 16 bytes apart, as a rule */
+	return &f->counter[address >> 4 & f->mask]; /* blocks lie 16 bytes apart, as a rule */
 }
 
 /* May p (or NULL) be a sample?  What a free asks first. */
 static inline bool sample_filter_may_have(const void *p)
 {
-	filter_set f = atomic_load_explicit(&filter_current, memory_order_relaxed);
+	struct filter_set *f = atomic_load_explicit(&filter_current, memory_order_relaxed);
 	return __builtin_expect(
 		atomic_load_explicit(filter_counter(f, (uintptr_t)p), memory_order_relaxed) != 0, 0);
 }

@@ -137,11 +137,11 @@ static NOINLINE double timed(int stage)
 {
 	struct timespec a, b;
 
-	static uintptr_t sampled;
+	static struct filter_set *sampled;
 	if (!sampled)
 		sampled = atomic_load(&filter_current);
 	sample_count.left = stage == SAMPLED ? INT64_MAX : SAMPLE_ASK;
-	atomic_store(&filter_current, stage == SAMPLED ? sampled : filter_all);
+	atomic_store(&filter_current, stage == SAMPLED ? sampled : &filter_all);
 	state_word = stage == SAMPLED ? MMS_RECORDING_SAMPLE : MMS_RECORDING_EXACT;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
 	pairs((enum stage)stage);

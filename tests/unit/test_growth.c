@@ -160,7 +160,7 @@ struct looks {
 	double hit_s; /* when the limit was hit */
 };
 
-/* Ten looks a second at first, then twenty, each a little late. */
+/* Thirty looks a second, each a little late; fewer at first, when less is known. */
 static void run(struct looks *l, enum way way)
 {
 	double phase = uniform(), due = 0.1, most = 0;
@@ -176,7 +176,7 @@ static void run(struct looks *l, enum way way)
 			continue;
 		l->at[l->n] = (struct growth_point){ t, value };
 		l->peak[l->n++] = (struct growth_point){ t, most };
-		due = t + (t < 1.6 ? 0.1 : 0.05) + 0.02 * uniform();
+		due = t + (t < 1.6 ? 0.03 : 0.02) + 0.02 * uniform();
 	}
 }
 
