@@ -118,6 +118,22 @@ struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, cons
 	return &p->at[p->n++];
 }
 
+double limit_seconds_left(const struct limit_points *now, const struct limit_points *before, double seconds)
+{
+	double least = 1e9;
+
+	for (size_t i = 0; i < now->n && i < before->n && seconds > 0; i++) {
+		const struct limit_point *a = &before->at[i], *b = &now->at[i];
+		double rise = (double)limit_headroom(a) - (double)limit_headroom(b);
+
+		if (a->kind != b->kind || rise <= 0)
+			continue;
+		double left = (double)limit_headroom(b) / (rise / seconds);
+		least = left < least ? left : least;
+	}
+	return least;
+}
+
 /* --- a process ------------------------------------------------------------------ */
 
 void limit_process_init(struct limit_process *p, int folder_fd)

@@ -71,6 +71,10 @@ static inline int64_t limit_headroom(const struct limit_point *p)
 	return (int64_t)p->limit - (int64_t)p->usage + (int64_t)p->reclaimable;
 }
 
+/* The shortest time that any limit is away, at the pace of what rose in the
+ * `seconds` between the two; 1e9: none. */
+double limit_seconds_left(const struct limit_points *now, const struct limit_points *before, double seconds);
+
 const char *limit_kind_word(enum limit_kind kind);
 /* Appends a point; NULL when `limit` or `usage` is LIMIT_NONE or there is no room. */
 struct limit_point *limit_put(struct limit_points *p, enum limit_kind kind, const char *path, uint64_t limit,

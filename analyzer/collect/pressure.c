@@ -2,8 +2,8 @@
  * pressure.c - limits and debts of the living processes, tick by tick.
  *
  * Processes of one cgroup share a place, which is read once a tick.  The rate
- * follows the danger: a tick comes when a sixty-fourth of the time left has
- * passed, between 50 ms and a second, and four times a second when little is
+ * follows the danger: a tick comes when a 250th of the time left has
+ * passed, between 20 ms and a second, and four times a second when little is
  * left at all.  Kept descriptors cost three a process,
  * so at most PROCESSES_MAX are looked at; the rest is a row of coverage.
  * Called by collect.c, in its thread; reads only.
@@ -480,23 +480,6 @@ void pressure_refused(struct pressure *p, struct watch *w, struct store *store, 
 
 /* --- when to look again ----------------------------------------------------------- */
 
-/* The shortest time that any limit is away at the pace of the last tick. */
-static double seconds_left(const struct limit_points *now, const struct limit_points *before, double seconds)
-{
-	double least = 1e9;
-
-	for (size_t i = 0; i < now->n && i < before->n && seconds > 0; i++) {
-		const struct limit_point *a = &before->at[i], *b = &now->at[i];
-		double rise = (double)limit_headroom(a) - (double)limit_headroom(b);
-
-		if (a->kind != b->kind || rise <= 0)
-			continue;
-		double left = (double)limit_headroom(b) / (rise / seconds);
-		least = left < least ? left : least;
-	}
-	return least;
-}
-
 /* Little is left: a step of a flat program may be enough. */
 static bool is_short(const struct place *at)
 {
@@ -515,7 +498,7 @@ static uint64_t next_tick(struct pressure *p, const struct watch *w, uint64_t no
 	for (unsigned i = 0; i < p->n_places; i++) {
 		const struct place *at = &p->places[i];
 		double s = at->before_ns && at->read_ns == now_ns ?
-			seconds_left(&at->now, &at->before, (double)(at->read_ns - at->before_ns) / 1e9) : 1e9;
+			limit_seconds_left(&at->now, &at->before, (double)(at->read_ns - at->before_ns) / 1e9) : 1e9;
 		left = s < left ? s : left;
 		if (at->read_ns == now_ns && is_short(at))
 			longest = TICK_SHORT;
@@ -523,7 +506,7 @@ static uint64_t next_tick(struct pressure *p, const struct watch *w, uint64_t no
 	for (size_t i = 0; i < w->n_processes && i < p->n_looks; i++) {
 		const struct look *l = &p->looks[i];
 		double s = l->open && l->before_ns && l->now_ns == now_ns ?
-			seconds_left(&l->now, &l->before, (double)(l->now_ns - l->before_ns) / 1e9) : 1e9;
+			limit_seconds_left(&l->now, &l->before, (double)(l->now_ns - l->before_ns) / 1e9) : 1e9;
 		left = s < left ? s : left;
 	}
 	double ns = left * 1e9 / LOOKS_AHEAD;

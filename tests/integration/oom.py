@@ -14,96 +14,19 @@
 Makes its own memory cgroups, of the version that the machine has, and removes
 them; skipped where that is not allowed.  Truth is what the programs of oom_cases came to, and when they died.
 """
-import json
 import os
 import resource
 import signal
 import sqlite3
-import struct
 import subprocess
 import sys
 import threading
 import time
 
 import mms
-from groups import KIND, PIDS, USAGE, Group, Named
-
-MIB = 1 << 20
-# On an emulated machine (tests/vm) the programs stand still for longer.
-SLOW = {k: v for k, v in os.environ.items() if k == 'MMS_SLOW'}
-TIMES = float(SLOW.get('MMS_SLOW', 1))
-POOL = '/sys/kernel/mm/hugepages/hugepages-2048kB'
-CASES = os.path.join(mms.PROGRAMS, 'oom_cases')
-
-
-def make_progress(path):
-    """Its page is charged to the cgroup of this test, who writes it first.  Were
-    it the only file page of the group that is tested, and dirty as it always is,
-    the kernel would wait up to 0.1 s for it at the limit, before it kills
-    (shrink_inactive_list of cgroup v1, VMSCAN_THROTTLE_WRITEBACK)."""
-    with open(path, 'wb') as f:
-        f.write(bytes(4096))
-    os.chmod(path, 0o666)
-
-
-def start(work, name, way, group=None, arguments=(), limits=(), stdin=subprocess.DEVNULL, user=None, own=()):
-    """Runs a case; the collector stays outside the group that is tested, but
-    has the same `limits`.  `own` are those of the case alone (ulimit)."""
-    db, progress = work.path(name + '.db'), work.path(name + '.progress')
-    make_progress(progress)
-
-    def before():
-        for which, value in limits:
-            resource.setrlimit(which, (value, value))
-        if user:
-            os.setgroups([])
-            os.setgid(user)
-            os.setuid(user)
-    command = [CASES, way, progress, *arguments]
-    for letter, value in own:
-        command = ['/bin/sh', '-c', 'ulimit -%s %d; exec "$@"' % (letter, value >> 10), 'sh'] + command
-    if group:  # the program moves itself, the collector was there before
-        command = ['/bin/sh', '-c', 'echo $$ > %s/cgroup.procs; exec "$@"' % group.path, 'sh'] + command
-    p = subprocess.Popen([mms.MMSCOPE, 'run', '-o', db, '--'] + command, env=mms.environment(**SLOW), stdin=stdin,
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=before)
-    return p, db, progress
-
-
-def reached(progress, index=0):
-    with open(progress, 'rb') as f:
-        return struct.unpack('2Q', f.read(16))[index]
-
-
-def judge(db, at=None):
-    words = ['--at', at if isinstance(at, str) else '%.3f' % at] if at is not None else []
-    status, out, err = mms.verb('oom', '--format', 'json', *words, db)
-    if status:
-        raise AssertionError('oom ended with %d: %s' % (status, err))
-    return json.loads(out)
-
-
-def check_text(faults, db, *needed):
-    """What people read says the same, in 80 columns; stacks may be wider."""
-    status, out, _ = mms.verb('oom', db)
-    faults.equal(status, 0, 'oom as text')
-    for line in out.splitlines():
-        if len(line) > 80 and '/' not in line:
-            faults.add('wider than 80 columns: %r' % line)
-    flat = ' '.join(out.split())
-    for words in needed:
-        faults.equal(words in flat, True, 'the text says %r:\n%s' % (words, out))
-
-
-def end_of(db):
-    """When the case began and ended, in seconds of the recording."""
-    row = mms.rows(db, "SELECT begin_ns, end_ns FROM process WHERE argv LIKE '%oom_cases%' ORDER BY id DESC LIMIT 1")[0]
-    return row['begin_ns'] / 1e9, row['end_ns'] / 1e9
-
-
-def near(faults, what, got, want, share=0.02, least=4 * MIB):
-    print('%s: predicted %.1f MiB, measured %.1f MiB' % (what, got / MIB, want / MIB))
-    if abs(got - want) > max(share * want, least):
-        faults.add('%s: predicted %d, measured %d' % (what, got, want))
+from groups import KIND, USAGE, Group
+from judging import CASES, MIB, SLOW, TIMES, check_text, end_of, go_on, judge, near, reached, start, wait_for
+from oom_refused import check_refused
 
 
 def one_time(work, name, way, limit, rate, results):
@@ -234,134 +157,6 @@ def check_32(work, faults):
     near(faults, '32-bit address space', limits['task_size']['headroom_bytes'], reached(progress))
 
 
-def check_refused(work, faults):
-    """Which limit said no, to requests of all kinds."""
-    with open('/proc/sys/vm/overcommit_memory') as f:
-        mode = f.read().strip()
-    cases = [  # name, way, own limits, kind, words
-        ('small', 'small', [('v', 80 * MIB)], 'RLIMIT_AS', 'said so: RLIMIT_AS.'),
-        ('small-data', 'small', [('d', 24 * MIB)], 'RLIMIT_DATA', 'said so: RLIMIT_DATA.'),
-        ('maps', 'maps', [('v', 200 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB'),
-        ('maps-data', 'maps', [('d', 200 * MIB)], 'RLIMIT_DATA', 'said so: RLIMIT_DATA.'),
-    ]
-    cases += [('threads', 'threads', [('v', 300 * MIB)], 'RLIMIT_AS', 'last one of 1.00 MiB'),
-              ('usual', 'usual', [('s', 8 * MIB), ('v', 300 * MIB)], 'RLIMIT_AS', 'last one of 8.00 MiB')]
-    if mode == '0':
-        cases.append(('one', 'one', [], 'committed', 'the rule of vm.overcommit_memory=0 that no request exceed'))
-    if SLOW:  # one after the other, each when it is asked for
-        running = ((case, *start(work, case[0], case[1], own=case[2])) for case in cases)
-    else:
-        apart = start(work, 'noreserve', 'noreserve')
-        running = [(case, *start(work, case[0], case[1], own=case[2])) for case in cases]
-    for (name, _, _, kind, words), p, db, _ in running:
-        p.wait()
-        mms.wait_finished(db)
-        after = judge(db)['post_mortem'] or {}
-        faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), name + ': post mortem')
-        check_text(faults, db, words)
-    check_unseen(work, faults)
-    check_apart(faults, *(start(work, 'noreserve', 'noreserve') if SLOW else apart))
-    check_too_many(work, faults)
-    check_pool(work, faults)
-
-
-def set_pool(pages):
-    try:
-        with open(POOL + '/nr_hugepages', 'w', encoding='ascii') as f:
-            f.write(pages)
-    except OSError as e:
-        print('pool of huge pages left as it is: %s' % e.strerror)
-
-
-def check_pool(work, faults):
-    """Huge pages of 2 MiB: some when they can be had, and then none."""
-    if not os.path.isdir(POOL):
-        print('pool of huge pages not tested: this kernel has none')
-        return
-    with open(POOL + '/nr_hugepages', encoding='ascii') as f:
-        before = f.read()
-    set_pool('8')
-    try:
-        p, db, progress = start(work, 'pool', 'pool')
-        p.wait()
-        mms.wait_finished(db)
-    finally:
-        set_pool(before)
-    a = judge(db)
-    after = a['post_mortem'] or {}
-    faults.equal((after.get('failed_limit'), after.get('failed_size')), ('hugetlb', 2 * MIB), 'pool: post mortem')
-    pool = {l['kind']: l for l in a['limits']}.get('hugetlb', {})
-    faults.equal((pool.get('path'), pool.get('headroom_bytes')), (POOL, 0), 'pool: what was left')
-    faults.equal(pool.get('limit_bytes'), reached(progress), 'pool: of what the program got')
-    check_text(faults, db, 'said so: the pool of huge pages')
-
-
-def check_unseen(work, faults):
-    """Who is refused and over before anybody looks has told what it had."""
-    for name, letter in (('RLIMIT_AS', 'v'), ('RLIMIT_DATA', 'd')):
-        p, db, progress = start(work, 'unseen-' + letter, 'brief', stdin=subprocess.PIPE, own=[(letter, 200 * MIB)])
-        wait_for(p, progress, 1, 1)
-        collectors = mms.holders(db)
-        for pid in collectors:
-            os.kill(pid, signal.SIGSTOP)
-        p.communicate(b'\n')
-        for pid in collectors:
-            os.kill(pid, signal.SIGCONT)
-        mms.wait_finished(db)
-        a = judge(db)
-        after = a['post_mortem'] or {}
-        faults.equal((after.get('failed_limit'), after.get('failed_size')), (name, MIB), name + ', unseen: post mortem')
-        left = {l['kind']: l['headroom_bytes'] for l in a['limits']}[name]
-        faults.equal(0 <= left < MIB, True, '%s, unseen: %d left of what was refused' % (name, left))
-        check_text(faults, db, 'said so: %s.' % name)
-
-
-def check_too_many(work, faults):
-    """Threads that were refused, though there is memory: by the number that a
-    user may have, and by that of a cgroup."""
-    os.chmod(work.top, 0o777)
-    user = 65534 - os.getpid() % 1000  # whose threads are these alone
-    running = [('RLIMIT_NPROC', 'said so: RLIMIT_NPROC.', start(
-        work, 'nproc', 'threads', user=user, limits=[(resource.RLIMIT_NPROC, 40)]))] if os.geteuid() == 0 else []
-    group = os.path.join(PIDS, 'mms-oom-%d' % os.getpid())
-    try:
-        os.mkdir(group)
-        with open(os.path.join(group, 'pids.max'), 'w') as f:
-            f.write('30')
-    except OSError as e:
-        print('pids cgroup not tested: %s' % e.strerror)
-        group = None
-    if group:
-        own = Named(group)
-        running.append(('pids', 'said so: pids.max of the cgroup', start(work, 'pids', 'threads', own)))
-    for kind, words, (p, db, progress) in running:
-        p.wait()
-        mms.wait_finished(db)
-        after = judge(db)['post_mortem'] or {}
-        faults.equal((after.get('failed_limit'), after.get('oom_killed')), (kind, False), kind + ': post mortem')
-        check_text(faults, db, words, 'the last one, a thread or process,')
-        if kind == 'pids':  # and before
-            begin, _ = end_of(db)
-            left = {l['path']: l for l in judge(db, begin + 0.9 * TIMES)['limits']}[group]['headroom_bytes']
-            print('pids.max: predicted %d, measured %d' % (left, reached(progress) / MIB))
-            faults.equal(left, reached(progress) / MIB, 'threads that may still be made')
-    if group:
-        own.remove()
-
-
-def check_apart(faults, p, db, _):
-    """What was mapped with MAP_NORESERVE is no promise: told apart."""
-    p.wait()
-    mms.wait_finished(db)
-    _, end = end_of(db)
-    debts = judge(db, end - 0.2)['debts']
-    near(faults, 'untouched without a promise', debts['noreserve'], (512 - 100 + 128) * MIB)
-    # Beside the 48 MiB there is the program's own small change.
-    if not 47 * MIB < debts['touch'] < 80 * MIB:
-        faults.add('untouched with a promise: %.1f MiB' % (debts['touch'] / MIB))
-    check_text(faults, db, 'mapped with MAP_NORESERVE')
-
-
 def check_threads(work, faults):
     """Stacks of threads against RLIMIT_AS, and called in within a cgroup."""
     p, db, progress = start(work, 'threads', 'threads', limits=[(resource.RLIMIT_AS, 400 * MIB)])
@@ -384,18 +179,6 @@ def check_threads(work, faults):
     group.remove()
     begin, _ = end_of(db)
     near(faults, 'thread stacks', judge(db, begin + 0.95)['debts']['stack'], actual)
-
-
-def wait_for(p, progress, value, index=0):
-    while p.poll() is None and not (os.path.exists(progress) and os.path.getsize(progress) >= 16 and
-                                    reached(progress, index) == value):
-        time.sleep(0.002)
-
-
-def go_on(progress, value):
-    with open(progress, 'r+b') as f:
-        f.seek(8)
-        f.write(struct.pack('Q', value))
 
 
 def check_killed(work, faults):
