@@ -18,6 +18,10 @@ import sys
 import mms
 
 KEYS = ('alloc_blocks', 'alloc_bytes', 'live_blocks', 'live_bytes')
+# Standard errors of the mean over a run's sites, of 160 runs; a site has about 770
+# samples (a child's half as many), a quarter of them live at the end, and those of
+# small blocks weigh most.
+ERRORS = {'alloc_blocks': 0.014, 'alloc_bytes': 0.0095, 'live_blocks': 0.034, 'live_bytes': 0.022, 'temporary_blocks': 0.031}
 SAMPLED = mms.PROGRAMS + '/sampled'
 
 
@@ -139,12 +143,9 @@ def main():
         for seed in range(first, first + n):
             check_run(work, seed, faults, sums)
         check_chance(work, faults)
-    # A site of a run has about 770 samples (a child's half as many), a quarter
-    # of them live at the end: the means below have errors of 0.5 and 0.9 %, of
-    # the one temporary site 1.2 %.
-    for key, most in zip(KEYS + ('temporary_blocks',), (0.02, 0.02, 0.04, 0.04, 0.05)):
-        bias = sum(sums[key]) / len(sums[key])
-        print('%s: bias %+.2f %%' % (key, 100 * bias))
+    for key, error in ERRORS.items():
+        bias, most = sum(sums[key]) / len(sums[key]), max(0.02, 4.5 * error / n ** 0.5)
+        print('%s: bias %+.2f %%, at most %.2f' % (key, 100 * bias, 100 * most))
         if abs(bias) >= most:
             faults.add('%s is off by %+.2f %%' % (key, 100 * bias))
     covered = sum(sums['covered']) / len(sums['covered'])
