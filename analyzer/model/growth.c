@@ -136,7 +136,7 @@ static double mann_kendall_z(const struct growth_point *p, size_t n)
 	return (double)(s > 0 ? s - 1 : s + 1) / sqrt(kendall_variance(n));
 }
 
-/* The lowest point of each of at most GATE_WINDOWS parts of equal count; of four
+/* The lowest point of each of at most GATE_WINDOWS parts of equal count; of eight
  * points each, if that leaves enough parts: a part shorter than a tooth has no
  * minimum of the trend. */
 static size_t minima(const struct growth_point *p, size_t n, struct growth_point *ret)
@@ -144,7 +144,6 @@ static size_t minima(const struct growth_point *p, size_t n, struct growth_point
 	size_t parts = n / 8 > GATE_FEW ? n / 8 : n / 2 < GATE_FEW ? n / 2 : GATE_FEW;
 
 	parts = parts < GATE_WINDOWS ? parts : GATE_WINDOWS;
-
 	for (size_t i = 0; i < parts; i++) {
 		size_t from = i * n / parts, to = (i + 1) * n / parts;
 

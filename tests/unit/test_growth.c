@@ -131,7 +131,7 @@ static void test_falling(void)
 #define LIMIT (256 * MIB)
 #define STEP_S 0.01
 #define PERIOD_S 0.2 /* of teeth */
-#define LOOKS 200
+#define LOOKS 320
 
 /* BITTEN: a quarter of each tooth is missing, as oom_cases has them.  PASSING:
  * spikes that the kernel takes back before it kills (pages of files).  EQUAL: spikes
